@@ -5,12 +5,10 @@
 #include <string.h>
 
 void mpr_groups_by_type(const mpr_graph *g, mpr_group_total *out) {
-    if (g->type_count == 0)
-        return;
+    if (g->type_count == 0) return;
     memset(out, 0, g->type_count * sizeof *out);
     for (uint32_t node = 0; node < g->nodes; node++) {
-        if (!mpr_graph_is_object(g, node))
-            continue;
+        if (!mpr_graph_is_object(g, node)) continue;
         mpr_group_total *total = &out[g->type[node]];
         total->count++;
         total->bytes += g->flags[node] & MPR_NODE_BIG ? mpr_graph_size(g, node) : g->size[node];

@@ -19,17 +19,14 @@ typedef struct walk {
 
 /* Mark a node and put it on the list, unless it is marked already or behind a wall. */
 static inline int enter(walk *w, uint32_t node) {
-    if (w->seen[node] || (w->walls && w->walls[node]))
-        return MPR_OK;
-    if (mpr_vec_push(&w->todo, w->g->alloc, node) != MPR_OK)
-        return MPR_ENOMEM;
+    if (w->seen[node] || (w->walls && w->walls[node])) return MPR_OK;
+    if (mpr_vec_push(&w->todo, w->g->alloc, node) != MPR_OK) return MPR_ENOMEM;
     w->seen[node] = 1;
     return MPR_OK;
 }
 
 static void count_node(walk *w, uint32_t node) {
-    if (!mpr_graph_is_object(w->g, node))
-        return;
+    if (!mpr_graph_is_object(w->g, node)) return;
     w->objects++;
     w->bytes += w->g->flags[node] & MPR_NODE_BIG ? mpr_graph_size(w->g, node) : w->g->size[node];
 }
@@ -40,8 +37,7 @@ static inline bool follows(const walk *w, mpr_label label) {
 
 static int enter_class(walk *w, uint32_t node) {
     uint32_t type = w->g->type[node];
-    if (type >= w->g->type_count || w->g->types[type].node == MPR_NO_NODE)
-        return MPR_OK;
+    if (type >= w->g->type_count || w->g->types[type].node == MPR_NO_NODE) return MPR_OK;
     return enter(w, w->g->types[type].node);
 }
 
@@ -49,8 +45,7 @@ static int expand(walk *w, uint32_t node) {
     const mpr_graph *g = w->g;
     uint64_t end = mpr_graph_first(g, node + 1);
     for (uint64_t k = mpr_graph_first(g, node); k < end; k++)
-        if (follows(w, g->label[k]) && enter(w, g->target[k]) != MPR_OK)
-            return MPR_ENOMEM;
+        if (follows(w, g->label[k]) && enter(w, g->target[k]) != MPR_OK) return MPR_ENOMEM;
     return w->housekeeping ? enter_class(w, node) : MPR_OK;
 }
 
@@ -62,8 +57,7 @@ static int run(walk *w, const uint32_t *starts, size_t count) {
             count_node(w, node);
             status = expand(w, node);
         }
-        if (status != MPR_OK)
-            return status;
+        if (status != MPR_OK) return status;
     }
     return MPR_OK;
 }
@@ -77,11 +71,8 @@ int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t count, const mp
     }
     int status = run(&w, starts, count);
     mpr_vec_free(&w.todo, g->alloc);
-    if (status != MPR_OK)
-        return status;
-    if (objects)
-        *objects = w.objects;
-    if (bytes)
-        *bytes = w.bytes;
+    if (status != MPR_OK) return status;
+    if (objects) *objects = w.objects;
+    if (bytes) *bytes = w.bytes;
     return MPR_OK;
 }

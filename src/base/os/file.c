@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * Files by write(2) and mmap(2): no stdio and no malloc, so that a forked child of a threaded process may write. A file that
+ * another process cuts while it is mapped ends the reader by SIGBUS: that is mmap's price, and snapshots appear whole, by rename.
+ */
+#define _GNU_SOURCE
+#include "base/os/file.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+#define WRITE_MAX ((size_t)1 << 30) /* the kernel writes at most 2 GiB - 4 KiB at once */
+
+int mpr_file_write(int fd, const void *data, size_t size) {
+    const uint8_t *at = data;
+    while (size > 0) {
+        ssize_t done = write(fd, at, size < WRITE_MAX ? size : WRITE_MAX);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) {
+            if (done == 0) errno = ENOSPC;
+            return MPR_EIO;
+        }
+        at += done;
+        size -= (size_t)done;
+    }
+    return MPR_OK;
+}
+
+int mpr_file_map(int fd, const uint8_t **data, size_t *size) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return MPR_EIO;
+    if (!S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        return MPR_EIO;
+    }
+    if (st.st_size == 0) {
+        *data = NULL;
+        *size = 0;
+        return MPR_OK;
+    }
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED) return MPR_EIO;
+    *data = map;
+    *size = (size_t)st.st_size;
+    return MPR_OK;
+}
+
+void mpr_file_unmap(const uint8_t *data, size_t size) {
+    if (data) munmap((void *)(uintptr_t)data, size);
+}
+
+int mpr_file_random(void *out, size_t size) {
+    uint8_t *at = out;
+    while (size > 0) {
+        ssize_t done = getrandom(at, size, 0);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return MPR_EIO;
+        at += done;
+        size -= (size_t)done;
+    }
+    return MPR_OK;
+}
