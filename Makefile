@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+# Everything happens in build/: nothing is installed into the system. `make help` lists the targets.
+
+VENV := build/venv
+PY := $(VENV)/bin/python
+SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+.PHONY: help venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench demo format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+$(VENV)/ready: tests/requirements.txt
+	@python=$$(tools/find-python) && echo "environment: $$python" && rm -rf $(VENV) && "$$python" -m venv $(VENV)
+	@$(PY) -m pip install -q -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/built: $(VENV)/ready $(SOURCES) setup.py pyproject.toml
+	@echo "building memprobe"
+	@$(PY) -m pip install -q --no-build-isolation --no-deps --config-settings editable_mode=compat -e .
+	@touch $@
+
+$(VENV)/linters: $(VENV)/ready tests/lint/requirements.txt
+	@$(PY) -m pip install -q -r tests/lint/requirements.txt
+	@touch $@
+
+venv: $(VENV)/ready ## make the environment build/venv with the newest suitable Python (PYTHON=... chooses)
+
+build: $(VENV)/built ## compile memprobe and install it, editable, in build/venv
+
+test: build ## run the Python tests (ARGS=... goes to pytest)
+	@$(PY) -m pytest tests/python $(ARGS)
+
+test-c: ## run the C tests of the core
+	@$(MAKE) --no-print-directory -C tests/c run
+
+lint: $(VENV)/linters ## check layers, names, formats and types
+	@$(PY) tests/lint/run.py
+
+format: $(VENV)/linters ## rewrite C and Python in the project's format
+	@$(VENV)/bin/clang-format -i $(SOURCES)
+	@$(VENV)/bin/ruff format -q .
+
+fuzz: ## run the fuzz targets over their corpus
+	@$(MAKE) --no-print-directory -C tests/fuzz run
+
+valgrind: ## run the C tests under valgrind
+	@$(MAKE) --no-print-directory -C tests/c valgrind
+
+sanitize: ## run the C tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory -C tests/c sanitize
+
+sanitize-python: venv ## run the Python tests on an extension with the sanitizers (ARGS=... goes to pytest)
+	@PYTHON=$(abspath $(PY)) tools/sanitize-python $(ARGS)
+
+matrix: ## run the Python tests on CPython 3.10 .. 3.15 and a debug build (VERSIONS=... chooses)
+	@tools/matrix $(VERSIONS)
+
+bench: build ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md
+	@$(PY) benchmarks/run.py $(ARGS)
+
+demo: build ## find a planted leak in a running service
+	@$(PY) examples/demo.py $(ARGS)
+
+clean: ## remove everything that was built
+	@rm -rf build memprobe/*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find memprobe tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
