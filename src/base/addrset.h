@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * A set of addresses as a paged bitmap with rank: the address -> number map of the heap graph, without a hash table.
+ *
+ * Memory is cut into pages of 1 MiB, a page into 65,536 granules of 16 bytes. No two objects start in one granule, so an address is a
+ * 4-byte *handle*: index of its page (in order of first use) and granule. A bit says that the address is in the set; running
+ * popcounts, made once by mpr_addrset_rank, number the members 0, 1, 2 ... in handle order. Statically allocated objects may start
+ * at 8 modulo 16: a page where that happens has a second bitmap that says so.
+ *
+ * Cost: 8 KiB + 256 bytes a page that holds objects, one hash probe an access (none when the page is that of the access before).
+ * At most 65,536 pages (64 GiB of address space that holds objects): beyond it MPR_ELIMIT, never a wrong answer. */
+#ifndef MPR_BASE_ADDRSET_H
+#define MPR_BASE_ADDRSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+
+#define MPR_PAGE_SHIFT 20
+#define MPR_PAGE_WORDS 1024 /* 64-bit words of a page's bitmap */
+#define MPR_PAGE_MAX 65536
+
+typedef struct mpr_addrset_page {
+    uint64_t number;  /* address >> MPR_PAGE_SHIFT */
+    uint32_t before;  /* members in the pages before this one; valid after mpr_addrset_rank */
+    uint16_t block[MPR_PAGE_WORDS / 8]; /* members before each 8 words, within the page; a full page's last value fits: 65,024 */
+    uint64_t *odd;    /* NULL, or one bit per granule: the member starts at 8 modulo 16 */
+    uint64_t bits[MPR_PAGE_WORDS];
+} mpr_addrset_page;
+
+typedef struct mpr_addrset {
+    mpr_alloc *alloc;
+    mpr_addrset_page **pages; /* in order of first use */
+    uint32_t count;           /* of pages */
+    uint32_t capacity;        /* of `pages` */
+    uint32_t *slots;          /* open addressing: page index + 1, or 0 */
+    uint32_t slot_mask;
+    uint32_t last;            /* index of the page of the last access; valid when count > 0 */
+    uint64_t members;
+} mpr_addrset;
+
+void mpr_addrset_init(mpr_addrset *set, mpr_alloc *alloc);
+void mpr_addrset_free(mpr_addrset *set);
+
+/* The handle of an address, whether or not it is a member (its page is made). MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
+int mpr_addrset_handle(mpr_addrset *set, uint64_t address, uint32_t *handle);
+
+/* Make it a member. 1 it is new, 0 its granule was taken already, negative as above. *handle is set when >= 0. */
+int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *handle);
+
+bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle);
+
+/* The address behind a handle, given by this set. */
+uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle);
+
+/* Number the members. Call once, after the last add. */
+void mpr_addrset_rank(mpr_addrset *set);
+
+/* The number of a member's handle (the handle must be a member, and rank done). */
+uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle);
+
+/* 1 and the number of a member, 0 when the address is not one (8 modulo 16 included). */
+int mpr_addrset_find(const mpr_addrset *set, uint64_t address, uint32_t *number);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ * Memory from mmap alone, so that it works in a forked child of a threaded process. */
+#define _GNU_SOURCE
+#include "base/os/pages.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t whole_pages(size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return size > SIZE_MAX - page ? 0 : (size + page - 1) / page * page;
+}
+
+static void *fresh(size_t size) {
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? NULL : block;
+}
+
+void *mpr_pages_resize(void *old, size_t old_size, size_t size) {
+    size_t old_whole = whole_pages(old_size), whole = whole_pages(size);
+    if (size == 0) {
+        if (old != NULL) {
+            munmap(old, old_whole);
+        }
+        return NULL;
+    }
+    if (whole == 0) {
+        return NULL;
+    }
+    if (old == NULL) {
+        return fresh(whole);
+    }
+    if (size < old_size) { /* what is cut off must read as zero when the block grows again */
+        memset((char *)old + size, 0, (old_size < whole ? old_size : whole) - size);
+    }
+    if (whole == old_whole) {
+        return old;
+    }
+    void *block = mremap(old, old_whole, whole, MREMAP_MAYMOVE);
+    return block == MAP_FAILED ? NULL : block;
+}

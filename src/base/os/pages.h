@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * Memory straight from the kernel, and the prefetch of bytes that may not be there. */
+#ifndef MPR_BASE_OS_PAGES_H
+#define MPR_BASE_OS_PAGES_H
+
+#include <stddef.h>
+
+/* mmap, mremap or munmap: see mpr_alloc.resize for the contract. Sizes are rounded up to whole pages. */
+void *mpr_pages_resize(void *old, size_t old_size, size_t size);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * Growable arrays: MPR_VEC(T) declares the struct, the macros keep the type. A zeroed struct is an empty vector.
+ * Growth doubles; with mpr_alloc_pages the untouched half costs no memory.
+ *
+ * Invariant: count <= capacity, and items is NULL exactly when capacity is 0. */
+#ifndef MPR_BASE_VEC_H
+#define MPR_BASE_VEC_H
+
+#include "base/alloc.h"
+#include "base/status.h"
+
+#define MPR_VEC(T)                                                                                                                 \
+    struct {                                                                                                                       \
+        T *items;                                                                                                                  \
+        size_t count;                                                                                                              \
+        size_t capacity;                                                                                                           \
+    }
+
+/* Room for `extra` more items: MPR_OK or MPR_ENOMEM. */
+#define mpr_vec_reserve(v, alloc, extra)                                                                                           \
+    ((v)->capacity - (v)->count >= (size_t)(extra)                                                                                 \
+         ? MPR_OK                                                                                                                  \
+         : mpr_vec_grow((void *)&(v)->items, &(v)->capacity, (v)->count, (size_t)(extra), sizeof *(v)->items, (alloc)))
+
+/* Append one item: MPR_OK or MPR_ENOMEM (then nothing changed). */
+#define mpr_vec_push(v, alloc, value)                                                                                              \
+    (mpr_vec_reserve(v, alloc, 1) == MPR_OK ? ((v)->items[(v)->count++] = (value), MPR_OK) : MPR_ENOMEM)
+
+/* Give back what is not used. Never fails: a block that cannot shrink stays. */
+#define mpr_vec_trim(v, alloc) mpr_vec_shrink((void *)&(v)->items, &(v)->capacity, (v)->count, sizeof *(v)->items, (alloc))
+
+#define mpr_vec_free(v, alloc)                                                                                                     \
+    (mpr_alloc_free((alloc), (v)->items, (v)->capacity, sizeof *(v)->items), (v)->items = NULL, (v)->count = (v)->capacity = 0)
+
+int mpr_vec_grow(void *items, size_t *capacity, size_t count, size_t extra, size_t item, mpr_alloc *alloc);
+void mpr_vec_shrink(void *items, size_t *capacity, size_t count, size_t item, mpr_alloc *alloc);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ * The collecting half of the builder: a sink that appends to columns. Checks what a hostile file could get wrong. */
+#include "graph/builder.h"
+
+#include <string.h>
+
+#include "graph/collected.h"
+
+#define NODE_MAX (UINT32_MAX - 64) /* leaves room for the groups and for MPR_NO_NODE */
+
+static struct mpr_builder *self_of(mpr_sink *sink) { return (struct mpr_builder *)sink; }
+
+int64_t mpr_collected_string(struct mpr_builder *b, const char *text, size_t length) {
+    if (b->strings.count + length + 1 > UINT32_MAX) {
+        return MPR_ELIMIT;
+    }
+    if (mpr_vec_reserve(&b->strings, b->alloc, length + 1) != MPR_OK) {
+        return MPR_ENOMEM;
+    }
+    int64_t offset = (int64_t)b->strings.count;
+    if (length > 0) {
+        memcpy(b->strings.items + offset, text, length);
+    }
+    b->strings.items[b->strings.count + length] = '\0';
+    b->strings.count += length + 1;
+    return offset;
+}
+
+/* ---- types ---- */
+
+static int add_named(struct mpr_builder *b, const mpr_seen_name *seen) {
+    if (!mpr_label_valid(seen->label)) {
+        return MPR_EFORMAT;
+    }
+    int64_t text = mpr_collected_string(b, seen->text, seen->length);
+    if (text < 0) {
+        return (int)text;
+    }
+    mpr_named named = {.label = seen->label, .text = (uint32_t)text, .length = (uint32_t)seen->length};
+    return mpr_vec_push(&b->named, b->alloc, named);
+}
+
+static int take_type(mpr_sink *sink, const mpr_seen_type *seen) {
+    struct mpr_builder *b = self_of(sink);
+    mpr_type type = {.address = seen->address,
+                     .node = MPR_NO_NODE,
+                     .name_length = (uint32_t)seen->name_length,
+                     .basicsize = seen->basicsize,
+                     .itemsize = seen->itemsize,
+                     .flags = seen->flags,
+                     .named = (uint32_t)b->named.count,
+                     .named_count = seen->names};
+    int64_t name = mpr_collected_string(b, seen->name, seen->name_length);
+    if (name < 0) {
+        return (int)name;
+    }
+    type.name = (uint32_t)name;
+    for (uint32_t i = 0; i < seen->names; i++) {
+        int status = add_named(b, &seen->named[i]);
+        if (status != MPR_OK) {
+            return status;
+        }
+    }
+    return mpr_vec_push(&b->types, b->alloc, type);
+}
+
+/* ---- nodes ---- */
+
+int mpr_collected_push_first(struct mpr_builder *b) {
+    uint64_t first = b->target.count;
+    if ((b->first_low.count & 0xFFFF) == 0 && mpr_vec_push(&b->first_base, b->alloc, first) != MPR_OK) {
+        return MPR_ENOMEM;
+    }
+    uint64_t low = first - b->first_base.items[b->first_low.count >> 16];
+    if (low > UINT32_MAX) {
+        return MPR_ELIMIT;
+    }
+    return mpr_vec_push(&b->first_low, b->alloc, (uint32_t)low);
+}
+
+static int push_size(struct mpr_builder *b, uint64_t size, uint32_t *flags) {
+    if (size < UINT32_MAX) {
+        return mpr_vec_push(&b->size, b->alloc, (uint32_t)size);
+    }
+    mpr_side big = {.node = (uint32_t)b->size.count, .value = size > INT64_MAX ? INT64_MAX : (int64_t)size};
+    *flags |= MPR_NODE_BIG;
+    int status = mpr_vec_push(&b->big, b->alloc, big);
+    return status != MPR_OK ? status : mpr_vec_push(&b->size, b->alloc, UINT32_MAX);
+}
+
+int mpr_collected_push_node(struct mpr_builder *b, uint32_t type, uint64_t size, uint32_t flags) {
+    int status = b->first_low.count >= NODE_MAX ? MPR_ELIMIT : mpr_collected_push_first(b);
+    if (status == MPR_OK) {
+        status = push_size(b, size, &flags);
+    }
+    if (status == MPR_OK) {
+        status = mpr_vec_push(&b->type, b->alloc, type);
+    }
+    return status == MPR_OK ? mpr_vec_push(&b->flags, b->alloc, (uint16_t)flags) : status;
+}
+
+static int take_node(mpr_sink *sink, const mpr_seen_node *seen) {
+    struct mpr_builder *b = self_of(sink);
+    if (seen->type >= b->types.count || seen->flags >= MPR_NODE_DERIVED || seen->address % 8 != 0) {
+        return MPR_EFORMAT;
+    }
+    uint32_t handle;
+    int added = mpr_addrset_add(&b->addresses, seen->address, &handle);
+    if (added <= 0) {
+        return added == 0 ? MPR_EFORMAT : added;
+    }
+    uint32_t refs = seen->refcount > INT32_MAX ? INT32_MAX : (uint32_t)seen->refcount;
+    int status = mpr_vec_push(&b->handle, b->alloc, handle);
+    if (status == MPR_OK) {
+        status = mpr_vec_push(&b->refs, b->alloc, refs);
+    }
+    return status == MPR_OK ? mpr_collected_push_node(b, seen->type, seen->size, seen->flags) : status;
+}
+
+static int take_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) {
+    struct mpr_builder *b = self_of(sink);
+    if (b->first_low.count == 0) {
+        return MPR_EFORMAT;
+    }
+    if (mpr_vec_reserve(&b->target, b->alloc, count) != MPR_OK || mpr_vec_reserve(&b->label, b->alloc, count) != MPR_OK) {
+        return MPR_ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!mpr_label_valid(edges[i].label)) {
+            return MPR_EFORMAT;
+        }
+        uint32_t handle;
+        int status = mpr_addrset_handle(&b->addresses, edges[i].target, &handle);
+        if (status != MPR_OK) {
+            return status;
+        }
+        b->target.items[b->target.count++] = handle;
+        b->label.items[b->label.count++] = edges[i].label;
+    }
+    return MPR_OK;
+}
+
+static int take_text(mpr_sink *sink, const char *text, size_t length) {
+    struct mpr_builder *b = self_of(sink);
+    if (b->first_low.count == 0) {
+        return MPR_EFORMAT;
+    }
+    uint32_t node = (uint32_t)b->first_low.count - 1;
+    if (b->texts.count > 0 && b->texts.items[b->texts.count - 1].node == node) {
+        return MPR_EFORMAT;
+    }
+    int64_t offset = mpr_collected_string(b, text, length);
+    if (offset < 0) {
+        return (int)offset;
+    }
+    mpr_text entry = {.node = node, .length = (uint32_t)length, .text = (uint64_t)offset};
+    return mpr_vec_push(&b->texts, b->alloc, entry);
+}
+
+static int take_info(mpr_sink *sink, const mpr_seen_info *seen) {
+    struct mpr_builder *b = self_of(sink);
+    int64_t key = mpr_collected_string(b, seen->key, strlen(seen->key));
+    int64_t text = key < 0 ? key : mpr_collected_string(b, seen->text, seen->text == NULL ? 0 : seen->length);
+    if (text < 0) {
+        return (int)text;
+    }
+    mpr_info info = {.key = (uint64_t)key,
+                     .text = (uint64_t)text,
+                     .length = seen->text == NULL ? 0 : (uint32_t)seen->length,
+                     .is_text = seen->text != NULL,
+                     .number = seen->number};
+    return mpr_vec_push(&b->infos, b->alloc, info);
+}
+
+/* ---- life ---- */
+
+int mpr_builder_new(mpr_builder **out, mpr_alloc *alloc) {
+    mpr_builder *b = mpr_alloc_array(alloc, 1, sizeof *b);
+    if (b == NULL) {
+        return MPR_ENOMEM;
+    }
+    b->sink = (mpr_sink){.type = take_type, .node = take_node, .edges = take_edges, .text = take_text, .info = take_info};
+    b->alloc = alloc;
+    mpr_addrset_init(&b->addresses, alloc);
+    *out = b;
+    return MPR_OK;
+}
+
+mpr_sink *mpr_builder_sink(mpr_builder *builder) { return &builder->sink; }
+
+void mpr_builder_free(mpr_builder *b) {
+    if (b == NULL) {
+        return;
+    }
+    mpr_alloc_free(b->alloc, b->order, b->handle.count, sizeof *b->order);
+    mpr_addrset_free(&b->addresses);
+    mpr_vec_free(&b->handle, b->alloc);
+    mpr_vec_free(&b->type, b->alloc);
+    mpr_vec_free(&b->size, b->alloc);
+    mpr_vec_free(&b->flags, b->alloc);
+    mpr_vec_free(&b->refs, b->alloc);
+    mpr_vec_free(&b->first_low, b->alloc);
+    mpr_vec_free(&b->first_base, b->alloc);
+    mpr_vec_free(&b->target, b->alloc);
+    mpr_vec_free(&b->label, b->alloc);
+    mpr_vec_free(&b->residual, b->alloc);
+    mpr_vec_free(&b->big, b->alloc);
+    mpr_vec_free(&b->types, b->alloc);
+    mpr_vec_free(&b->named, b->alloc);
+    mpr_vec_free(&b->texts, b->alloc);
+    mpr_vec_free(&b->infos, b->alloc);
+    mpr_vec_free(&b->strings, b->alloc);
+    mpr_alloc_free(b->alloc, b, 1, sizeof *b);
+}

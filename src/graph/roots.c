@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ * The roots that only the whole graph can know. CPython has no root set; its collector finds what is held from outside by subtracting
+ * the references that it sees from the reference counts. Freeze did that subtraction; here it becomes nodes:
+ *
+ *   static         immortal objects, and those in the image of the interpreter
+ *   interned       every interned string, weakly
+ *   C references   every object with a residual above 0: somebody holds it whom no walk can see
+ *   unreachable    what none of these, nor threads, modules and interpreter, reach: cyclic garbage
+ *   root           the parent of all groups, so that retained sizes add up to the heap
+ *
+ * memprobe's own objects are what is reached only through its own modules, classes and frames (the walls): what a first sweep leaves
+ * out and a second one, through the walls, reaches. */
+#include "graph/collected.h"
+#include "graph/sweep.h"
+
+enum { ALIVE = 1, OWN = 2, GARBAGE = 3 };
+
+/* A typed name for a synthetic node that no walk has seen. */
+static int root_type(mpr_graph *g, uint32_t *type) {
+    struct mpr_builder *s = g->storage;
+    if (g->group[MPR_GROUP_MODULES] != MPR_NO_NODE) {
+        *type = s->type.items[g->group[MPR_GROUP_MODULES]];
+        return MPR_OK;
+    }
+    mpr_seen_type seen = {.name = "<root>", .name_length = 6};
+    *type = (uint32_t)s->types.count;
+    return s->sink.type(&s->sink, &seen);
+}
+
+static int push_edge(struct mpr_builder *s, uint32_t target, mpr_label label) {
+    int status = mpr_vec_push(&s->target, s->alloc, target);
+    return status != MPR_OK ? status : mpr_vec_push(&s->label, s->alloc, label);
+}
+
+/* Open a group's node: its edges follow, and end_group closes it. The sentinel of the offsets is moved along. */
+static int begin_group(mpr_graph *g, uint32_t type, mpr_group group) {
+    struct mpr_builder *s = g->storage;
+    s->first_low.count--; /* the sentinel becomes this node's own offset */
+    if ((s->first_low.count & 0xFFFF) == 0) {
+        s->first_base.count--;
+    }
+    g->group[group] = (uint32_t)s->type.count;
+    int status = mpr_collected_push_node(s, type, 0, MPR_NODE_SYNTHETIC);
+    return status != MPR_OK ? status : s->sink.text(&s->sink, mpr_group_text(group), __builtin_strlen(mpr_group_text(group)));
+}
+
+static int end_group(mpr_graph *g) { return mpr_collected_push_first(g->storage); }
+
+/* A group whose members are all nodes with one of these flags. */
+static int flag_group(mpr_graph *g, uint32_t type, mpr_group group, uint32_t flags, mpr_label label) {
+    struct mpr_builder *s = g->storage;
+    int status = begin_group(g, type, group);
+    for (uint32_t i = 0; status == MPR_OK && i < g->seen; i++) {
+        if (s->flags.items[i] & flags) {
+            status = push_edge(s, i, label);
+        }
+    }
+    return status == MPR_OK ? end_group(g) : status;
+}
+
+static int residual_group(mpr_graph *g, uint32_t type) {
+    struct mpr_builder *s = g->storage;
+    int status = begin_group(g, type, MPR_GROUP_C_REFERENCES);
+    for (size_t i = 0; status == MPR_OK && i < s->residual.count; i++) {
+        if (s->residual.items[i].value > 0) {
+            status = push_edge(s, s->residual.items[i].node, mpr_label_make(MPR_LABEL_CHILD, 0));
+        }
+    }
+    return status == MPR_OK ? end_group(g) : status;
+}
+
+/* ---- what is reached ---- */
+
+static int enter_groups(mpr_sweep *sweep, const mpr_graph *g) {
+    for (uint32_t group = MPR_GROUP_THREADS; group < MPR_GROUP_UNREACHABLE; group++) {
+        if (g->group[group] != MPR_NO_NODE && mpr_sweep_enter(sweep, g->group[group]) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    return MPR_OK;
+}
+
+static int sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
+    sweep->mark = OWN;
+    sweep->walls = 0;
+    for (uint32_t i = 0; i < g->seen; i++) {
+        if ((g->flags[i] & MPR_NODE_OWN_WALL) && mpr_sweep_enter(sweep, i) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    return mpr_sweep_run(sweep, g, NULL, NULL);
+}
+
+/* The group of garbage: one member for every part of it that no other member reaches first, collected objects before others. */
+static int garbage_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
+    struct mpr_builder *s = g->storage;
+    int status = begin_group(g, type, MPR_GROUP_UNREACHABLE);
+    sweep->mark = GARBAGE;
+    for (int tracked = 1; status == MPR_OK && tracked >= 0; tracked--) {
+        for (uint32_t i = 0; status == MPR_OK && i < g->seen; i++) {
+            bool wanted = !(s->flags.items[i] & MPR_NODE_SYNTHETIC) && (!tracked || (s->flags.items[i] & MPR_NODE_TRACKED));
+            if (sweep->reached[i] != 0 || !wanted) {
+                continue;
+            }
+            status = push_edge(s, i, mpr_label_make(MPR_LABEL_CHILD, 0));
+            mpr_collected_view(g);
+            sweep->flags = g->flags;
+            if (status == MPR_OK && (status = mpr_sweep_enter(sweep, i)) == MPR_OK) {
+                status = mpr_sweep_run(sweep, g, NULL, NULL);
+            }
+        }
+    }
+    return status == MPR_OK ? end_group(g) : status;
+}
+
+static void flag_reached(mpr_graph *g, const uint8_t *reached) {
+    for (uint32_t i = 0; i < g->seen; i++) {
+        if (reached[i] == OWN) {
+            g->flags[i] |= MPR_NODE_OWN;
+        } else if (reached[i] == GARBAGE) {
+            g->flags[i] |= MPR_NODE_UNREACHABLE;
+        }
+    }
+}
+
+static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
+    mpr_sweep sweep = {.alloc = g->alloc, .reached = reached, .mark = ALIVE, .housekeeping = true};
+    sweep.flags = g->flags;
+    sweep.walls = MPR_NODE_OWN_WALL;
+    int status = enter_groups(&sweep, g);
+    if (status == MPR_OK) {
+        status = mpr_sweep_run(&sweep, g, NULL, NULL);
+    }
+    if (status == MPR_OK) {
+        status = sweep_own(&sweep, g);
+    }
+    if (status == MPR_OK) {
+        status = garbage_group(g, type, &sweep);
+    }
+    if (status == MPR_OK) {
+        mpr_collected_view(g);
+        flag_reached(g, reached);
+    }
+    mpr_sweep_free(&sweep);
+    return status;
+}
+
+/* ---- all of it ---- */
+
+static int super_root(mpr_graph *g, uint32_t type) {
+    struct mpr_builder *s = g->storage;
+    int status = begin_group(g, type, MPR_GROUP_ROOT);
+    for (uint32_t group = MPR_GROUP_ROOT + 1; status == MPR_OK && group < MPR_GROUP_COUNT; group++) {
+        if (g->group[group] != MPR_NO_NODE) {
+            status = push_edge(s, g->group[group], mpr_label_make(MPR_LABEL_CHILD, 0));
+        }
+    }
+    return status == MPR_OK ? end_group(g) : status;
+}
+
+static void find_seen_groups(mpr_graph *g) {
+    for (uint32_t group = 0; group < MPR_GROUP_COUNT; group++) {
+        uint32_t node;
+        int found = mpr_graph_find(g, MPR_SYNTHETIC + 16 * (uint64_t)group, &node);
+        g->group[group] = found ? node : MPR_NO_NODE;
+    }
+}
+
+int mpr_roots_add(mpr_graph *g) {
+    uint32_t type = 0;
+    find_seen_groups(g);
+    int status = root_type(g, &type);
+    mpr_label member = mpr_label_make(MPR_LABEL_CHILD, 0);
+    if (status == MPR_OK) {
+        status = flag_group(g, type, MPR_GROUP_STATIC, MPR_NODE_IMMORTAL | MPR_NODE_STATIC, member);
+    }
+    if (status == MPR_OK) {
+        status = flag_group(g, type, MPR_GROUP_INTERNED, MPR_NODE_INTERNED, member | MPR_LABEL_WEAK);
+    }
+    if (status == MPR_OK) {
+        status = residual_group(g, type);
+    }
+    mpr_collected_view(g);
+    uint8_t *reached = status == MPR_OK ? mpr_alloc_array(g->alloc, g->nodes, 1) : NULL;
+    if (reached == NULL) {
+        return status == MPR_OK ? MPR_ENOMEM : status;
+    }
+    size_t bytes = g->nodes;
+    status = sort_reached(g, type, reached);
+    mpr_alloc_free(g->alloc, reached, bytes, 1);
+    if (status == MPR_OK) {
+        status = super_root(g, type);
+    }
+    mpr_collected_view(g);
+    return status;
+}
