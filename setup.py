@@ -3,6 +3,7 @@
 import platform
 import struct
 import sys
+import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
@@ -22,9 +23,13 @@ def check_platform() -> None:
 
 
 check_platform()
+# A free-threaded build gets the package without the extension: there `import memprobe` says that it is not supported yet.
+free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 setup(
-    ext_modules=[
+    ext_modules=[]
+    if free_threaded
+    else [
         Extension(
             "memprobe._core",
             sources=sorted(glob("src/*/*.c") + glob("src/base/os/*.c")),

@@ -1,0 +1,120 @@
+"""What a live CPython process holds in memory, how much, and who keeps it alive.
+
+    memprobe.summary()                  the biggest types, now
+    memprobe.deep_sizeof(obj)           bytes of everything that an object leads to
+    memprobe.referrers(obj)             who holds it, by name
+    memprobe.snapshot("heap.snap")      the whole heap to a file; memprobe.load("heap.snap") reads it
+    memprobe.agent.start()              let `memprobe snapshot PID` ask this process
+
+Sizes are bytes; times are seconds unless a name ends in `_ms`. Importing memprobe costs next to nothing: the rest is loaded when
+it is first used."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from memprobe.errors import AttachError, Error, SnapshotError, UnsupportedError
+
+if TYPE_CHECKING:
+    from memprobe import agent
+    from memprobe.attach import snapshot_process
+    from memprobe.heap import Heap, capture, load, snapshot
+    from memprobe.live import (
+        count,
+        deep_sizeof,
+        gc_stats,
+        growth,
+        is_immortal,
+        is_interned,
+        pymalloc_stats,
+        refcount,
+        referrers,
+        summary,
+    )
+    from memprobe.results import (
+        Accounting,
+        Edge,
+        GcStats,
+        Growth,
+        HeapInfo,
+        Node,
+        PymallocStats,
+        RefCount,
+        Reference,
+        SnapshotInfo,
+        TypeTable,
+    )
+
+__version__ = "0.1.0"
+
+if "t" in sys.abiflags:
+    raise UnsupportedError(
+        "memprobe does not support free-threaded Python yet: use a standard build of the same version, "
+        f"for example python{sys.version_info[0]}.{sys.version_info[1]}."
+    )
+
+# Where each public name lives. A module is loaded when one of its names is first asked for.
+_HOMES = {
+    "agent": ("agent",),
+    "attach": ("snapshot_process",),
+    "heap": ("Heap", "capture", "load", "snapshot"),
+    "live": (
+        *("count", "deep_sizeof", "gc_stats", "growth", "is_immortal", "is_interned", "pymalloc_stats"),
+        *("refcount", "referrers", "summary"),
+    ),
+    "results": (
+        *("Accounting", "Edge", "GcStats", "Growth", "HeapInfo", "Node", "PymallocStats", "RefCount"),
+        *("Reference", "SnapshotInfo", "TypeTable"),
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Accounting",
+    "AttachError",
+    "Edge",
+    "Error",
+    "GcStats",
+    "Growth",
+    "Heap",
+    "HeapInfo",
+    "Node",
+    "PymallocStats",
+    "RefCount",
+    "Reference",
+    "SnapshotError",
+    "SnapshotInfo",
+    "TypeTable",
+    "UnsupportedError",
+    "__version__",
+    "agent",
+    "capture",
+    "count",
+    "deep_sizeof",
+    "gc_stats",
+    "growth",
+    "is_immortal",
+    "is_interned",
+    "load",
+    "pymalloc_stats",
+    "refcount",
+    "referrers",
+    "snapshot",
+    "snapshot_process",
+    "summary",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'memprobe' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"memprobe.{home}")
+    value = module if name == home else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

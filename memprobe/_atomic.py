@@ -1,0 +1,57 @@
+"""A file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[int]:
+    """A descriptor to write the new contents of `path` to. They go to a temporary file beside it, readable by its owner alone, which
+    takes the name when the block ends well; otherwise it is removed and an old file stays as it was. An OSError names `path`."""
+    try:
+        refuse_special(path)
+        folder = os.path.dirname(path) or "."
+        temporary = os.path.join(folder, f".memprobe-{secrets.token_hex(8)}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            try:
+                yield fd
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        sync_folder(folder)
+    except OSError as error:
+        error.filename, error.filename2 = path, None
+        raise
+
+
+def refuse_special(path: str) -> None:
+    """A device, pipe or folder is not replaced by a file."""
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def sync_folder(folder: str) -> None:
+    """The new name survives a power cut, where the file system knows how."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,53 @@
+"""Numbers and tables as text and HTML, for the str() and _repr_html_() of results. Nothing here knows what a number means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+Cells = Sequence[Sequence[str]]
+
+
+def size(count: int) -> str:
+    """Bytes for a reader: '812 B', '1.4 KiB', '3.2 GiB'; with its sign for a difference."""
+    value = float(count)
+    if abs(value) < 1024:
+        return f"{count} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        value /= 1024
+        if abs(value) < 1024 or unit == "TiB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def number(count: int) -> str:
+    """An integer with its thousands apart: '1,234,567'."""
+    return f"{count:,}"
+
+
+def plain(headers: Sequence[str], rows: Cells, left: int = 0) -> str:
+    """A table of monospaced text; column `left` is aligned left, the others right."""
+    lines = [tuple(headers), *map(tuple, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(
+            cell.ljust(width) if column == left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    return "\n".join(map(line, lines))
+
+
+def html(headers: Sequence[str], rows: Cells, left: int = 0, caption: str = "") -> str:
+    """The same as an HTML table."""
+
+    def cells(tag: str, line: Sequence[str]) -> str:
+        return "".join(
+            f'<{tag} style="text-align:{"left" if column == left else "right"}">{escape(cell)}</{tag}>'
+            for column, cell in enumerate(line)
+        )
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{cells('th', headers)}</tr></thead><tbody>{body}</tbody></table>"
