@@ -185,13 +185,21 @@ uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle) {
     return number + (uint32_t)__builtin_popcountll(page->bits[word] & ((UINT64_C(1) << (granule & 63)) - 1));
 }
 
-int mpr_addrset_find(const mpr_addrset *set, uint64_t address, uint32_t *number) {
+/* The handle of a member, found without making anything. */
+static bool find_member(const mpr_addrset *set, uint64_t address, uint32_t *handle) {
     uint32_t index = find_page(set, address >> MPR_PAGE_SHIFT);
-    if (index == NO_PAGE) {
-        return 0;
-    }
-    uint32_t handle = index << 16 | granule_of(address);
-    if (!mpr_addrset_has(set, handle) || mpr_addrset_address(set, handle) != address) {
+    *handle = index << 16 | granule_of(address);
+    return index != NO_PAGE && mpr_addrset_has(set, *handle) && mpr_addrset_address(set, *handle) == address;
+}
+
+bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address) {
+    uint32_t handle;
+    return find_member(set, address, &handle);
+}
+
+int mpr_addrset_find(const mpr_addrset *set, uint64_t address, uint32_t *number) {
+    uint32_t handle;
+    if (!find_member(set, address, &handle)) {
         return 0;
     }
     *number = mpr_addrset_number(set, handle);

@@ -51,6 +51,9 @@ int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *handle);
 
 bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle);
 
+/* The same for an address; rank is not needed. */
+bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address);
+
 /* The address behind a handle, given by this set. */
 uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle);
 

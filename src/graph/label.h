@@ -37,7 +37,8 @@ typedef enum mpr_label_kind {
 /* name, as it is written in Python or '<...>' when Python has no word, weak?, housekeeping? */
 #define MPR_FIELDS(X)                                                                                                              \
     X(NONE, "<unknown>", 0, 0)                                                                                                     \
-    X(DICT, "__dict__", 0, 1)                                                                                                      \
+    X(DICT, "__dict__", 0, 0)                                                                                                      \
+    X(NAMESPACE, "__dict__", 0, 1)                                                                                                 \
     X(CLASS, "__class__", 0, 1)                                                                                                    \
     X(REFERENT, "<referent>", 1, 0)                                                                                                \
     X(CALLBACK, "__callback__", 0, 0)                                                                                              \
@@ -125,6 +126,7 @@ typedef enum mpr_label_kind {
     X(SYSDICT, "sys.__dict__", 0, 0)                                                                                               \
     X(BUILTINS_DICT, "builtins.__dict__", 0, 0)                                                                                    \
     X(INTERP_DICT, "<interpreter dict>", 0, 0)                                                                                     \
+    X(INTERP_STATE, "<interpreter state>", 0, 0)                                                                                   \
     X(THREAD_DICT, "<thread-local data>", 0, 0)                                                                                    \
     X(THREAD_CONTEXT, "<context>", 0, 0)                                                                                           \
     X(THREAD_EXC, "<current exception>", 0, 0)                                                                                     \

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * The work list of a walk over memory: a set of addresses in which each member is pending until it is taken. The bitmap *is* the list, so
+ * there is no stack, no depth and no worst case in memory: two bits per 16 bytes of heap.
+ *
+ * Pages with something pending stand in a queue. A page is swept from its lowest pending address to its highest; what is marked
+ * behind the sweep sends the page to the back of the queue. A chain that runs backwards inside a page stays cheap because a summary
+ * (one bit per word) leads straight to the words that matter. Addresses come out almost in order, which caches like. */
+#ifndef MPR_BASE_WORKSET_H
+#define MPR_BASE_WORKSET_H
+
+#include "base/addrset.h"
+#include "base/vec.h"
+
+typedef struct mpr_pending {
+    uint64_t summary[MPR_PAGE_WORDS / 64];
+    uint64_t bits[MPR_PAGE_WORDS];
+    bool queued;
+} mpr_pending;
+
+typedef struct mpr_workset {
+    mpr_addrset seen;
+    mpr_pending **pending; /* by page index of `seen` */
+    uint32_t capacity;     /* of `pending` */
+    uint32_t *queue;       /* ring of page indices, as large as `pending`: a page stands in it once */
+    uint32_t head, waiting;
+    uint32_t current;      /* page being swept; valid when sweeping */
+    uint32_t word;         /* where the sweep is */
+    uint64_t left;         /* bits of that word that were taken out and not yet given */
+    bool sweeping;
+} mpr_workset;
+
+void mpr_workset_init(mpr_workset *w, mpr_alloc *alloc);
+void mpr_workset_free(mpr_workset *w);
+
+/* Make it a member, and pending if it was not one. 1 new, 0 known, negative: MPR_ENOMEM, MPR_ELIMIT. */
+int mpr_workset_mark(mpr_workset *w, uint64_t address);
+
+/* Make it a member without ever giving it. As above. */
+int mpr_workset_skip(mpr_workset *w, uint64_t address);
+
+/* Take the next pending address: 1 and *address, or 0 when nothing is pending. */
+int mpr_workset_next(mpr_workset *w, uint64_t *address);
+
+bool mpr_workset_has(const mpr_workset *w, uint64_t address);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ * The public API's differences between versions. */
+#include "cpython/compat.h"
+
+PyObject *cpy_type_namespace(PyTypeObject *type) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (type->tp_dict == NULL) {
+        PyObject *dict = PyType_GetDict(type); /* a new reference: the interpreter keeps its own */
+        Py_XDECREF(dict);
+        return dict;
+    }
+#endif
+    return type->tp_dict;
+}
+
+bool cpy_is_immortal(PyObject *object) {
+#if PY_VERSION_HEX >= 0x030E0000
+    return PyUnstable_IsImmortal(object);
+#elif PY_VERSION_HEX >= 0x030C0000
+    return _Py_IsImmortal(object);
+#elif PY_VERSION_HEX >= 0x030B0000
+    return Py_REFCNT(object) > (1 << 28); /* static objects begin at 999999999 */
+#else
+    (void)object;
+    return false;
+#endif
+}
+
+uint64_t cpy_refcount(PyObject *object) { return (uint64_t)Py_REFCNT(object); }
+
+size_t cpy_int_digits(PyObject *integer) {
+#if PY_VERSION_HEX >= 0x030C0000
+    size_t digits = ((PyLongObject *)integer)->long_value.lv_tag >> 3;
+#else
+    Py_ssize_t size = Py_SIZE(integer);
+    size_t digits = (size_t)(size < 0 ? -size : size);
+#endif
+    return digits == 0 ? 1 : digits;
+}
+
+bool cpy_is_interned(PyObject *str) { return PyUnicode_Check(str) && PyUnicode_CHECK_INTERNED(str) != 0; }
+
+size_t cpy_str_bytes(PyObject *str) {
+    const PyASCIIObject *ascii = (const PyASCIIObject *)str;
+    const PyCompactUnicodeObject *compact = (const PyCompactUnicodeObject *)str;
+    size_t length = (size_t)ascii->length;
+    if (ascii->state.compact && ascii->state.ascii) {
+        return sizeof(PyASCIIObject) + length + 1;
+    }
+    size_t kind = ascii->state.kind;
+    size_t bytes = ascii->state.compact ? sizeof(PyCompactUnicodeObject) + (length + 1) * kind : sizeof(PyUnicodeObject);
+    const void *data = ascii->state.compact ? NULL : ((const PyUnicodeObject *)str)->data.any;
+    if (data != NULL) {
+        bytes += (length + 1) * (kind == 0 ? 4 : kind);
+    }
+    if (compact->utf8 != NULL && (const void *)compact->utf8 != data && !ascii->state.ascii) {
+        bytes += (size_t)compact->utf8_length + 1;
+    }
+    return bytes;
+}

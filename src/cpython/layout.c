@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT
+ * The interpreter's private layouts: dicts, instances, the collector, code, types, interpreter and threads. Frames are in
+ * layout_frame.c. Facts by version; nothing is decided here about what they mean. */
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1
+#endif
+#include "cpython/layout.h"
+
+#include <internal/pycore_gc.h>
+#include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
+#if PY_VERSION_HEX >= 0x030B0000
+#include <internal/pycore_dict.h>
+#include <internal/pycore_moduleobject.h>
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interp_structs.h>
+#endif
+#include <string.h>
+
+#include "graph/label.h"
+
+#define WORD(object, n) (((PyObject **)(object))[n])
+
+/* ---- blocks ---- */
+
+size_t cpy_layout_preheader(PyTypeObject *type, bool is_gc) {
+    size_t bytes = is_gc ? sizeof(cpy_gc_head) : 0;
+#if PY_VERSION_HEX >= 0x030C0000
+    bytes += type->tp_flags & (Py_TPFLAGS_MANAGED_DICT | Py_TPFLAGS_MANAGED_WEAKREF) ? 2 * sizeof(PyObject *) : 0;
+#elif PY_VERSION_HEX >= 0x030B0000
+    bytes += type->tp_flags & Py_TPFLAGS_MANAGED_DICT ? 2 * sizeof(PyObject *) : 0;
+#else
+    (void)type;
+#endif
+    return bytes;
+}
+
+/* ---- the collector ---- */
+
+static struct _gc_runtime_state *collector(void) {
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+#if PY_VERSION_HEX >= 0x030D0000
+    return (struct _gc_runtime_state *)((char *)interpreter + _PyRuntime.debug_offsets.interpreter_state.gc);
+#else
+    return &interpreter->gc;
+#endif
+}
+
+int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]) {
+    struct _gc_runtime_state *gc = collector();
+#if PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030E0500
+    struct gc_generation *first = &gc->young;
+#else
+    struct gc_generation *first = gc->generations;
+#endif
+    for (int i = 0; i < 3; i++) {
+        heads[i] = (cpy_gc_head *)&first[i].head;
+    }
+    heads[3] = (cpy_gc_head *)&gc->permanent_generation.head;
+    return CPY_GENERATIONS;
+}
+
+bool cpy_layout_collecting(void) { return collector()->collecting != 0; }
+
+/* ---- dicts ---- */
+
+#if PY_VERSION_HEX < 0x030B0000
+/* 3.10 keeps these in Objects/dict-common.h, which is not installed. */
+struct _dictkeysobject {
+    Py_ssize_t dk_refcnt, dk_size;
+    void *dk_lookup;
+    Py_ssize_t dk_usable, dk_nentries;
+    char dk_indices[];
+};
+typedef struct keys_entry {
+    Py_hash_t hash;
+    PyObject *key, *value;
+} keys_entry;
+#endif
+
+static size_t usable_fraction(size_t size) { return (size << 1) / 3; }
+
+static size_t keys_capacity(const struct _dictkeysobject *keys) {
+#if PY_VERSION_HEX >= 0x030B0000
+    return (size_t)1 << keys->dk_log2_size;
+#else
+    return (size_t)keys->dk_size;
+#endif
+}
+
+/* The table's shape: entries and their stride, and its whole block; 0 bytes for the static empty one. */
+static void read_keys(const struct _dictkeysobject *keys, cpy_table *out, size_t *bytes) {
+    size_t capacity = keys_capacity(keys), index_bytes;
+#if PY_VERSION_HEX >= 0x030B0000
+    index_bytes = (size_t)1 << keys->dk_log2_index_bytes;
+    bool general = keys->dk_kind == DICT_KEYS_GENERAL;
+    out->stride = general ? sizeof(PyDictKeyEntry) : sizeof(PyDictUnicodeEntry);
+    out->key_at = general ? offsetof(PyDictKeyEntry, me_key) : offsetof(PyDictUnicodeEntry, me_key);
+    out->value_at = general ? offsetof(PyDictKeyEntry, me_value) : offsetof(PyDictUnicodeEntry, me_value);
+#else
+    index_bytes = capacity * (capacity <= 0xff ? 1 : capacity <= 0xffff ? 2 : capacity <= 0xffffffff ? 4 : 8);
+    out->stride = sizeof(keys_entry);
+    out->key_at = offsetof(keys_entry, key);
+    out->value_at = offsetof(keys_entry, value);
+#endif
+    out->entries = keys->dk_indices + index_bytes;
+    out->count = keys->dk_nentries;
+    *bytes = capacity == 1 ? 0 : sizeof *keys + index_bytes + usable_fraction(capacity) * out->stride;
+}
+
+bool cpy_layout_is_dict(PyObject *object) {
+#if PY_VERSION_HEX >= 0x030F0000
+    return PyAnyDict_Check(object);
+#else
+    return PyDict_Check(object);
+#endif
+}
+
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
+/* The block of separately allocated values: a prefix of round_up(n + 2, 8) bytes, whose last byte says its length, and n pointers. What n
+ * was when it was allocated is known to 7: shared keys shrink. */
+static size_t values_bytes(const PyDictValues *values, Py_ssize_t now) {
+    size_t prefix = ((const uint8_t *)values)[-1], n = (size_t)now;
+    size_t most = prefix - 2, least = prefix < 9 ? 1 : prefix - 9;
+    n = n < least ? least : n > most ? most : n;
+    return prefix + n * sizeof(PyObject *);
+}
+#endif
+
+static size_t own_values_bytes(PyDictObject *dict, const struct _dictkeysobject *keys) {
+#if PY_VERSION_HEX >= 0x030D0000
+    const PyDictValues *values = dict->ma_values;
+    size_t n = values->capacity;
+    size_t order = (n + sizeof(PyObject *) - 1) / sizeof(PyObject *) * sizeof(PyObject *);
+    (void)keys;
+    return values->embedded ? 0 : order + (n + 1) * sizeof(PyObject *);
+#elif PY_VERSION_HEX >= 0x030B0000
+    return values_bytes(dict->ma_values, keys->dk_usable + keys->dk_nentries);
+#else
+    (void)dict;
+    return usable_fraction((size_t)keys->dk_size) * sizeof(PyObject *);
+#endif
+}
+
+void cpy_layout_dict(PyObject *object, cpy_table *out) {
+    PyDictObject *dict = (PyDictObject *)object;
+    size_t keys_bytes;
+    read_keys(dict->ma_keys, out, &keys_bytes);
+    out->values = NULL;
+    out->bytes = keys_bytes;
+    if (dict->ma_values != NULL) {
+#if PY_VERSION_HEX >= 0x030B0000
+        out->values = dict->ma_values->values;
+#else
+        out->values = dict->ma_values;
+#endif
+        out->bytes = own_values_bytes(dict, dict->ma_keys);
+    }
+}
+
+bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out) {
+    struct _dictkeysobject *keys = type->tp_flags & Py_TPFLAGS_HEAPTYPE ? ((PyHeapTypeObject *)type)->ht_cached_keys : NULL;
+    if (keys == NULL) {
+        return false;
+    }
+    out->values = NULL;
+    read_keys(keys, out, &out->bytes);
+    return true;
+}
+
+/* ---- instances ---- */
+
+bool cpy_layout_has_managed_dict(PyTypeObject *type) {
+#if PY_VERSION_HEX >= 0x030B0000
+    return (type->tp_flags & Py_TPFLAGS_MANAGED_DICT) != 0;
+#else
+    (void)type;
+    return false;
+#endif
+}
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+static void read_instance(PyObject *object, const struct _dictkeysobject *keys, cpy_instance *out) {
+    out->dict = WORD(object, -3);
+    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES) || keys == NULL) {
+        return;
+    }
+    const PyDictValues *values = (const PyDictValues *)((const char *)object + Py_TYPE(object)->tp_basicsize);
+    size_t n = (size_t)(keys->dk_nentries + keys->dk_usable); /* constant for the life of the class */
+    out->bytes = (n + sizeof(PyObject *) - 1) / sizeof(PyObject *) * sizeof(PyObject *) + (n + 1) * sizeof(PyObject *);
+    if (!values->valid) {
+        return;
+    }
+    out->count = keys->dk_nentries < values->capacity ? keys->dk_nentries : values->capacity;
+    if (out->dict == NULL) {
+        out->values = values->values;
+    } else {
+        out->shadow = values->values;
+    }
+}
+
+#elif PY_VERSION_HEX >= 0x030B0000
+
+static void read_instance(PyObject *object, const struct _dictkeysobject *keys, cpy_instance *out) {
+#if PY_VERSION_HEX >= 0x030C0000
+    uintptr_t word = (uintptr_t)WORD(object, -3);
+    const PyDictValues *values = word & 1 ? (const PyDictValues *)(word + 1) : NULL;
+    out->dict = word & 1 ? NULL : (PyObject *)word;
+#else
+    const PyDictValues *values = (const PyDictValues *)WORD(object, -4);
+    out->dict = WORD(object, -3);
+#endif
+    if (values != NULL && keys != NULL) {
+        out->values = values->values;
+        out->count = keys->dk_nentries;
+        out->bytes = values_bytes(values, keys->dk_usable + keys->dk_nentries);
+    }
+}
+
+#else
+
+static void read_instance(PyObject *object, const struct _dictkeysobject *keys, cpy_instance *out) {
+    (void)object, (void)keys, (void)out;
+}
+
+#endif
+
+void cpy_layout_instance(PyObject *object, cpy_instance *out) {
+    PyTypeObject *type = Py_TYPE(object);
+    memset(out, 0, sizeof *out);
+    if (cpy_layout_has_managed_dict(type)) {
+        bool heap = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0;
+        read_instance(object, heap ? ((PyHeapTypeObject *)type)->ht_cached_keys : NULL, out);
+    }
+}
+
+/* ---- code ---- */
+
+void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context) {
+    tell(context, code->co_consts, MPR_FIELD_CO_CONSTS);
+    tell(context, code->co_names, MPR_FIELD_CO_NAMES);
+    tell(context, code->co_filename, MPR_FIELD_CO_FILENAME);
+    tell(context, code->co_name, MPR_FIELD_CO_NAME);
+    tell(context, code->co_linetable, MPR_FIELD_CO_LINETABLE);
+#if PY_VERSION_HEX >= 0x030B0000
+    tell(context, code->co_exceptiontable, MPR_FIELD_CO_EXCEPTIONTABLE);
+    tell(context, code->co_localsplusnames, MPR_FIELD_CO_LOCALSPLUS);
+    tell(context, code->co_localspluskinds, MPR_FIELD_CO_KINDS);
+    tell(context, code->co_qualname, MPR_FIELD_CO_QUALNAME);
+#if PY_VERSION_HEX >= 0x030C0000
+    if (code->_co_cached != NULL) {
+        tell(context, code->_co_cached->_co_code, MPR_FIELD_CO_CODE);
+        tell(context, code->_co_cached->_co_cellvars, MPR_FIELD_CO_CELLVARS);
+        tell(context, code->_co_cached->_co_freevars, MPR_FIELD_CO_FREEVARS);
+        tell(context, code->_co_cached->_co_varnames, MPR_FIELD_CO_VARNAMES);
+    }
+#else
+    tell(context, code->_co_code, MPR_FIELD_CO_CODE);
+#endif
+#else
+    tell(context, code->co_code, MPR_FIELD_CO_CODE);
+    tell(context, code->co_varnames, MPR_FIELD_CO_VARNAMES);
+    tell(context, code->co_freevars, MPR_FIELD_CO_FREEVARS);
+    tell(context, code->co_cellvars, MPR_FIELD_CO_CELLVARS);
+#endif
+}
+
+size_t cpy_layout_code_bytes(PyCodeObject *code) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return code->_co_cached != NULL ? sizeof *code->_co_cached : 0;
+#elif PY_VERSION_HEX >= 0x030B0000
+    (void)code;
+    return 0;
+#else
+    size_t bytes = code->co_cell2arg != NULL ? (size_t)PyTuple_GET_SIZE(code->co_cellvars) * sizeof *code->co_cell2arg : 0;
+    if (code->co_opcache_map != NULL) {
+        bytes += (size_t)PyBytes_GET_SIZE(code->co_code) / 2;
+        bytes += code->co_opcache != NULL ? code->co_opcache_size * (size_t)56 : 0;
+    }
+    return bytes;
+#endif
+}
+
+/* ---- types ---- */
+
+static PyObject *subclasses_of(PyTypeObject *type) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (type->tp_dict == NULL || !(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+        size_t index = (size_t)type->tp_subclasses; /* a static builtin type: its place in the interpreter, from 1 */
+        if (index != 0 && index > 4096) {
+            return (PyObject *)type->tp_subclasses;
+        }
+        return NULL;
+    }
+#endif
+    return (PyObject *)type->tp_subclasses;
+}
+
+void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context) {
+    tell(context, cpy_type_namespace(type), MPR_FIELD_NAMESPACE);
+    tell(context, (PyObject *)type->tp_base, MPR_FIELD_BASE);
+    tell(context, type->tp_bases, MPR_FIELD_BASES);
+    tell(context, type->tp_mro, MPR_FIELD_MRO);
+    tell(context, type->tp_cache, MPR_FIELD_TYPE_CACHE);
+    tell(context, subclasses_of(type), MPR_FIELD_SUBCLASSES);
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        PyHeapTypeObject *heap = (PyHeapTypeObject *)type;
+        tell(context, heap->ht_name, MPR_FIELD_NAME);
+        tell(context, heap->ht_qualname, MPR_FIELD_QUALNAME);
+        tell(context, heap->ht_slots, MPR_FIELD_SLOTS);
+        tell(context, heap->ht_module, MPR_FIELD_MODULE);
+    }
+}
+
+size_t cpy_layout_type_bytes(PyTypeObject *type) {
+    PyHeapTypeObject *heap = (PyHeapTypeObject *)type;
+    cpy_table keys = {0};
+    size_t bytes = cpy_layout_shared_keys(type, &keys) ? keys.bytes : 0;
+    bytes += type->tp_doc != NULL ? strlen(type->tp_doc) + 1 : 0;
+#if PY_VERSION_HEX >= 0x030B0000
+    bytes += heap->_ht_tpname != NULL ? strlen(heap->_ht_tpname) + 1 : 0;
+#else
+    (void)heap;
+#endif
+    return bytes;
+}
+
+/* ---- the interpreter and its threads ---- */
+
+PyObject *cpy_layout_interned(void) {
+#if PY_VERSION_HEX >= 0x030E0000
+    return PyInterpreterState_Get()->cached_objects.interned_strings;
+#else
+    return NULL; /* not visible to the collector */
+#endif
+}
+
+PyObject *cpy_layout_module_name(PyObject *module) {
+#if PY_VERSION_HEX >= 0x030B0000
+    return ((PyModuleObject *)module)->md_name;
+#else
+    return WORD(module, 6);
+#endif
+}
+
+void cpy_layout_interpreter(cpy_owned tell, void *context) {
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    struct _gc_runtime_state *gc = collector();
+    tell(context, interpreter->sysdict, MPR_FIELD_SYSDICT);
+    tell(context, interpreter->builtins, MPR_FIELD_BUILTINS_DICT);
+    tell(context, interpreter->dict, MPR_FIELD_INTERP_DICT);
+    tell(context, interpreter->builtins_copy, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->before_forkers, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->after_forkers_parent, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->after_forkers_child, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->audit_hooks, MPR_FIELD_INTERP_STATE);
+    tell(context, gc->garbage, MPR_FIELD_GARBAGE);
+    tell(context, gc->callbacks, MPR_FIELD_CALLBACKS);
+#if PY_VERSION_HEX >= 0x030D0000
+    tell(context, interpreter->codecs.search_path, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->codecs.search_cache, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->codecs.error_registry, MPR_FIELD_INTERP_STATE);
+#else
+    tell(context, interpreter->codec_search_path, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->codec_search_cache, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->codec_error_registry, MPR_FIELD_INTERP_STATE);
+#endif
+#if PY_VERSION_HEX >= 0x030C0000
+    tell(context, interpreter->sysdict_copy, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->imports.modules_by_index, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->imports.importlib, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->imports.import_func, MPR_FIELD_INTERP_STATE);
+#else
+    tell(context, interpreter->modules_by_index, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->importlib, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->import_func, MPR_FIELD_INTERP_STATE);
+#endif
+}
+
+void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context) {
+    tell(context, thread->dict, MPR_FIELD_THREAD_DICT);
+    tell(context, thread->context, MPR_FIELD_THREAD_CONTEXT);
+    tell(context, thread->c_profileobj, MPR_FIELD_THREAD_PROFILE);
+    tell(context, thread->c_traceobj, MPR_FIELD_THREAD_TRACE);
+    tell(context, thread->async_exc, MPR_FIELD_THREAD_EXC);
+    tell(context, thread->async_gen_firstiter, MPR_FIELD_ASYNC_HOOK);
+    tell(context, thread->async_gen_finalizer, MPR_FIELD_ASYNC_HOOK);
+    tell(context, thread->exc_state.exc_value, MPR_FIELD_EXC_STATE);
+#if PY_VERSION_HEX < 0x030B0000
+    tell(context, thread->exc_state.exc_type, MPR_FIELD_EXC_STATE);
+    tell(context, thread->exc_state.exc_traceback, MPR_FIELD_EXC_STATE);
+#endif
+#if PY_VERSION_HEX >= 0x030C0000
+    tell(context, thread->current_exception, MPR_FIELD_THREAD_EXC);
+#else
+    tell(context, thread->curexc_type, MPR_FIELD_THREAD_EXC);
+    tell(context, thread->curexc_value, MPR_FIELD_THREAD_EXC);
+    tell(context, thread->curexc_traceback, MPR_FIELD_THREAD_EXC);
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    tell(context, thread->threading_local_key, MPR_FIELD_THREAD_DICT);
+    tell(context, thread->threading_local_sentinel, MPR_FIELD_THREAD_DICT);
+#endif
+}

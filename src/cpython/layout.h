@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ * The interpreter's private layouts, as small structs with one meaning in every version. Nothing else in memprobe knows an offset of
+ * CPython. Each capability is proved at import by selfcheck.c on objects that it makes itself; one that is not proved is not used, and the
+ * capture says so (law 4). MEMPROBE_FALLBACK=name[,name...] or =all switches capabilities off, to test the other path. */
+#ifndef CPY_LAYOUT_H
+#define CPY_LAYOUT_H
+
+#include "cpython/compat.h"
+
+#include <stddef.h>
+
+/* One private source of truth each. */
+#define CPY_CAPABILITIES(X)                                                                                                        \
+    X(GC_LISTS, "gc_lists")   /* the collector's lists; else gc.get_objects(), without frozen objects */                           \
+    X(DICT, "dict")           /* tables of dicts and shared keys; else PyDict_Next, and sizes estimated */                         \
+    X(INLINE, "inline")       /* inline values and managed dicts; else tp_traverse alone, and attributes by offset */              \
+    X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                              \
+    X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */
+
+typedef enum cpy_capability {
+#define CPY_CAPABILITY_ENUM(id, text) CPY_CAN_##id,
+    CPY_CAPABILITIES(CPY_CAPABILITY_ENUM)
+#undef CPY_CAPABILITY_ENUM
+        CPY_CAPABILITY_COUNT
+} cpy_capability;
+
+/* ---- blocks ---- */
+
+/* Bytes in front of an instance: collector's head, managed dict and weakref list. */
+size_t cpy_layout_preheader(PyTypeObject *type, bool is_gc);
+
+/* ---- the collector ---- */
+
+#define CPY_GENERATIONS 4 /* three generations and the permanent one */
+
+/* The two words before every collected object: links, with the collector's own bits in the lowest two. */
+typedef struct cpy_gc_head {
+    uintptr_t next, previous;
+} cpy_gc_head;
+
+/* The list heads of the current interpreter. Returns how many: CPY_GENERATIONS. */
+int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]);
+
+/* True while a collection runs: the lists' back links are then in other use. */
+bool cpy_layout_collecting(void);
+
+static inline cpy_gc_head *cpy_gc_next(const cpy_gc_head *head) { return (cpy_gc_head *)(head->next & ~(uintptr_t)3); }
+static inline cpy_gc_head *cpy_gc_previous(const cpy_gc_head *head) { return (cpy_gc_head *)(head->previous & ~(uintptr_t)3); }
+static inline PyObject *cpy_gc_object(cpy_gc_head *head) { return (PyObject *)(head + 1); }
+
+/* ---- dicts ---- */
+
+/* The entries of a dict or of a class's shared keys, in insertion order. Entry i: key at entries + i * stride + key_at; its value there
+ * too, at value_at, unless `values` (a split table) holds it. Either may be NULL: a deleted entry. */
+typedef struct cpy_table {
+    const char *entries;
+    size_t stride, key_at, value_at;
+    Py_ssize_t count;
+    PyObject *const *values; /* not NULL: the keys belong to the class, and values[i] is the value of key i */
+    size_t bytes;            /* of the table that is this dict's own: keys unless shared, values unless inline */
+} cpy_table;
+
+void cpy_layout_dict(PyObject *dict, cpy_table *out);
+bool cpy_layout_is_dict(PyObject *object); /* dict or frozendict, subclasses included */
+bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out);
+
+static inline PyObject *cpy_table_key(const cpy_table *t, Py_ssize_t i) {
+    return *(PyObject *const *)(t->entries + (size_t)i * t->stride + t->key_at);
+}
+
+static inline PyObject *cpy_table_value(const cpy_table *t, Py_ssize_t i) {
+    return t->values != NULL ? t->values[i] : *(PyObject *const *)(t->entries + (size_t)i * t->stride + t->value_at);
+}
+
+/* ---- instances ---- */
+
+/* What an instance with a managed dict holds outside its body. */
+typedef struct cpy_instance {
+    PyObject *dict;          /* materialised, or NULL */
+    PyObject *const *values; /* the inline values, or NULL: also when there is a dict, which then tells them */
+    PyObject *const *shadow; /* values that tp_traverse may visit though the dict tells them, or NULL */
+    Py_ssize_t count;        /* of values or shadow */
+    size_t bytes;            /* of the values' block, in or behind the instance */
+} cpy_instance;
+
+bool cpy_layout_has_managed_dict(PyTypeObject *type);
+void cpy_layout_instance(PyObject *object, cpy_instance *out);
+
+/* ---- frames ---- */
+
+typedef enum cpy_frame_owner {
+    CPY_FRAME_OF_THREAD,
+    CPY_FRAME_OF_GENERATOR,
+    CPY_FRAME_OF_OBJECT, /* a frame object owns it */
+    CPY_FRAME_SHIM,      /* no code: the interpreter's own entry */
+} cpy_frame_owner;
+
+/* A frame, wherever it lives. References are owned by it, `globals` apart. A slot may be tagged: see cpy_slot_object. */
+typedef struct cpy_frame {
+    cpy_frame_owner owner;
+    PyCodeObject *code;
+    PyObject *function, *locals, *object, *globals, *generator;
+    bool code_owned, function_owned;
+    const uintptr_t *slots; /* locals, cells and free variables, then the value stack */
+    int locals_count, stack_count; /* stack_count is 0 where the version does not store the depth */
+    void *previous;
+} cpy_frame;
+
+/* The innermost frame of a thread, or NULL. In 3.10 frames are objects, and this is one. */
+void *cpy_layout_top_frame(PyThreadState *thread);
+void cpy_layout_frame(void *frame, cpy_frame *out);
+
+/* The frame inside a suspended or running generator, coroutine or async generator, or inside a frame object that owns one; else NULL. */
+void *cpy_layout_inner_frame(PyObject *object);
+
+/* The object in a slot, or NULL; *owned says whether the slot owns a reference to it. */
+PyObject *cpy_slot_object(uintptr_t slot, bool *owned);
+
+/* The name of local, cell or free variable i, borrowed, or NULL. */
+PyObject *cpy_layout_local_name(PyCodeObject *code, int i);
+bool cpy_layout_local_is_cell(PyCodeObject *code, int i);
+
+/* True when a running generator's tp_traverse does not visit its locals (3.11 to 3.13). */
+bool cpy_layout_running_generator_hides(const cpy_frame *frame);
+
+/* ---- code, type, interpreter, thread: owned references by name ---- */
+
+typedef void (*cpy_owned)(void *context, PyObject *object, int field); /* field: an mpr_field */
+
+void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context);
+size_t cpy_layout_code_bytes(PyCodeObject *code); /* private buffers that are not objects */
+void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context);
+size_t cpy_layout_type_bytes(PyTypeObject *type); /* private buffers of a heap type: shared keys, docstring, names */
+/* The name that a module object keeps beside its namespace, or NULL. */
+PyObject *cpy_layout_module_name(PyObject *module);
+void cpy_layout_interpreter(cpy_owned tell, void *context);
+void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context);
+
+/* The dict of interned strings where it is visible to the collector, or NULL. */
+PyObject *cpy_layout_interned(void);
+
+#endif
