@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ * base/bytes and base/os/file: known sums, varints at every length, a buffer that runs out of memory, a cursor that meets its end, short
+ * and failing writes. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/os/file.h"
+#include "base/status.h"
+#include "test.h"
+
+static void sums(test *t) {
+    uint8_t data[300];
+    dice d = {1};
+    CHECK(t, mpr_bytes_crc(0, "123456789", 9) == 0xE3069283u);
+    CHECK(t, mpr_bytes_crc_portable(0, "123456789", 9) == 0xE3069283u);
+    CHECK(t, mpr_bytes_crc(0, "", 0) == 0);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)dice_next(&d);
+    for (size_t size = 0; size <= sizeof data; size++) {
+        uint32_t whole = mpr_bytes_crc(0, data, size);
+        size_t cut = size == 0 ? 0 : (size_t)dice_below(&d, size);
+        CHECK(t, whole == mpr_bytes_crc_portable(0, data, size));
+        CHECK(t, whole == mpr_bytes_crc(mpr_bytes_crc(0, data, cut), data + cut, size - cut));
+    }
+}
+
+static void numbers(test *t) {
+    test_alloc a;
+    test_alloc_init(&a);
+    for (unsigned bit = 0; bit < 64; bit++)
+        for (int off = -1; off <= 1; off++) {
+            uint64_t value = (UINT64_C(1) << bit) + (uint64_t)off;
+            mpr_buffer b = {.alloc = &a.alloc};
+            mpr_buffer_varint(&b, value);
+            mpr_buffer_signed(&b, (int64_t)value);
+            mpr_buffer_signed(&b, -(int64_t)(value >> 1));
+            mpr_buffer_u64(&b, value);
+            mpr_buffer_u32(&b, (uint32_t)value);
+            mpr_buffer_byte(&b, (uint8_t)value);
+            mpr_cursor c = {b.data, b.data + b.size, false};
+            CHECK(t, mpr_cursor_varint(&c) == value);
+            CHECK(t, mpr_cursor_signed(&c) == (int64_t)value);
+            CHECK(t, mpr_cursor_signed(&c) == -(int64_t)(value >> 1));
+            CHECK(t, mpr_cursor_u64(&c) == value);
+            CHECK(t, mpr_cursor_u32(&c) == (uint32_t)value);
+            CHECK(t, mpr_cursor_byte(&c) == (uint8_t)value);
+            CHECK(t, !c.bad && c.at == c.end);
+            mpr_buffer_free(&b);
+        }
+    CHECK(t, a.live == 0 && a.alloc.used == 0 && a.wrong == 0);
+}
+
+static void cursor_ends(test *t) {
+    static const uint8_t endless[11] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    static const uint8_t biggest[10] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 1};
+    mpr_cursor c = {endless, endless + 11, false};
+    CHECK(t, mpr_cursor_varint(&c) == 0 && c.bad);
+    c = (mpr_cursor){biggest, biggest + 10, false};
+    CHECK(t, mpr_cursor_varint(&c) == UINT64_MAX && !c.bad);
+    for (size_t size = 0; size < 10; size++) {
+        c = (mpr_cursor){biggest, biggest + size, false};
+        CHECK(t, mpr_cursor_varint(&c) == 0 && c.bad && c.at <= c.end);
+        CHECK(t, mpr_cursor_byte(&c) == 0 && mpr_cursor_u32(&c) == 0 && mpr_cursor_u64(&c) == 0);
+    }
+    c = (mpr_cursor){biggest, biggest + 3, false};
+    CHECK(t, mpr_cursor_u32(&c) == 0 && c.bad);
+    c = (mpr_cursor){biggest, biggest + 3, false};
+    CHECK(t, mpr_cursor_take(&c, SIZE_MAX) == NULL && c.bad);
+    CHECK(t, mpr_cursor_take(&c, 0) == NULL);
+}
+
+static void buffer_runs_out(test *t) {
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        test_alloc a;
+        test_alloc_init(&a);
+        a.fail_at = nth;
+        mpr_buffer b = {.alloc = &a.alloc};
+        size_t before = 0;
+        for (unsigned i = 0; i < 5000 && b.status == MPR_OK; i++) {
+            before = b.size;
+            mpr_buffer_u64(&b, i);
+        }
+        CHECK(t, (b.status == MPR_ENOMEM) == a.tripped);
+        if (a.tripped) {
+            CHECK(t, b.size == before);
+            mpr_buffer_byte(&b, 1);
+            CHECK(t, b.size == before && b.status == MPR_ENOMEM);
+        }
+        mpr_buffer_free(&b);
+        CHECK(t, a.live == 0 && a.wrong == 0);
+    }
+}
+
+/* ---- files ---- */
+
+typedef struct drain {
+    int fd;
+    size_t size;
+    uint32_t sum;
+} drain;
+
+/* Read a pipe slowly and in odd pieces, so that the writer's writes are short. */
+static void *drain_pipe(void *context) {
+    drain *d = context;
+    uint8_t piece[4097];
+    for (ssize_t n; (n = read(d->fd, piece, sizeof piece)) > 0;) {
+        d->sum = mpr_bytes_crc(d->sum, piece, (size_t)n);
+        d->size += (size_t)n;
+    }
+    return NULL;
+}
+
+static void short_writes(test *t) {
+    static uint8_t data[1 << 20];
+    int ends[2];
+    pthread_t thread;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 7);
+    if (!CHECK(t, pipe(ends) == 0))
+        return;
+    drain d = {.fd = ends[0]};
+    CHECK(t, pthread_create(&thread, NULL, drain_pipe, &d) == 0);
+    CHECK(t, mpr_file_write(ends[1], data, sizeof data) == MPR_OK);
+    close(ends[1]);
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    CHECK(t, d.size == sizeof data && d.sum == mpr_bytes_crc(0, data, sizeof data));
+}
+
+static void failing_writes(test *t) {
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    if (full >= 0) {
+        errno = 0;
+        CHECK(t, mpr_file_write(full, "x", 1) == MPR_EIO && errno == ENOSPC);
+        close(full);
+    }
+    CHECK(t, mpr_file_write(-1, "x", 1) == MPR_EIO && errno == EBADF);
+    CHECK(t, mpr_file_write(-1, "x", 0) == MPR_OK);
+    int ends[2];
+    if (!CHECK(t, pipe(ends) == 0))
+        return;
+    close(ends[0]);
+    void (*old)(int) = signal(SIGPIPE, SIG_IGN);
+    CHECK(t, mpr_file_write(ends[1], "x", 1) == MPR_EIO && errno == EPIPE);
+    signal(SIGPIPE, old);
+    close(ends[1]);
+}
+
+static void maps(test *t) {
+    const uint8_t *data = (const uint8_t *)"";
+    size_t size = 1;
+    int fd = file_nameless(), ends[2];
+    if (!CHECK(t, fd >= 0 && pipe(ends) == 0))
+        return;
+    CHECK(t, mpr_file_map(fd, &data, &size) == MPR_OK && data == NULL && size == 0);
+    mpr_file_unmap(data, size);
+    CHECK(t, mpr_file_write(fd, "hello", 5) == MPR_OK);
+    CHECK(t, mpr_file_map(fd, &data, &size) == MPR_OK && size == 5 && memcmp(data, "hello", 5) == 0);
+    mpr_file_unmap(data, size);
+    CHECK(t, mpr_file_map(-1, &data, &size) == MPR_EIO && mpr_file_map(ends[0], &data, &size) == MPR_EIO);
+    close(fd);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void randoms(test *t) {
+    uint8_t a[16] = {0}, b[16] = {0};
+    CHECK(t, mpr_file_random(a, sizeof a) == MPR_OK && mpr_file_random(b, sizeof b) == MPR_OK);
+    CHECK(t, memcmp(a, b, sizeof a) != 0);
+}
+
+void test_bytes(test *t) {
+    sums(t);
+    numbers(t);
+    cursor_ends(t);
+    buffer_runs_out(t);
+    short_writes(t);
+    failing_writes(t);
+    maps(t);
+    randoms(t);
+}
