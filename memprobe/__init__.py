@@ -10,10 +10,10 @@ Sizes are bytes; times are seconds unless a name ends in `_ms`. Importing mempro
 it is first used."""
 
 import sys
-from typing import TYPE_CHECKING
 
 from memprobe.errors import AttachError, Error, SnapshotError, UnsupportedError
 
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from memprobe import agent
     from memprobe.attach import snapshot_process

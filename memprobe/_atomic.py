@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def replacing(path: str) -> Iterator[int]:
-    """A descriptor to write the new contents of `path` to. They go to a temporary file beside it, readable by its owner alone, which
-    takes the name when the block ends well; otherwise it is removed and an old file stays as it was. An OSError names `path`."""
+    """A descriptor to write the new contents of `path` to. They go to a temporary file beside it, readable by its owner alone,
+    which takes the name when the block ends well; otherwise it is removed and an old file stays as it was. An OSError names
+    `path`."""
     try:
         refuse_special(path)
         folder = os.path.dirname(path) or "."

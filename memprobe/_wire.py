@@ -1,0 +1,93 @@
+"""How an asker and an agent talk: JSON messages with their length before them, on a unix socket that both find by the process's id.
+
+A request is {"verb": "snapshot", "values": bool} with the file to write to beside it, or {"verb": "ping"}. A reply is {"ok": {...}}
+or {"error": {"kind": str, "message": str, "errno": int or None}}. One request a connection."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+LENGTH = struct.Struct("!I")
+CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+LARGEST = 1 << 20
+
+Message = dict[str, Any]
+
+
+class WireError(Exception):
+    """The other side closed the connection or does not speak this protocol."""
+
+
+def send(to: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
+    """Send a message, and descriptors beside its first bytes. Never raises SIGPIPE in a process that did not ignore it."""
+    body = json.dumps(message).encode()
+    data = LENGTH.pack(len(body)) + body
+    sent = socket.send_fds(to, [data], list(fds), socket.MSG_NOSIGNAL) if fds else 0
+    to.sendall(data[sent:], socket.MSG_NOSIGNAL)
+
+
+def receive(source: socket.socket) -> tuple[Message, list[int]]:
+    """The next message, and the descriptors beside it, which are the caller's to close."""
+    head, fds, _, _ = socket.recv_fds(source, LENGTH.size, 4, socket.MSG_CMSG_CLOEXEC)
+    try:
+        (length,) = LENGTH.unpack(head + exactly(source, LENGTH.size - len(head)))
+        if length > LARGEST:
+            raise WireError("a message is too long")
+        message = json.loads(exactly(source, length))
+        if not isinstance(message, dict):
+            raise WireError("a message is no object")
+        return message, fds
+    except BaseException as problem:
+        for fd in fds:
+            os.close(fd)
+        if isinstance(problem, ValueError):
+            raise WireError("a message is not JSON") from None
+        raise
+
+
+def exactly(source: socket.socket, size: int) -> bytes:
+    """The next `size` bytes."""
+    data = b""
+    while len(data) < size:
+        more = source.recv(size - len(data))
+        if not more:
+            raise WireError("the connection was closed")
+        data += more
+    return data
+
+
+def peer(of: socket.socket) -> tuple[int, int]:
+    """Process and user on the other side, as the kernel knows them."""
+    pid, uid, _ = CREDENTIALS.unpack(of.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    return pid, uid
+
+
+# ---- where the socket is --------------------------------------------------------------------------------------------
+
+
+def folder(uid: int, runtime: str | None) -> str:
+    """Where a user's agents have their sockets; `runtime` is their XDG_RUNTIME_DIR, if they have one."""
+    return os.path.join(runtime, "memprobe") if runtime else f"/tmp/memprobe-{uid}"
+
+
+@contextmanager
+def address(place: str, pid: int, uid: int, make: bool = False) -> Iterator[str]:
+    """The socket's address, for as long as the block runs. It goes through a descriptor of the folder, so that it is short however
+    long the path is, and means the folder that was checked: it must belong to the user and let nobody else in."""
+    if make:
+        os.makedirs(place, mode=0o700, exist_ok=True)
+    fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
+            raise PermissionError(f"{place} is not private to user {uid}: remove it, and start the agent again.")
+        yield f"/proc/self/fd/{fd}/{pid}"
+    finally:
+        os.close(fd)

@@ -1,0 +1,145 @@
+"""The verb `snapshot`: of a process by its number, or of a program that is run for it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from memprobe import attach
+from memprobe.cli import show
+from memprobe.cli.sentences import Cannot
+from memprobe.results import SnapshotInfo
+
+GRACE = 10.0  # seconds for a program to end when it is asked to
+PATIENCE = 30.0  # seconds for a program to have its agent
+
+
+def snapshot(options: argparse.Namespace) -> int:
+    """memprobe snapshot [PID | -- SCRIPT ... | -m MODULE ...]"""
+    if bool(options.program) == (options.pid is not None):
+        return misuse("name one thing to snapshot: the number of a process, or -- SCRIPT, or -m MODULE.")
+    if options.keep_running and options.after is None:
+        return misuse("--keep-running needs --after SECONDS.")
+    if options.after is not None and options.pid is not None:
+        return misuse("--after is for a program that is run here, and a process was named.")
+    if options.pid is not None:
+        return of_process(options)
+    return of_program_later(options) if options.after is not None else of_program_at_exit(options)
+
+
+def misuse(sentence: str) -> int:
+    print(f"memprobe snapshot: {sentence}", file=sys.stderr)
+    return 2
+
+
+def file_name(options: argparse.Namespace, pid: int) -> str:
+    """Where the snapshot goes; refused now rather than after a long run when the place cannot take it."""
+    path: str = options.output or f"memprobe-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.snap"
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(2, "no such directory", path)
+    return path
+
+
+def of_process(options: argparse.Namespace) -> int:
+    """A process that has the agent."""
+    with show.waiting(f"asking process {options.pid}"):
+        path = file_name(options, options.pid)
+        done = attach.snapshot_process(options.pid, path, values=options.values)
+    tell(done, options.json)
+    return 0
+
+
+def of_program_at_exit(options: argparse.Namespace) -> int:
+    """Run a program to its end; it takes the snapshot itself, before its objects go away."""
+    path = file_name(options, os.getpid())
+    reader, writer = os.pipe()
+    extra = ["--at-exit", os.path.abspath(path), "--report", str(writer), "--values", str(int(options.values))]
+    with open(reader, encoding="utf-8") as answer:
+        child = start(options.program, extra, (writer,))
+        os.close(writer)
+        code = wait(child)
+        text = answer.read()
+    report = json.loads(text) if text else {}
+    if "error" in report:
+        problem = attach.failure(child.pid, report["error"])
+        if isinstance(problem, OSError):
+            problem.filename = path
+        raise problem
+    if "ok" not in report:
+        raise Cannot(f"The program ended with exit code {code} before a snapshot could be taken: use --after SECONDS.")
+    tell(SnapshotInfo(**{**report["ok"], "path": path}), options.json)
+    return code
+
+
+def of_program_later(options: argparse.Namespace) -> int:
+    """Run a program and ask it after a while; then end it, unless it may keep running."""
+    child = start(options.program, [], ())
+    try:
+        path = file_name(options, child.pid)
+        connect_when_ready(child)
+        with show.waiting(f"snapshot in {options.after:g} s"):
+            ended = wait(child, options.after)
+        if ended is not None:
+            raise Cannot(f"The program ended with exit code {ended} before {options.after:g} s: use a shorter --after, or none.")
+        tell(attach.snapshot_process(child.pid, path, values=options.values), options.json)
+        if options.keep_running:
+            return wait(child) or 0
+        return 0
+    finally:
+        end(child)
+
+
+def start(program: list[str], extra: list[str], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """The program in a process of its own, with the agent and without this command's modules."""
+    return subprocess.Popen([sys.executable, "-m", "memprobe", "run", *extra, *program], pass_fds=fds)
+
+
+def connect_when_ready(child: subprocess.Popen[bytes]) -> None:
+    """Wait until the program has its agent: from then on the clock of --after runs."""
+    deadline = time.monotonic() + PATIENCE
+    while child.poll() is None:
+        try:
+            attach.connect(child.pid).close()
+            return
+        except attach.AttachError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+    raise Cannot(f"The program ended with exit code {child.returncode} at once: no snapshot was taken.")
+
+
+def wait(child: subprocess.Popen[bytes], timeout: float | None = None) -> int | None:
+    """The program's exit code, or None when it still runs. Ctrl-C is for the program: the terminal sends it there as well."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            return child.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return None
+        except KeyboardInterrupt:
+            continue
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Leave no program behind."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            child.send_signal(signal_number)
+        if wait(child, GRACE) is not None:
+            return
+
+
+def tell(done: SnapshotInfo, as_json: bool) -> None:
+    if as_json:
+        show.as_json("memprobe.snapshot/1", done.to_dict())
+        return
+    show.facts("Snapshot written", done.lines())
+    show.next_step(f"memprobe summary {shlex.quote(done.path)}", "shows which types the memory goes to")

@@ -1,0 +1,185 @@
+"""A heap that was captured or loaded, and the ways to get one. A heap is immutable and refers to no live object: its nodes are
+copies of what was seen."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from memprobe import _core
+from memprobe._atomic import replacing
+from memprobe.errors import SnapshotError
+from memprobe.live import check_limit
+from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
+
+Path = str | os.PathLike[str]
+
+
+def capture(*, values: bool = False) -> Heap:
+    """The whole heap of this process, now, as a Heap. Other threads wait while it is walked.
+
+    Contents of strings are kept only where they are names; with `values`, all of them."""
+    return Heap(_core.capture(values))
+
+
+def snapshot(path: Path, *, values: bool = False) -> SnapshotInfo:
+    """Write the whole heap of this process to a file, for load() here or on another machine.
+
+    The walk happens in a forked copy of the process, so that this one pauses only for the fork. The file appears whole or not
+    at all, readable by its owner alone; an old one is replaced. Raises OSError when it cannot be written. With `values` the
+    contents of all strings are in it, not only names: secrets, too."""
+    target = os.fspath(path)
+    sys.audit("memprobe.snapshot", target)
+    with replacing(target) as fd:
+        facts = _core.snapshot(fd, values)
+    return snapshot_info(target, facts)
+
+
+def load(path: Path, *, progress: Callable[[int, int], object] | None = None) -> Heap:
+    """Read a snapshot file. A file that was cut is read up to the cut, and info.cut says so.
+
+    `progress(done, total)` is called now and then with bytes; what it raises ends the reading. Raises SnapshotError when the
+    file is no snapshot, is damaged or newer than this memprobe, and OSError when it cannot be read."""
+    source = os.fspath(path)
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise SnapshotError(f"{source} is not a file: name a snapshot that `memprobe snapshot` wrote.")
+        return Heap(_core.load(fd, progress), source)
+    except ValueError as problem:
+        raise SnapshotError(f"{source} cannot be read as a snapshot: {problem}.") from None
+    except OSError as problem:
+        problem.filename = source
+        raise
+    finally:
+        os.close(fd)
+
+
+class Heap:
+    """One process's heap at one moment: nodes (objects and a few root groups) and named edges."""
+
+    __slots__ = ("_graph", "path")
+
+    def __init__(self, graph: _core.Graph, path: str | None = None) -> None:
+        self._graph = graph
+        self.path = path  # of the file that it was loaded from
+
+    @property
+    def info(self) -> HeapInfo:
+        """What it is of, how big it is and what it cost."""
+        facts, totals = self._graph.infos(), self._graph.totals()
+        return HeapInfo(
+            objects=totals["objects"],
+            edges=self._graph.edges,
+            bytes=totals["bytes"],
+            pause_ms=_int(facts.get("pause_ns")) / 1e6,
+            python=str(facts.get("python", "unknown")),
+            pid=_int(facts.get("pid")),
+            time=_int(facts.get("time_ns")) / 1e9,
+            mode=str(facts.get("mode", "unknown")),
+            graph_bytes=self._graph.memory,
+            cut=str(facts.get("cut_message", "the file ends too early")) if facts.get("cut") else None,
+        )
+
+    def accounting(self) -> Accounting:
+        """How much of the process this heap explains: the self-test of the walk."""
+        facts, totals = self._graph.infos(), self._graph.totals()
+        return Accounting(
+            objects=totals["objects"],
+            immortal=totals["immortal"],
+            residual_zero=totals["residual_zero"],
+            residual_positive=totals["residual_positive"],
+            residual_negative=totals["residual_negative"],
+            estimated_sizes=totals["estimated"],
+            graph_bytes=totals["bytes"],
+            traced_bytes=_known(facts.get("traced_bytes")),
+            rss_bytes=_known(facts.get("rss_bytes")),
+            fallbacks=tuple(str(facts.get("fallbacks", "")).split()),
+            unreachable_objects=totals["unreachable_objects"],
+            unreachable_bytes=totals["unreachable_bytes"],
+            own_objects=totals["own_objects"],
+            own_bytes=totals["own_bytes"],
+            dangling_edges=totals["dangling"],
+        )
+
+    def types(self, limit: int | None = 20) -> TypeTable:
+        """Objects by type, most bytes first; the table shows `limit` rows (None: all) and knows them all."""
+        return TypeTable.of(((name, count, size) for _, name, count, size in self._graph.types()), check_limit(limit))
+
+    def find(self, type: str | None = None, min_size: int = 0, limit: int | None = None) -> list[Node]:
+        """The objects of a type (its name, as types() has it) of at least `min_size` bytes, biggest first, at most `limit`."""
+        return [self.node(id) for id in self._graph.find(type, min_size, _limit(limit))]
+
+    def node(self, id: int) -> Node:
+        """The node with this id, 0 <= id < heap.nodes; IndexError when there is none."""
+        if not 0 <= id < self._graph.nodes:
+            raise IndexError(f"node {id} is not in this heap: ids are 0 to {self._graph.nodes - 1}.")
+        address, kind, size, flags, residual, text = self._graph.node(id)
+        words = frozenset(word for bit, word in FLAGS.items() if flags & bit)
+        return Node(id, address, kind, size, words, residual, text, self)
+
+    def at(self, address: int) -> Node | None:
+        """The object that was at an address, id(obj) while it lived, or None."""
+        id = self._graph.at(address)
+        return None if id is None else self.node(id)
+
+    def roots(self) -> dict[str, Node]:
+        """The root groups by name: threads, modules, C references and so on."""
+        return {name: self.node(id) for name, id in self._graph.groups().items()}
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, objects and root groups."""
+        return self._graph.nodes
+
+    def references(self, id: int, limit: int | None = None) -> list[Edge]:
+        """The edges from a node, as Node.references()."""
+        holder = self.node(id)
+        return [Edge(holder, self.node(edge[0]), *edge[1:]) for edge in self._graph.edges_out(id, _limit(limit))]
+
+    def referrers(self, id: int, limit: int | None = None) -> list[Edge]:
+        """The edges to a node, as Node.referrers()."""
+        target = self.node(id)
+        return [Edge(self.node(edge[0]), target, *edge[1:]) for edge in self._graph.edges_in(id, _limit(limit))]
+
+    def deep_sizeof(self, *nodes: Node, housekeeping: bool = False) -> int:
+        """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof()."""
+        return self._graph.deep_size(_ids(nodes), housekeeping)[1]
+
+    def save(self, path: Path) -> SnapshotInfo:
+        """Write it to a file that load() reads; whole or not at all, as snapshot() does."""
+        target = os.fspath(path)
+        sys.audit("memprobe.snapshot", target)
+        with replacing(target) as fd:
+            written = self._graph.save(fd)
+        info = self.info
+        return SnapshotInfo(target, info.objects, info.edges, written, info.pause_ms)
+
+    def __repr__(self) -> str:
+        info = self.info
+        return f"<memprobe.Heap of process {info.pid}: {info.objects:,} objects, {info.bytes:,} bytes, {info.edges:,} edges>"
+
+
+def snapshot_info(path: str, facts: dict[str, Any]) -> SnapshotInfo:
+    """From what the extension's snapshot() returns."""
+    return SnapshotInfo(path, facts["objects"], facts["edges"], facts["bytes"], facts["pause_ns"] / 1e6)
+
+
+def _ids(nodes: Iterable[Node]) -> list[int]:
+    return [node.id for node in nodes]
+
+
+def _limit(limit: int | None) -> int:
+    checked = check_limit(limit)
+    return -1 if checked is None else checked
+
+
+def _int(fact: int | str | None) -> int:
+    return fact if isinstance(fact, int) else 0
+
+
+def _known(fact: int | str | None) -> int | None:
+    return fact if isinstance(fact, int) else None
