@@ -454,7 +454,8 @@ static int read_node(reader *r, block *b, uint32_t number) {
     if (code >= r->shapes.count) return reject(r, "a node's shape is not in its block");
     shape *s = &r->shapes.items[code];
     s->node.address = address < DISK_SYNTHETIC ? address : read_address(address);
-    if (s->node.address == 0) return reject(r, "a node has an impossible address");
+    if (s->node.address == 0 || (address >= DISK_SYNTHETIC) != ((s->node.flags & MPR_NODE_SYNTHETIC) != 0))
+        return reject(r, "a node has an impossible address, or one that its flags deny");
     int status = told(r, r->sink->node(r->sink, &s->node));
     r->report->nodes++;
     if (status == MPR_OK && s->edges > 0) status = read_edges(r, b, predictor_set(&r->predictor, s->node.type), s->edges);

@@ -185,6 +185,7 @@ static void close_node(mpr_writer *w) {
 }
 
 static void put_shape(mpr_writer *w, const shape *s) {
+    if (node_flags_from_disk(node_flags_to_disk(s->flags)) != s->flags) fail(w, MPR_EFORMAT); /* a flag without a number on disk */
     uint8_t *at = w->end[COLUMN_SHAPES];
     at = mpr_varint_put(at, s->type);
     at = mpr_varint_put(at, s->size);
@@ -261,10 +262,16 @@ static bool address_fits(uint64_t address) {
     return address % (address < MPR_SYNTHETIC ? 8 : 16) == 0 && address < DISK_ADDRESS_END - 16 * DISK_GROUPS;
 }
 
+static bool node_fits(const mpr_writer *w, const mpr_seen_node *node) {
+    bool synthetic = (node->flags & MPR_NODE_SYNTHETIC) != 0;
+    return node->type < w->types && node->flags < MPR_NODE_DERIVED && address_fits(node->address) && node->address != 0 &&
+           synthetic == (node->address >= MPR_SYNTHETIC);
+}
+
 static int take_node(mpr_sink *sink, const mpr_seen_node *node) {
     mpr_writer *w = (mpr_writer *)sink;
     if (w->status != MPR_OK) return w->status;
-    if (node->type >= w->types || node->flags >= MPR_NODE_DERIVED || !address_fits(node->address)) return fail(w, MPR_EFORMAT);
+    if (!node_fits(w, node)) return fail(w, MPR_EFORMAT);
     close_node(w);
     if (w->block_nodes == BLOCK_NODES && write_block(w) != MPR_OK) return w->status;
     w->own = address_to_disk(node->address);

@@ -12,8 +12,7 @@ int test_check(test *t, int condition, const char *text, const char *file, int l
         return 1;
     }
     t->failed++;
-    if (t->failed <= 20)
-        fprintf(stderr, "%s:%d: %s: failed: %s\n", file, line, t->name, text);
+    if (t->failed <= 20) fprintf(stderr, "%s:%d: %s: failed: %s\n", file, line, t->name, text);
     return 0;
 }
 
@@ -45,19 +44,15 @@ static void *resize(mpr_alloc *self, void *old, size_t old_size, size_t size) {
     test_alloc *a = (test_alloc *)self;
     uint8_t *front = old ? (uint8_t *)old - FRONT : NULL;
     size_t known = 0;
-    if (front)
-        memcpy(&known, front, sizeof known);
+    if (front) memcpy(&known, front, sizeof known);
     a->wrong += known != old_size;
-    if (size > 0 && refuses(a, old_size, size))
-        return NULL;
+    if (size > 0 && refuses(a, old_size, size)) return NULL;
     uint8_t *block = NULL;
     if (size > 0) {
         block = calloc(1, FRONT + size);
-        if (!block)
-            return NULL;
+        if (!block) return NULL;
         memcpy(block, &size, sizeof size);
-        if (front)
-            memcpy(block + FRONT, old, known < size ? known : size);
+        if (front) memcpy(block + FRONT, old, known < size ? known : size);
     }
     free(front);
     a->live += (size > 0) - (uint64_t)(front != NULL);

@@ -22,8 +22,7 @@ typedef struct maker {
 
 /* The address of object i: in a row with gaps, or spread over pages by a bijection of the low bits. */
 static uint64_t address_of(const heap_shape *shape, uint64_t i) {
-    if (!shape->wild)
-        return BASE + i * 64;
+    if (!shape->wild) return BASE + i * 64;
     uint64_t mixed = (i * UINT64_C(2654435761)) % (UINT64_C(1) << 20);
     return (i % 3 ? BASE : UINT64_C(0x10000)) + mixed * 160 + (i % 11 == 0 ? 8 : 0);
 }
@@ -55,15 +54,13 @@ static int tell_type(maker *m, uint32_t number) {
 static mpr_label random_label(dice *d) {
     static const mpr_label_kind kinds[] = {MPR_LABEL_OFFSET, MPR_LABEL_INDEX, MPR_LABEL_KEY,   MPR_LABEL_VALUE,
                                            MPR_LABEL_ATTR,   MPR_LABEL_STACK, MPR_LABEL_LOCAL, MPR_LABEL_ELEMENT};
-    if (dice_chance(d, 30))
-        return mpr_label_field((mpr_field)dice_below(d, MPR_FIELD_COUNT));
+    if (dice_chance(d, 30)) return mpr_label_field((mpr_field)dice_below(d, MPR_FIELD_COUNT));
     mpr_label label = mpr_label_make(kinds[dice_below(d, sizeof kinds / sizeof *kinds)], dice_next(d) >> dice_below(d, 64));
     return label | (dice_chance(d, 10) ? MPR_LABEL_WEAK : 0) | (dice_chance(d, 10) ? MPR_LABEL_HOUSEKEEPING : 0);
 }
 
 static uint64_t random_target(maker *m) {
-    if (dice_chance(&m->dice, 2))
-        return address_of(m->shape, m->shape->nodes + dice_below(&m->dice, 8));
+    if (dice_chance(&m->dice, 2)) return address_of(m->shape, m->shape->nodes + dice_below(&m->dice, 8));
     uint64_t limit = dice_chance(&m->dice, 30) && m->shape->nodes > 10 ? 10 : m->shape->nodes;
     return address_of(m->shape, dice_below(&m->dice, limit));
 }
@@ -83,15 +80,13 @@ static int tell_edges(maker *m, uint64_t count) {
             edges[n] = (mpr_seen_edge){random_target(m), label};
         }
         int status = m->sink->edges(m->sink, edges, n);
-        if (status != MPR_OK)
-            return status;
+        if (status != MPR_OK) return status;
     }
     return MPR_OK;
 }
 
 static uint64_t random_size(maker *m) {
-    if (!m->shape->wild || dice_chance(&m->dice, 80))
-        return 16 * (1 + dice_below(&m->dice, 30));
+    if (!m->shape->wild || dice_chance(&m->dice, 80)) return 16 * (1 + dice_below(&m->dice, 30));
     return dice_next(&m->dice) >> (1 + dice_below(&m->dice, 62));
 }
 
@@ -109,15 +104,16 @@ static int tell_object(maker *m, uint64_t i) {
                           .size = random_size(m),
                           .refcount = immortal ? 0 : dice_below(d, dice_chance(d, 1) ? UINT32_MAX : 5),
                           .type = (uint32_t)dice_below(d, m->shape->types),
-                          .flags = immortal ? MPR_NODE_IMMORTAL : dice_chance(d, 50) ? MPR_NODE_TRACKED : 0};
+                          .flags = immortal             ? MPR_NODE_IMMORTAL
+                                   : dice_chance(d, 50) ? MPR_NODE_TRACKED
+                                                        : 0};
     if (dice_chance(d, 5))
-        node.flags |= (uint32_t)dice_below(d, MPR_NODE_DERIVED) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL | MPR_NODE_OWN_WALL);
+        node.flags |=
+            (uint32_t)dice_below(d, 2 * MPR_NODE_NAMESPACE) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL | MPR_NODE_OWN_WALL);
     uint64_t edges = dice_below(d, 2 * m->shape->edges + 1);
-    if (m->shape->long_lists && i % 100 == 7)
-        edges = dice_below(d, 5000);
+    if (m->shape->long_lists && i % 100 == 7) edges = dice_below(d, 5000);
     int status = m->sink->node(m->sink, &node);
-    if (status == MPR_OK)
-        status = tell_edges(m, edges);
+    if (status == MPR_OK) status = tell_edges(m, edges);
     return status == MPR_OK && dice_chance(d, 20) ? tell_text(m) : status;
 }
 
@@ -131,8 +127,7 @@ static int tell_groups(maker *m) {
         int status = m->sink->node(m->sink, &node);
         status = status == MPR_OK ? m->sink->edges(m->sink, &child, 1) : status;
         status = status == MPR_OK ? m->sink->text(m->sink, "group", 5) : status;
-        if (status != MPR_OK)
-            return status;
+        if (status != MPR_OK) return status;
     }
     return MPR_OK;
 }
@@ -140,12 +135,9 @@ static int tell_groups(maker *m) {
 int heap_tell(uint64_t seed, const heap_shape *shape, mpr_sink *sink) {
     maker m = {.dice = {seed}, .shape = shape, .sink = sink};
     int status = tell_infos(&m);
-    for (uint32_t i = 0; status == MPR_OK && i < shape->types; i++)
-        status = tell_type(&m, i);
-    if (status == MPR_OK)
-        status = tell_groups(&m);
-    for (uint64_t i = 0; status == MPR_OK && i < shape->nodes; i++)
-        status = tell_object(&m, i);
+    for (uint32_t i = 0; status == MPR_OK && i < shape->types; i++) status = tell_type(&m, i);
+    if (status == MPR_OK) status = tell_groups(&m);
+    for (uint64_t i = 0; status == MPR_OK && i < shape->nodes; i++) status = tell_object(&m, i);
     return status;
 }
 
@@ -156,11 +148,9 @@ int file_nameless(void) { return memfd_create("memprobe-test", MFD_CLOEXEC); }
 static int write_snapshot(mpr_alloc *alloc, uint64_t seed, const heap_shape *shape, int fd) {
     mpr_writer *writer;
     int status = mpr_writer_new(&writer, alloc, fd);
-    if (status != MPR_OK)
-        return status;
+    if (status != MPR_OK) return status;
     status = heap_tell(seed, shape, mpr_writer_sink(writer));
-    if (status == MPR_OK)
-        status = mpr_writer_finish(writer);
+    if (status == MPR_OK) status = mpr_writer_finish(writer);
     mpr_writer_free(writer);
     return status;
 }
@@ -171,12 +161,10 @@ uint8_t *snapshot_make(mpr_alloc *alloc, uint64_t seed, const heap_shape *shape,
     int fd = file_nameless();
     if (fd >= 0 && write_snapshot(alloc, seed, shape, fd) == MPR_OK && mpr_file_map(fd, &map, size) == MPR_OK) {
         copy = mpr_alloc_array(alloc, *size, 1);
-        if (copy)
-            memcpy(copy, map, *size);
+        if (copy) memcpy(copy, map, *size);
         mpr_file_unmap(map, *size);
     }
-    if (fd >= 0)
-        close(fd);
+    if (fd >= 0) close(fd);
     return copy;
 }
 
@@ -185,10 +173,8 @@ uint8_t *snapshot_make(mpr_alloc *alloc, uint64_t seed, const heap_shape *shape,
 mpr_graph *graph_make(mpr_alloc *alloc, uint64_t seed, const heap_shape *shape) {
     mpr_builder *builder;
     mpr_graph *graph = NULL;
-    if (mpr_builder_new(&builder, alloc) != MPR_OK)
-        return NULL;
-    if (heap_tell(seed, shape, mpr_builder_sink(builder)) != MPR_OK || mpr_builder_freeze(builder, &graph) != MPR_OK)
-        graph = NULL;
+    if (mpr_builder_new(&builder, alloc) != MPR_OK) return NULL;
+    if (heap_tell(seed, shape, mpr_builder_sink(builder)) != MPR_OK || mpr_builder_freeze(builder, &graph) != MPR_OK) graph = NULL;
     mpr_builder_free(builder);
     return graph;
 }
@@ -202,8 +188,7 @@ static const char *node_difference(const mpr_graph *a, const mpr_graph *b, uint3
         return "a node's type, flags or size";
     if (mpr_graph_residual(a, i) != mpr_graph_residual(b, i) || mpr_graph_first(a, i) != mpr_graph_first(b, i))
         return "a node's residual or edges";
-    if (i < a->seen && mpr_graph_address(a, i) != mpr_graph_address(b, i))
-        return "a node's address";
+    if (i < a->seen && mpr_graph_address(a, i) != mpr_graph_address(b, i)) return "a node's address";
     size_t a_length = 0, b_length = 0;
     const char *a_text = mpr_graph_text(a, i, &a_length), *b_text = mpr_graph_text(b, i, &b_length);
     return same_bytes(a_text, a_length, b_text, b_length) ? NULL : "a node's text";
@@ -214,8 +199,7 @@ static const char *type_difference(const mpr_graph *a, const mpr_graph *b, size_
     if (x->address != y->address || x->node != y->node || x->basicsize != y->basicsize || x->itemsize != y->itemsize ||
         x->flags != y->flags || x->named_count != y->named_count)
         return "a type's numbers";
-    if (!same_bytes(a->strings + x->name, x->name_length, b->strings + y->name, y->name_length))
-        return "a type's name";
+    if (!same_bytes(a->strings + x->name, x->name_length, b->strings + y->name, y->name_length)) return "a type's name";
     for (uint32_t k = 0; k < x->named_count; k++) {
         const mpr_named *p = &a->named[x->named + k], *q = &b->named[y->named + k];
         if (p->label != q->label || !same_bytes(a->strings + p->text, p->length, b->strings + q->text, q->length))
@@ -236,16 +220,11 @@ const char *graph_difference(const mpr_graph *a, const mpr_graph *b) {
     if (a->nodes != b->nodes || a->seen != b->seen || a->edges != b->edges || a->type_count != b->type_count ||
         a->info_count != b->info_count)
         return "counts";
-    if (memcmp(a->group, b->group, sizeof a->group) != 0)
-        return "groups";
-    for (uint32_t i = 0; i < a->nodes && !found; i++)
-        found = node_difference(a, b, i);
+    if (memcmp(a->group, b->group, sizeof a->group) != 0) return "groups";
+    for (uint32_t i = 0; i < a->nodes && !found; i++) found = node_difference(a, b, i);
     for (uint64_t k = 0; k < a->edges && !found; k++)
-        if (a->target[k] != b->target[k] || a->label[k] != b->label[k])
-            found = "an edge";
-    for (size_t i = 0; i < a->type_count && !found; i++)
-        found = type_difference(a, b, i);
-    for (size_t i = 0; i < a->info_count && !found; i++)
-        found = info_difference(a, b, i);
+        if (a->target[k] != b->target[k] || a->label[k] != b->label[k]) found = "an edge";
+    for (size_t i = 0; i < a->type_count && !found; i++) found = type_difference(a, b, i);
+    for (size_t i = 0; i < a->info_count && !found; i++) found = info_difference(a, b, i);
     return found;
 }

@@ -18,8 +18,7 @@ static const struct {
 static int wanted(const char *name, int argc, char **argv) {
     int named = 0;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
-            return 1;
+        if (strcmp(argv[i], name) == 0) return 1;
         named += argv[i][0] != '-';
     }
     return named == 0;
@@ -34,11 +33,9 @@ static double seconds(void) {
 int main(int argc, char **argv) {
     uint64_t passed = 0, failed = 0;
     bool quick = false;
-    for (int i = 1; i < argc; i++)
-        quick = quick || strcmp(argv[i], "--quick") == 0;
+    for (int i = 1; i < argc; i++) quick = quick || strcmp(argv[i], "--quick") == 0;
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        if (!wanted(modules[i].name, argc, argv))
-            continue;
+        if (!wanted(modules[i].name, argc, argv)) continue;
         test t = {.name = modules[i].name, .quick = quick};
         double start = seconds();
         modules[i].run(&t);

@@ -10,17 +10,14 @@
 static bool relax(const mpr_graph *g, bool housekeeping, const uint8_t *walls, uint8_t *reached) {
     bool changed = false;
     for (uint32_t i = 0; i < g->nodes; i++) {
-        if (!reached[i])
-            continue;
+        if (!reached[i]) continue;
         for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++) {
             uint32_t to = g->target[k];
             bool follow = mpr_label_strong(g->label[k]) && (housekeeping || !mpr_label_housekeeping(g->label[k]));
-            if (follow && !reached[to] && !(walls && walls[to]))
-                changed = (reached[to] = 1);
+            if (follow && !reached[to] && !(walls && walls[to])) changed = (reached[to] = 1);
         }
         uint32_t class = g->types[g->type[i]].node;
-        if (housekeeping && class != MPR_NO_NODE && !reached[class] && !(walls && walls[class]))
-            changed = (reached[class] = 1);
+        if (housekeeping && class != MPR_NO_NODE && !reached[class] && !(walls && walls[class])) changed = (reached[class] = 1);
     }
     return changed;
 }
@@ -31,15 +28,13 @@ static void reach_once(test *t, mpr_graph *g, dice *d) {
     uint32_t starts[3];
     mpr_reach_options options = {.housekeeping = dice_chance(d, 50), .walls = dice_chance(d, 50) ? walls : NULL};
     uint64_t objects = 0, bytes = 0, slow_objects = 0, slow_bytes = 0;
-    for (uint32_t i = 0; i < g->nodes; i++)
-        walls[i] = dice_chance(d, 10);
+    for (uint32_t i = 0; i < g->nodes; i++) walls[i] = dice_chance(d, 10);
     for (unsigned i = 0; i < 3; i++) {
         starts[i] = (uint32_t)dice_below(d, g->nodes);
         slow[starts[i]] = !(options.walls && walls[starts[i]]);
     }
     CHECK(t, mpr_reach(g, starts, 3, &options, fast, &objects, &bytes) == MPR_OK);
-    while (relax(g, options.housekeeping, options.walls, slow))
-        continue;
+    while (relax(g, options.housekeeping, options.walls, slow)) continue;
     CHECK(t, memcmp(fast, slow, g->nodes) == 0);
     for (uint32_t i = 0; i < g->nodes; i++)
         if (slow[i] && mpr_graph_is_object(g, i)) {
@@ -88,10 +83,8 @@ void test_algo(test *t) {
         dice d = {seed};
         test_alloc_init(&a);
         mpr_graph *g = graph_make(&a.alloc, seed, &shape);
-        if (!CHECK(t, g != NULL))
-            return;
-        for (unsigned i = 0; i < 10; i++)
-            reach_once(t, g, &d);
+        if (!CHECK(t, g != NULL)) return;
+        for (unsigned i = 0; i < 10; i++) reach_once(t, g, &d);
         totals(t, g);
         without_memory(t, g, &a);
         mpr_graph_free(g);

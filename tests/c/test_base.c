@@ -12,8 +12,7 @@
 
 static bool is_zero(const uint8_t *at, size_t size) {
     for (size_t i = 0; i < size; i++)
-        if (at[i] != 0)
-            return false;
+        if (at[i] != 0) return false;
     return true;
 }
 
@@ -53,8 +52,7 @@ static void refusals(test *t) {
 void test_alloc_module(test *t) {
     pages_grow(t);
     refusals(t);
-    for (int status = -10; status <= 1; status++)
-        CHECK(t, mpr_status_text(status) != NULL && mpr_status_text(status)[0] != '\0');
+    for (int status = -10; status <= 1; status++) CHECK(t, mpr_status_text(status) != NULL && mpr_status_text(status)[0] != '\0');
 }
 
 /* ---- vec ---- */
@@ -72,8 +70,7 @@ void test_vec(test *t) {
             CHECK(t, v.count == before + (status == MPR_OK) && v.count <= v.capacity && (v.items == NULL) == (v.capacity == 0));
         }
         CHECK(t, (status == MPR_ENOMEM) == a.tripped);
-        for (uint32_t i = 0; i < v.count; i++)
-            CHECK(t, v.items[i] == i);
+        for (uint32_t i = 0; i < v.count; i++) CHECK(t, v.items[i] == i);
         mpr_vec_trim(&v, &a.alloc);
         CHECK(t, v.count <= v.capacity && (v.items == NULL) == (v.capacity == 0));
         CHECK(t, mpr_vec_reserve(&v, &a.alloc, SIZE_MAX / 2) == MPR_ENOMEM);
@@ -112,8 +109,7 @@ static size_t fill(test *t, mpr_addrset *set, dice *d, uint64_t *members, uint32
         int added = mpr_addrset_add(set, address, &handle);
         CHECK(t, added == !taken);
         CHECK(t, mpr_addrset_has(set, handle) && mpr_addrset_handle(set, address, &again) == MPR_OK && again == handle);
-        if (taken)
-            continue;
+        if (taken) continue;
         members[count] = sorted[count] = address;
         handles[count++] = handle;
         qsort(sorted, count, sizeof *sorted, by_value);
@@ -128,8 +124,7 @@ static void compare(test *t, const mpr_addrset *set, dice *d, uint64_t *members,
     for (size_t i = 0; i < count; i++) {
         CHECK(t, mpr_addrset_address(set, handles[i]) == members[i]);
         number = mpr_addrset_number(set, handles[i]);
-        if (CHECK(t, number < count && !numbers[number]))
-            numbers[number] = 1;
+        if (CHECK(t, number < count && !numbers[number])) numbers[number] = 1;
         CHECK(t, i == 0 || (handles[i] < last_handle) == (number < last_number));
         last_handle = handles[i];
         last_number = number;
@@ -171,11 +166,9 @@ static void full_page(test *t) {
     uint32_t handle, number;
     test_alloc_init(&a);
     mpr_addrset_init(&set, &a.alloc);
-    for (uint64_t i = 0; i < 65536 + 10; i++)
-        CHECK(t, mpr_addrset_add(&set, 0x100000 + i * 16, &handle) == 1);
+    for (uint64_t i = 0; i < 65536 + 10; i++) CHECK(t, mpr_addrset_add(&set, 0x100000 + i * 16, &handle) == 1);
     mpr_addrset_rank(&set);
-    for (uint64_t i = 0; i < 65536 + 10; i += 37)
-        CHECK(t, mpr_addrset_find(&set, 0x100000 + i * 16, &number) == 1 && number == i);
+    for (uint64_t i = 0; i < 65536 + 10; i += 37) CHECK(t, mpr_addrset_find(&set, 0x100000 + i * 16, &number) == 1 && number == i);
     mpr_addrset_free(&set);
 }
 
@@ -204,8 +197,7 @@ static void too_many_pages(test *t) {
     int status = MPR_OK;
     mpr_alloc_pages(&a);
     mpr_addrset_init(&set, &a);
-    for (uint64_t i = 0; i < MPR_PAGE_MAX && status == MPR_OK; i++)
-        status = mpr_addrset_handle(&set, i << MPR_PAGE_SHIFT, &handle);
+    for (uint64_t i = 0; i < MPR_PAGE_MAX && status == MPR_OK; i++) status = mpr_addrset_handle(&set, i << MPR_PAGE_SHIFT, &handle);
     CHECK(t, status == MPR_OK && set.count == MPR_PAGE_MAX);
     CHECK(t, mpr_addrset_handle(&set, (uint64_t)MPR_PAGE_MAX << MPR_PAGE_SHIFT, &handle) == MPR_ELIMIT);
     CHECK(t, mpr_addrset_handle(&set, 16, &handle) == MPR_OK);
@@ -214,8 +206,7 @@ static void too_many_pages(test *t) {
 }
 
 void test_addrset(test *t) {
-    for (uint64_t seed = 1; seed <= (t->quick ? 1 : 6); seed++)
-        against_array(t, seed, t->quick ? 300 : 1500);
+    for (uint64_t seed = 1; seed <= (t->quick ? 1 : 6); seed++) against_array(t, seed, t->quick ? 300 : 1500);
     if (!t->quick) {
         full_page(t);
         too_many_pages(t);

@@ -20,8 +20,7 @@ static void sums(test *t) {
     CHECK(t, mpr_bytes_crc(0, "123456789", 9) == 0xE3069283u);
     CHECK(t, mpr_bytes_crc_portable(0, "123456789", 9) == 0xE3069283u);
     CHECK(t, mpr_bytes_crc(0, "", 0) == 0);
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)dice_next(&d);
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)dice_next(&d);
     for (size_t size = 0; size <= sizeof data; size++) {
         uint32_t whole = mpr_bytes_crc(0, data, size);
         size_t cut = size == 0 ? 0 : (size_t)dice_below(&d, size);
@@ -120,10 +119,8 @@ static void short_writes(test *t) {
     static uint8_t data[1 << 20];
     int ends[2];
     pthread_t thread;
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)(i * 7);
-    if (!CHECK(t, pipe(ends) == 0))
-        return;
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7);
+    if (!CHECK(t, pipe(ends) == 0)) return;
     drain d = {.fd = ends[0]};
     CHECK(t, pthread_create(&thread, NULL, drain_pipe, &d) == 0);
     CHECK(t, mpr_file_write(ends[1], data, sizeof data) == MPR_OK);
@@ -143,8 +140,7 @@ static void failing_writes(test *t) {
     CHECK(t, mpr_file_write(-1, "x", 1) == MPR_EIO && errno == EBADF);
     CHECK(t, mpr_file_write(-1, "x", 0) == MPR_OK);
     int ends[2];
-    if (!CHECK(t, pipe(ends) == 0))
-        return;
+    if (!CHECK(t, pipe(ends) == 0)) return;
     close(ends[0]);
     void (*old)(int) = signal(SIGPIPE, SIG_IGN);
     CHECK(t, mpr_file_write(ends[1], "x", 1) == MPR_EIO && errno == EPIPE);
@@ -156,8 +152,7 @@ static void maps(test *t) {
     const uint8_t *data = (const uint8_t *)"";
     size_t size = 1;
     int fd = file_nameless(), ends[2];
-    if (!CHECK(t, fd >= 0 && pipe(ends) == 0))
-        return;
+    if (!CHECK(t, fd >= 0 && pipe(ends) == 0)) return;
     CHECK(t, mpr_file_map(fd, &data, &size) == MPR_OK && data == NULL && size == 0);
     mpr_file_unmap(data, size);
     CHECK(t, mpr_file_write(fd, "hello", 5) == MPR_OK);

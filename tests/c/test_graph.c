@@ -25,8 +25,7 @@ static void told_again(test *t, uint64_t seed, const heap_shape *shape) {
     mpr_graph *again = NULL;
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, seed, shape);
-    if (!CHECK(t, g != NULL && mpr_builder_new(&builder, &a.alloc) == MPR_OK))
-        return;
+    if (!CHECK(t, g != NULL && mpr_builder_new(&builder, &a.alloc) == MPR_OK)) return;
     CHECK(t, mpr_graph_tell(g, mpr_builder_sink(builder)) == MPR_OK);
     if (CHECK(t, mpr_builder_freeze(builder, &again) == MPR_OK)) {
         CHECK(t, mpr_graph_check(again) == NULL);
@@ -42,8 +41,7 @@ static void reverse_is_right(test *t, uint64_t seed, const heap_shape *shape) {
     test_alloc a;
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, seed, shape);
-    if (!CHECK(t, g != NULL && mpr_graph_make_reverse(g) == MPR_OK))
-        return;
+    if (!CHECK(t, g != NULL && mpr_graph_make_reverse(g) == MPR_OK)) return;
     uint64_t *seen = mpr_alloc_array(&a.alloc, g->nodes, sizeof *seen);
     CHECK(t, g->reverse->first[0] == 0 && g->reverse->first[g->nodes] == g->edges);
     for (uint32_t i = 0; i < g->nodes; i++)
@@ -77,16 +75,14 @@ static bool without_memory(test *t, uint64_t nth, bool sticky, const heap_shape 
 
 static void every_allocation(test *t) {
     heap_shape shape = {.nodes = 60, .types = 4, .edges = 3};
-    for (uint64_t nth = 1; without_memory(t, nth, false, &shape); nth++)
-        without_memory(t, nth, true, &shape);
+    for (uint64_t nth = 1; without_memory(t, nth, false, &shape); nth++) without_memory(t, nth, true, &shape);
 }
 
 static void out_of_order(test *t) {
     test_alloc a;
     mpr_builder *b = NULL;
     test_alloc_init(&a);
-    if (!CHECK(t, mpr_builder_new(&b, &a.alloc) == MPR_OK))
-        return;
+    if (!CHECK(t, mpr_builder_new(&b, &a.alloc) == MPR_OK)) return;
     mpr_sink *sink = mpr_builder_sink(b);
     mpr_seen_edge edge = {.target = 16, .label = mpr_label_make(MPR_LABEL_INDEX, 0)}, wrong = {.target = 16, .label = UINT32_MAX};
     mpr_seen_node node = {.address = 32, .size = 16};
@@ -119,8 +115,7 @@ static void describes(test *t) {
     test_alloc a;
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, 9, &shape);
-    if (!CHECK(t, g != NULL))
-        return;
+    if (!CHECK(t, g != NULL)) return;
     char out[80];
     for (uint32_t i = 0; i < g->nodes; i++)
         for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++)
@@ -143,8 +138,7 @@ void test_graph(test *t) {
         reverse_is_right(t, seed, &wild);
     }
     heap_shape large = {.nodes = 140000, .types = 20, .edges = 2, .wild = true};
-    if (!t->quick)
-        told_again(t, 1, &large);
+    if (!t->quick) told_again(t, 1, &large);
     every_allocation(t);
     out_of_order(t);
     empty_heap(t);

@@ -36,16 +36,14 @@ static int read_to_graph(test *t, const uint8_t *file, size_t size, bool *cut) {
     test_alloc a;
     test_alloc_init(&a);
     a.limit = (size_t)64 << 20;
-    if (!CHECK(t, mpr_builder_new(&b, &a.alloc) == MPR_OK))
-        return MPR_ENOMEM;
+    if (!CHECK(t, mpr_builder_new(&b, &a.alloc) == MPR_OK)) return MPR_ENOMEM;
     int status = mpr_read(file, size, mpr_builder_sink(b), &a.alloc, NULL, NULL, &report);
     *cut = report.cut;
     if (status == MPR_OK) {
         int frozen = mpr_builder_freeze(b, &g);
         CHECK(t, frozen == MPR_OK || (frozen == MPR_ENOMEM && a.tripped));
         CHECK(t, frozen != MPR_OK || mpr_graph_check(g) == NULL);
-        if (frozen == MPR_OK)
-            mpr_graph_free(g);
+        if (frozen == MPR_OK) mpr_graph_free(g);
     }
     mpr_builder_free(b);
     CHECK(t, a.live == 0 && a.wrong == 0);
@@ -73,11 +71,12 @@ static void sample_free(test *t, sample *s) {
     CHECK(t, s->a.live == 0);
 }
 
-static uint32_t get_u32(const uint8_t *at) { return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24; }
+static uint32_t get_u32(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
 
 static void set_u32(uint8_t *at, uint32_t value) {
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> 8 * i);
+    for (unsigned i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * i);
 }
 
 static void seal_frame(uint8_t *frame, uint32_t length) {
@@ -91,8 +90,7 @@ static void reseal(uint8_t *file, size_t size) {
     set_u32(file + DISK_HEADER - 4, mpr_bytes_crc(0, file, DISK_HEADER - 4));
     for (size_t at = DISK_HEADER; at + DISK_FRAME <= size;) {
         uint32_t length = get_u32(file + at + 4);
-        if (length > size - at - DISK_FRAME)
-            return;
+        if (length > size - at - DISK_FRAME) return;
         seal_frame(file + at, length);
         at += DISK_FRAME + length;
     }
@@ -146,8 +144,7 @@ static void spoilt_at_random(test *t, sample *s, uint64_t rounds) {
     for (uint64_t round = 0; round < rounds; round++) {
         mpr_read_report report;
         memcpy(s->copy, s->file, s->size);
-        for (uint64_t n = 1 + dice_below(&d, 4); n > 0; n--)
-            s->copy[dice_below(&d, s->size)] = (uint8_t)dice_next(&d);
+        for (uint64_t n = 1 + dice_below(&d, 4); n > 0; n--) s->copy[dice_below(&d, s->size)] = (uint8_t)dice_next(&d);
         memcpy(s->copy, s->file, 12);
         reseal(s->copy, s->size);
         read_alone(t, s->copy, s->size, &report);
@@ -158,8 +155,7 @@ static void spoilt_at_random(test *t, sample *s, uint64_t rounds) {
 /* The length of the file without its footer. */
 static size_t before_footer(const sample *s) {
     size_t at = DISK_HEADER;
-    while (get_u32(s->file + at) != DISK_FOOTER)
-        at += DISK_FRAME + get_u32(s->file + at + 4);
+    while (get_u32(s->file + at) != DISK_FOOTER) at += DISK_FRAME + get_u32(s->file + at + 4);
     return at;
 }
 
@@ -213,7 +209,6 @@ void test_hostile(test *t) {
         rearranged(t, &s);
     }
     sample_free(t, &s);
-    if (sample_make(t, &s, &wild))
-        spoilt_at_random(t, &s, t->quick ? 20 : 3000);
+    if (sample_make(t, &s, &wild)) spoilt_at_random(t, &s, t->quick ? 20 : 3000);
     sample_free(t, &s);
 }
