@@ -1,6 +1,6 @@
 """What the command line means: one parser for every verb, and the exit codes.
 
-0 done · 1 a check that was asked for found something · 2 usage · 3 it could not be done, with one sentence on stderr that says why"""
+0 done · 1 a check that was asked for found something · 2 usage · 3 it could not be done, and one sentence on stderr says why"""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from memprobe.cli.program import run
+from memprobe.cli.program import USAGE, run
 
-DONE, FOUND, USAGE, CANNOT = 0, 1, 2, 3
+DONE, CANNOT, STOPPED = 0, 3, 130
 
 EPILOGUE = """\
 examples:
@@ -50,7 +50,7 @@ def ask(words: list[str]) -> int:
         return DONE
     except KeyboardInterrupt:
         print("memprobe: stopped.", file=sys.stderr)
-        return 130
+        return STOPPED
     except sentences.KNOWN as problem:
         print(f"memprobe: {sentences.sentence(problem)}", file=sys.stderr)
         return CANNOT
@@ -83,9 +83,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="JSON on stdout, as docs/CLI.md describes it")
     common.add_argument("--limit", type=count, default=20, metavar="N", help="rows to show (20; 0 for all)")
 
-    verbs.add_parser(
-        "run", help="run a program that can be asked for snapshots", usage="memprobe run [-m MODULE | SCRIPT] [ARG ...]"
-    )
+    verbs.add_parser("run", help="run a program that can be asked for snapshots", usage=USAGE)
 
     snap = verbs.add_parser(
         "snapshot",

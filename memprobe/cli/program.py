@@ -1,4 +1,4 @@
-"""Run a Python program as `python SCRIPT` or `python -m MODULE` would, with the agent in its process, and no more of memprobe than that.
+"""Run a Python program as `python SCRIPT` or `python -m MODULE` would, with the agent in its process and no more of memprobe.
 
     memprobe run [-m MODULE | SCRIPT] [ARG ...]
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType, ModuleType
 
-USAGE = "usage: memprobe run [-m MODULE | SCRIPT] [ARG ...]"
+USAGE = "memprobe run [-m MODULE | SCRIPT] [ARG ...]"
 
 
 class NotFound(Exception):
@@ -31,26 +31,26 @@ def run(words: list[str]) -> int:
         options[words[0]], words = words[1], words[2:]
     if words[:1] == ["--"]:
         words = words[1:]
-    if words[:1] == ["-m"]:
-        words, load = words[1:], load_module
-    else:
-        load = load_script
+    as_module = words[:1] == ["-m"]
+    words = words[as_module:]
     if not words or words[0].startswith("-"):
         help_asked = words[:1] in (["-h"], ["--help"])
-        print(USAGE, file=sys.stdout if help_asked else sys.stderr)
+        print(f"usage: {USAGE}", file=sys.stdout if help_asked else sys.stderr)
         return 0 if help_asked else 2
     try:
-        main, code = load(words[0], words[1:])
+        main, code = (load_module if as_module else load_script)(words[0], words[1:])
     except (NotFound, OSError, SyntaxError, ImportError) as problem:
         print(f"memprobe: {words[0]} cannot be run: {problem}.", file=sys.stderr)
         return 3
+    if "--report" in options:
+        os.set_inheritable(int(options["--report"]), False)
     start_agent()
     status = execute(main, code)
     if "--at-exit" in options:
         join_threads()
         report = report_snapshot(options["--at-exit"], options.get("--values") == "1")
-        with suppress(OSError), open(int(options["--report"]), "w") as file:
-            json.dump(report, file)
+        with suppress(OSError):
+            os.write(int(options["--report"]), json.dumps(report).encode())
     return status
 
 

@@ -1,4 +1,4 @@
-"""Results on a terminal: rich tables, a bar while one waits, and a next step. In a pipe the same tables are plain, at most 100 wide."""
+"""Results on a terminal: rich tables, a bar while one waits, and a next step. In a pipe the tables are plain, at most 100 wide."""
 
 from __future__ import annotations
 

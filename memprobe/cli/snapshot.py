@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from typing import Any
 
 from memprobe import attach
 from memprobe.cli import show
 from memprobe.cli.sentences import Cannot
+from memprobe.errors import AttachError
 from memprobe.results import SnapshotInfo
 
 GRACE = 10.0  # seconds for a program to end when it is asked to
@@ -62,12 +64,13 @@ def of_program_at_exit(options: argparse.Namespace) -> int:
     path = file_name(options, os.getpid())
     reader, writer = os.pipe()
     extra = ["--at-exit", os.path.abspath(path), "--report", str(writer), "--values", str(int(options.values))]
-    with open(reader, encoding="utf-8") as answer:
+    try:
         child = start(options.program, extra, (writer,))
         os.close(writer)
-        code = wait(child)
-        text = answer.read()
-    report = json.loads(text) if text else {}
+        code = wait(child) or 0
+        report = read_report(reader)
+    finally:
+        os.close(reader)
     if "error" in report:
         problem = attach.failure(child.pid, report["error"])
         if isinstance(problem, OSError):
@@ -77,6 +80,15 @@ def of_program_at_exit(options: argparse.Namespace) -> int:
         raise Cannot(f"The program ended with exit code {code} before a snapshot could be taken: use --after SECONDS.")
     tell(SnapshotInfo(**{**report["ok"], "path": path}), options.json)
     return code
+
+
+def read_report(reader: int) -> dict[str, Any]:
+    """What the program said before it ended; nothing when it could not. Another process may hold the pipe open: do not wait."""
+    os.set_blocking(reader, False)
+    try:
+        return dict(json.loads(os.read(reader, 1 << 16)))
+    except (BlockingIOError, ValueError):
+        return {}
 
 
 def of_program_later(options: argparse.Namespace) -> int:
@@ -109,7 +121,7 @@ def connect_when_ready(child: subprocess.Popen[bytes]) -> None:
         try:
             attach.connect(child.pid).close()
             return
-        except attach.AttachError:
+        except AttachError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.02)
