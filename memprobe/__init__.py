@@ -15,7 +15,7 @@ from memprobe.errors import AttachError, Error, SnapshotError, UnsupportedError
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
-    from memprobe import agent
+    import memprobe.agent as agent
     from memprobe.attach import snapshot_process
     from memprobe.heap import Heap, capture, load, snapshot
     from memprobe.live import (

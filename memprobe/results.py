@@ -28,6 +28,7 @@ class Record:
         return asdict(self)  # type: ignore[call-overload,no-any-return]
 
     def lines(self) -> list[tuple[str, str]]:
+        """The values as a reader wants them, each with its name."""
         return [(name.replace("_", " "), _shown(name, value)) for name, value in self.to_dict().items()]
 
     def __str__(self) -> str:
@@ -45,7 +46,7 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("bytes") and isinstance(value, int):
-        return f"{size(value)} ({number(value)})"
+        return f"{size(value)} ({number(value)})" if value >= 1024 else size(value)
     if name.endswith("_ms") and isinstance(value, (int, float)):
         return f"{value:.2f} ms"
     if name == "time" and isinstance(value, (int, float)):
@@ -132,6 +133,7 @@ class TypeTable:
         return {"objects": self.objects, "bytes": self.bytes, "types": len(self.every), "rows": rows}
 
     def cells(self) -> list[tuple[str, ...]]:
+        """The rows as text, under `headers`."""
         cells = [(row.type, number(row.count), size(row.bytes), f"{row.percent:.1f} %") for row in self.rows]
         hidden = self.every[len(self.rows) :]
         if hidden:
@@ -201,6 +203,7 @@ class Growth:
         return {"objects": self.objects, "bytes": self.bytes, "types": len(self.every), "rows": rows}
 
     def cells(self) -> list[tuple[str, ...]]:
+        """The rows as text, under `headers`."""
         cells = [(row.type, f"{row.count:+,}", f"{'+' * (row.bytes >= 0)}{size(row.bytes)}") for row in self.rows]
         hidden = len(self.every) - len(self.rows)
         if hidden:
@@ -235,6 +238,10 @@ class HeapInfo(Record):
     graph_bytes: int  # memory that the graph takes in the process that analyses it
     cut: str | None = None
 
+    def lines(self) -> list[tuple[str, str]]:
+        """A file that was not cut says nothing of it."""
+        return [line for line in super().lines() if line[0] != "cut" or self.cut is not None]
+
 
 @dataclass(frozen=True)
 class Accounting(Record):
@@ -265,6 +272,7 @@ class Accounting(Record):
         return 100.0 * self.residual_zero / mortal if mortal else 100.0
 
     def lines(self) -> list[tuple[str, str]]:
+        """With the share that is explained."""
         return [*super().lines(), ("explained", f"{self.explained:.2f} % of mortal objects")]
 
 
@@ -433,6 +441,7 @@ class GcStats:
         return {"enabled": self.enabled, "frozen": self.frozen, "generations": rows}
 
     def cells(self) -> list[tuple[str, ...]]:
+        """The rows as text, under `headers`."""
         rows = [(str(index), *("" if n is None else number(n) for n in row)) for index, row in enumerate(self.generations)]
         return [*rows, ("frozen", number(self.frozen), "", "", "", "")]
 
@@ -481,6 +490,7 @@ class PymallocStats:
         return {**self._numbers(), "classes": [row._asdict() for row in self.classes]}
 
     def cells(self) -> list[tuple[str, ...]]:
+        """The rows as text, under `headers`."""
         return [tuple(map(number, row)) for row in self.classes]
 
     def __str__(self) -> str:

@@ -29,23 +29,30 @@ def as_json(schema: str, value: dict[str, Any]) -> None:
 
 def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], last_is_total: bool = False) -> None:
     """A table with its first column left and wide, the others right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    made = Table(header_style="bold", box=None, pad_edge=False)
     for index, header in enumerate(headers):
         made.add_column(header, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     for index, row in enumerate(rows):
         total = last_is_total and index == len(rows) - 1
         made.add_row(*row, style="bold" if total else None)
+    heading(title)
     console().print(made)
 
 
 def facts(title: str, lines: Sequence[tuple[str, str]]) -> None:
     """Names and their values."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="cyan", no_wrap=True)
     made.add_column(overflow="fold")
     for line in lines:
         made.add_row(*line)
+    heading(title)
     console().print(made)
+
+
+def heading(title: str) -> None:
+    """A line over a table, however narrow that is."""
+    console().print(title, style="bold", overflow="fold")
 
 
 def next_step(command: str, why: str) -> None:

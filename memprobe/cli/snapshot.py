@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from memprobe import attach
+from memprobe._atomic import refuse_special
 from memprobe.cli import show
 from memprobe.cli.sentences import Cannot
 from memprobe.errors import AttachError
@@ -46,7 +47,8 @@ def file_name(options: argparse.Namespace, pid: int) -> str:
     path: str = options.output or f"memprobe-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.snap"
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise FileNotFoundError(2, "no such directory", path)
+        raise Cannot(f"There is no directory {os.path.abspath(folder)}: make it, or choose another place with -o FILE.")
+    refuse_special(path)
     return path
 
 
