@@ -2,6 +2,8 @@
  * The public API's differences between versions. */
 #include "cpython/compat.h"
 
+#include <frameobject.h>
+
 PyObject *cpy_type_namespace(PyTypeObject *type) {
 #if PY_VERSION_HEX >= 0x030C0000
     if (type->tp_dict == NULL) {
@@ -11,6 +13,14 @@ PyObject *cpy_type_namespace(PyTypeObject *type) {
     }
 #endif
     return type->tp_dict;
+}
+
+PyObject *cpy_frame_locals(PyFrameObject *frame) {
+#if PY_VERSION_HEX >= 0x030B0000
+    return PyFrame_GetLocals(frame);
+#else
+    return PyObject_GetAttrString((PyObject *)frame, "f_locals");
+#endif
 }
 
 bool cpy_is_immortal(PyObject *object) {
@@ -39,6 +49,15 @@ size_t cpy_int_digits(PyObject *integer) {
 }
 
 bool cpy_is_interned(PyObject *str) { return PyUnicode_Check(str) && PyUnicode_CHECK_INTERNED(str) != 0; }
+
+bool cpy_str_is_ready(PyObject *str) {
+#if PY_VERSION_HEX < 0x030C0000
+    return PyUnicode_IS_READY(str);
+#else
+    (void)str;
+    return true;
+#endif
+}
 
 size_t cpy_str_bytes(PyObject *str) {
     const PyASCIIObject *ascii = (const PyASCIIObject *)str;

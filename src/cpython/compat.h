@@ -13,6 +13,9 @@
 /* The type's own namespace, borrowed; NULL if it has none. Static builtin types keep it in the interpreter since 3.12. */
 PyObject *cpy_type_namespace(PyTypeObject *type);
 
+/* The locals of a frame as a mapping, a new reference, or NULL with an exception. */
+PyObject *cpy_frame_locals(PyFrameObject *frame);
+
 /* What the reference count says, and whether it says anything. Immortal objects have none to speak of. */
 bool cpy_is_immortal(PyObject *object);
 uint64_t cpy_refcount(PyObject *object);
@@ -23,7 +26,10 @@ size_t cpy_int_digits(PyObject *integer);
 /* True when the str is interned. */
 bool cpy_is_interned(PyObject *str);
 
-/* Bytes of the str's buffers that are not in its own block (0 for a compact one without a cached UTF-8 form), and of its whole block. */
+/* True unless it is a legacy str (until 3.11) whose characters are not made yet. */
+bool cpy_str_is_ready(PyObject *str);
+
+/* Bytes of a str: its block, a separate buffer of a str that is not compact, and a cached UTF-8 form. */
 size_t cpy_str_bytes(PyObject *str);
 
 #endif

@@ -327,6 +327,8 @@ size_t cpy_layout_type_bytes(PyTypeObject *type) {
     return bytes;
 }
 
+bool cpy_layout_bytesio_visits(void) { return PY_VERSION_HEX >= 0x030C0000; }
+
 /* ---- the interpreter and its threads ---- */
 
 PyObject *cpy_layout_interned(void) {

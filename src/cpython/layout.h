@@ -113,6 +113,18 @@ void cpy_layout_frame(void *frame, cpy_frame *out);
 /* The frame inside a suspended or running generator, coroutine or async generator, or inside a frame object that owns one; else NULL. */
 void *cpy_layout_inner_frame(PyObject *object);
 
+/* The word of a generator object where its name stands; its qualified name and the exception that it handles follow. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define CPY_GENERATOR_NAME_WORD 3
+#elif PY_VERSION_HEX >= 0x030B0000
+#define CPY_GENERATOR_NAME_WORD 4
+#else
+#define CPY_GENERATOR_NAME_WORD 5
+#endif
+
+/* Slots (locals and value stack) that a frame object, generator, coroutine or async generator was allocated with. */
+size_t cpy_layout_slots(PyObject *object);
+
 /* The object in a slot, or NULL; *owned says whether the slot owns a reference to it. */
 PyObject *cpy_slot_object(uintptr_t slot, bool *owned);
 
@@ -131,10 +143,16 @@ void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context);
 size_t cpy_layout_code_bytes(PyCodeObject *code); /* private buffers that are not objects */
 void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context);
 size_t cpy_layout_type_bytes(PyTypeObject *type); /* private buffers of a heap type: shared keys, docstring, names */
+/* What a generator owns and its tp_traverse does not visit. */
+void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context);
+
 /* The name that a module object keeps beside its namespace, or NULL. */
 PyObject *cpy_layout_module_name(PyObject *module);
 void cpy_layout_interpreter(cpy_owned tell, void *context);
 void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context);
+
+/* True when BytesIO's tp_traverse visits its buffer (from 3.12 on). */
+bool cpy_layout_bytesio_visits(void);
 
 /* The dict of interned strings where it is visible to the collector, or NULL. */
 PyObject *cpy_layout_interned(void);

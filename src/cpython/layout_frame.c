@@ -17,6 +17,8 @@
 #endif
 #include <frameobject.h>
 
+#include "graph/label.h"
+
 #if PY_VERSION_HEX < 0x030B0000
 
 void *cpy_layout_top_frame(PyThreadState *thread) { return thread->frame; }
@@ -59,6 +61,14 @@ bool cpy_layout_local_is_cell(PyCodeObject *code, int i) { return i >= code->co_
 bool cpy_layout_running_generator_hides(const cpy_frame *frame) {
     (void)frame;
     return false;
+}
+
+size_t cpy_layout_slots(PyObject *object) { return PyFrame_Check(object) ? (size_t)Py_SIZE(object) : 0; }
+
+void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context) {
+    if (PyCoro_CheckExact(object)) {
+        tell(context, ((PyCoroObject *)object)->cr_origin, MPR_FIELD_ORIGIN);
+    }
 }
 
 #else
@@ -193,6 +203,51 @@ bool cpy_layout_running_generator_hides(const cpy_frame *frame) {
 #else
     const iframe *f = (const iframe *)((const char *)frame->slots - offsetof(iframe, localsplus));
     return f->stacktop < 0;
+#endif
+}
+
+static PyCodeObject *code_of(PyObject *object) {
+    if (PyFrame_Check(object)) {
+        bool owned;
+        const iframe *f = ((PyFrameObject *)object)->f_frame;
+        PyObject *code = f == NULL || f->owner != FRAME_OWNED_BY_FRAME_OBJECT ? NULL : executable_of(f, &owned);
+        return code != NULL && PyCode_Check(code) ? (PyCodeObject *)code : NULL;
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    bool owned;
+    PyObject *code = executable_of((const iframe *)&((PyGenObject *)object)->gi_iframe, &owned);
+    return code != NULL && PyCode_Check(code) ? (PyCodeObject *)code : NULL;
+#else
+    return ((PyGenObject *)object)->gi_code;
+#endif
+}
+
+/* A frame object is allocated with room for its code's frame also while the frame lives elsewhere. */
+static PyCodeObject *any_code_of(PyObject *object) {
+    if (PyFrame_Check(object) && ((PyFrameObject *)object)->f_frame != NULL) {
+        bool owned;
+        PyObject *code = executable_of(((PyFrameObject *)object)->f_frame, &owned);
+        return code != NULL && PyCode_Check(code) ? (PyCodeObject *)code : NULL;
+    }
+    return code_of(object);
+}
+
+size_t cpy_layout_slots(PyObject *object) {
+    PyCodeObject *code = any_code_of(object);
+    return code == NULL ? 0 : (size_t)code->co_nlocalsplus + (size_t)code->co_stacksize;
+}
+
+void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context) {
+    PyGenObject *generator = (PyGenObject *)object;
+    if (PyCoro_CheckExact(object)) {
+        tell(context, ((PyCoroObject *)object)->cr_origin_or_finalizer, MPR_FIELD_ORIGIN);
+    }
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    if (generator->gi_frame_state >= FRAME_CLEARED) {
+        tell(context, (PyObject *)code_of(object), MPR_FIELD_GI_CODE);
+    }
+#else
+    (void)generator;
 #endif
 }
 

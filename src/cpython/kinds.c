@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT
+ * The table of kinds: what instances of the builtin types own beyond their bodies, and what their references are called. */
+#include "cpython/kinds.h"
+
+#include <frameobject.h>
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+
+#include "graph/label.h"
+
+#define WORD(object, n) (((PyObject **)(object))[n])
+#define PLACE(type, member, name) {(uint16_t)offsetof(type, member), MPR_FIELD_##name}
+#define WORD_PLACE(n, name) {(uint16_t)((n) * sizeof(PyObject *)), MPR_FIELD_##name}
+#define END {0, 0}
+
+/* ---- bodies that are not basicsize + items ---- */
+
+static size_t body_int(PyObject *object, PyTypeObject *type) {
+    size_t bytes = (size_t)type->tp_basicsize + cpy_int_digits(object) * sizeof(digit);
+    return bytes < sizeof(PyLongObject) ? sizeof(PyLongObject) : bytes;
+}
+
+static size_t body_str(PyObject *object, PyTypeObject *type) {
+    size_t bytes = cpy_str_bytes(object);
+    size_t extra = (size_t)(type->tp_basicsize > PyUnicode_Type.tp_basicsize ? type->tp_basicsize - PyUnicode_Type.tp_basicsize : 0);
+    return bytes + extra;
+}
+
+static size_t body_bytes(PyObject *object, PyTypeObject *type) {
+    return (size_t)type->tp_basicsize + (size_t)Py_SIZE(object);
+}
+
+/* Frames and generators have items but no ob_size: their code knows how many. */
+static size_t body_slots(PyObject *object, PyTypeObject *type) {
+    return (size_t)type->tp_basicsize + cpy_layout_slots(object) * sizeof(PyObject *);
+}
+
+/* ---- private buffers ---- */
+
+static size_t owned_list(PyObject *object) { return (size_t)((PyListObject *)object)->allocated * sizeof(PyObject *); }
+
+static size_t owned_dict(PyObject *object) {
+    cpy_table table;
+    cpy_layout_dict(object, &table);
+    return table.bytes;
+}
+
+static size_t owned_set(PyObject *object) {
+    const PySetObject *set = (const PySetObject *)object;
+    return set->table == set->smalltable ? 0 : ((size_t)set->mask + 1) * sizeof(setentry);
+}
+
+static size_t owned_bytearray(PyObject *object) { return (size_t)((PyByteArrayObject *)object)->ob_alloc; }
+
+static size_t owned_type(PyObject *object) {
+    PyTypeObject *type = (PyTypeObject *)object;
+    return type->tp_flags & Py_TPFLAGS_HEAPTYPE ? cpy_layout_type_bytes(type) : 0;
+}
+
+static size_t owned_nothing(PyObject *object) {
+    (void)object;
+    return 0;
+}
+
+static size_t owned_code(PyObject *object) { return cpy_layout_code_bytes((PyCodeObject *)object); }
+
+/* ---- edges ---- */
+
+static void edges_list(cpy_walk *walk, PyObject *object) {
+    PyListObject *list = (PyListObject *)object;
+    cpy_edges_items(walk, list->ob_item, list->ob_item == NULL ? 0 : Py_SIZE(object), !walk->type->complete);
+}
+
+static void edges_tuple(cpy_walk *walk, PyObject *object) {
+    cpy_edges_items(walk, ((PyTupleObject *)object)->ob_item, Py_SIZE(object), !walk->type->complete);
+}
+
+static void edges_dict(cpy_walk *walk, PyObject *object) {
+    if (walk->can[CPY_CAN_DICT]) {
+        cpy_edges_dict(walk, object, !walk->type->complete);
+        return;
+    }
+    Py_ssize_t at = 0;
+    PyObject *key, *value;
+    mpr_label weak = object == walk->interned ? MPR_LABEL_WEAK : 0;
+    while (PyDict_Next(object, &at, &key, &value)) {
+        cpy_walk_tell(walk, key, mpr_label_make(MPR_LABEL_KEY, 0) | weak);
+        cpy_walk_tell(walk, value, mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
+    }
+}
+
+static void tell_field(void *context, PyObject *object, int field) {
+    cpy_walk_tell(context, object, mpr_label_field((mpr_field)field));
+}
+
+static void edges_code(cpy_walk *walk, PyObject *object) { cpy_layout_code((PyCodeObject *)object, tell_field, walk); }
+
+/* A class: its struct is told field by field, because type_traverse aborts on a static one and leaves out what cannot be in a cycle. */
+static void edges_type(cpy_walk *walk, PyObject *object) {
+    PyTypeObject *type = (PyTypeObject *)object;
+    cpy_table keys;
+    cpy_layout_type(type, tell_field, walk);
+    if (walk->can[CPY_CAN_DICT] && cpy_layout_shared_keys(type, &keys)) {
+        for (Py_ssize_t i = 0; i < keys.count; i++) {
+            cpy_walk_tell(walk, cpy_table_key(&keys, i), mpr_label_field(MPR_FIELD_CACHED_KEY));
+        }
+    }
+    /* a metaclass may add members to its classes */
+    for (PyTypeObject *meta = Py_TYPE(object); meta != NULL && meta != &PyType_Type; meta = meta->tp_base) {
+        for (PyMemberDef *member = meta->tp_members; member != NULL && member->name != NULL; member++) {
+            if (member->type == T_OBJECT_EX && member->offset >= (Py_ssize_t)sizeof(PyHeapTypeObject)) {
+                PyObject **place = (PyObject **)((char *)object + member->offset);
+                cpy_walk_tell(walk, *place, mpr_label_make(MPR_LABEL_OFFSET, (uint64_t)member->offset));
+            }
+        }
+    }
+}
+
+static void edges_weakref(cpy_walk *walk, PyObject *object) {
+    PyObject *referent = ((PyWeakReference *)object)->wr_object;
+    if (referent != Py_None) {
+        cpy_walk_tell(walk, referent, mpr_label_field(MPR_FIELD_REFERENT));
+    }
+}
+
+static void edges_descriptor(cpy_walk *walk, PyObject *object) {
+    cpy_walk_tell(walk, ((PyDescrObject *)object)->d_name, mpr_label_field(MPR_FIELD_NAME));
+    cpy_walk_tell(walk, ((PyDescrObject *)object)->d_qualname, mpr_label_field(MPR_FIELD_QUALNAME));
+}
+
+static void edges_module(cpy_walk *walk, PyObject *object) {
+    cpy_walk_tell(walk, cpy_layout_module_name(object), mpr_label_field(MPR_FIELD_NAME));
+}
+
+static void edges_generator(cpy_walk *walk, PyObject *object) {
+    cpy_layout_generator(object, tell_field, walk);
+}
+
+/* ---- what the words of a body are called ---- */
+
+static const struct cpy_place places_function[] = {PLACE(PyFunctionObject, func_globals, GLOBALS),
+                                                   PLACE(PyFunctionObject, func_builtins, BUILTINS),
+                                                   PLACE(PyFunctionObject, func_name, NAME),
+                                                   PLACE(PyFunctionObject, func_qualname, QUALNAME),
+                                                   PLACE(PyFunctionObject, func_code, CODE),
+                                                   PLACE(PyFunctionObject, func_defaults, DEFAULTS),
+                                                   PLACE(PyFunctionObject, func_kwdefaults, KWDEFAULTS),
+                                                   PLACE(PyFunctionObject, func_closure, CLOSURE),
+                                                   PLACE(PyFunctionObject, func_doc, DOC),
+                                                   PLACE(PyFunctionObject, func_dict, DICT),
+                                                   PLACE(PyFunctionObject, func_module, MODULE),
+                                                   PLACE(PyFunctionObject, func_annotations, ANNOTATIONS),
+                                                   END};
+static const struct cpy_place places_method[] = {PLACE(PyMethodObject, im_func, FUNC), PLACE(PyMethodObject, im_self, SELF), END};
+static const struct cpy_place places_builtin[] = {PLACE(PyCFunctionObject, m_self, SELF), PLACE(PyCFunctionObject, m_module, MODULE), END};
+static const struct cpy_place places_cell[] = {PLACE(PyCellObject, ob_ref, CELL_CONTENTS), END};
+static const struct cpy_place places_module[] = {WORD_PLACE(2, NAMESPACE), END};
+static const struct cpy_place places_weakref[] = {PLACE(PyWeakReference, wr_callback, CALLBACK), END};
+static const struct cpy_place places_property[] = {WORD_PLACE(2, FGET), WORD_PLACE(3, FSET), WORD_PLACE(4, FDEL), WORD_PLACE(5, DOC),
+                                                   WORD_PLACE(6, NAME), END};
+static const struct cpy_place places_wrapped[] = {WORD_PLACE(2, WRAPPED), END};
+static const struct cpy_place places_descriptor[] = {PLACE(PyDescrObject, d_type, OBJCLASS), END};
+static const struct cpy_place places_slice[] = {PLACE(PySliceObject, start, START), PLACE(PySliceObject, stop, STOP),
+                                                PLACE(PySliceObject, step, STEP), END};
+static const struct cpy_place places_exception[] = {PLACE(PyBaseExceptionObject, dict, DICT),
+                                                    PLACE(PyBaseExceptionObject, args, ARGS),
+                                                    PLACE(PyBaseExceptionObject, traceback, TRACEBACK),
+                                                    PLACE(PyBaseExceptionObject, context, CONTEXT),
+                                                    PLACE(PyBaseExceptionObject, cause, CAUSE),
+                                                    END};
+static const struct cpy_place places_traceback[] = {PLACE(PyTracebackObject, tb_next, TB_NEXT),
+                                                    PLACE(PyTracebackObject, tb_frame, TB_FRAME), END};
+static const struct cpy_place places_range[] = {WORD_PLACE(2, START), WORD_PLACE(3, STOP), WORD_PLACE(4, STEP),
+                                                WORD_PLACE(5, NONE), END};
+static const struct cpy_place places_mappingproxy[] = {WORD_PLACE(2, NONE), END};
+
+static const struct cpy_place places_frame[] = {WORD_PLACE(2, F_BACK), END};
+static const struct cpy_place places_generator[] = {WORD_PLACE(CPY_GENERATOR_NAME_WORD, GI_NAME),
+                                                    WORD_PLACE(CPY_GENERATOR_NAME_WORD + 1, QUALNAME),
+                                                    WORD_PLACE(CPY_GENERATOR_NAME_WORD + 2, EXC_STATE), END};
+
+/* ---- the table ---- */
+
+static const cpy_kind plain = {.name = "object"};
+
+static const cpy_kind builtin_kinds[] = {
+    {.exact = &PyLong_Type, .body = body_int},
+    {.exact = &PyUnicode_Type, .body = body_str},
+    {.exact = &PyBytes_Type, .body = body_bytes},
+    {.exact = &PyByteArray_Type, .owned = owned_bytearray},
+    {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
+    {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
+    {.exact = &PyDict_Type, .owned = owned_dict, .edges = edges_dict, .complete = true},
+    {.exact = &PySet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
+    {.exact = &PyFrozenSet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
+    {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true},
+    {.exact = &PyCode_Type, .owned = owned_code, .edges = edges_code, .complete = true},
+    {.exact = &PyFunction_Type, .places = places_function},
+    {.exact = &PyMethod_Type, .places = places_method},
+    {.exact = &PyCFunction_Type, .places = places_builtin},
+    {.exact = &PyCell_Type, .places = places_cell},
+    {.exact = &PyModule_Type, .edges = edges_module, .places = places_module},
+    {.name = "weakref", .exact = &_PyWeakref_RefType, .edges = edges_weakref, .places = places_weakref},
+    {.exact = &_PyWeakref_ProxyType, .edges = edges_weakref, .places = places_weakref},
+    {.exact = &_PyWeakref_CallableProxyType, .edges = edges_weakref, .places = places_weakref},
+    {.exact = &PyProperty_Type, .places = places_property},
+    {.exact = &PyStaticMethod_Type, .places = places_wrapped},
+    {.exact = &PyClassMethod_Type, .places = places_wrapped},
+    {.exact = &PyMethodDescr_Type, .edges = edges_descriptor, .places = places_descriptor},
+    {.exact = &PyMemberDescr_Type, .edges = edges_descriptor, .places = places_descriptor},
+    {.exact = &PyGetSetDescr_Type, .edges = edges_descriptor, .places = places_descriptor},
+    {.exact = &PyWrapperDescr_Type, .edges = edges_descriptor, .places = places_descriptor},
+    {.exact = &PyClassMethodDescr_Type, .edges = edges_descriptor, .places = places_descriptor},
+    {.exact = &PySlice_Type, .places = places_slice},
+    {.exact = &PyRange_Type, .places = places_range},
+    {.exact = &PyDictProxy_Type, .places = places_mappingproxy},
+    {.exact = &PyTraceBack_Type, .places = places_traceback},
+    {.exact = &PyFrame_Type, .body = body_slots, .places = places_frame},
+    {.exact = &PyGen_Type, .body = body_slots, .edges = edges_generator, .places = places_generator},
+    {.exact = &PyCoro_Type, .body = body_slots, .edges = edges_generator, .places = places_generator},
+    {.exact = &PyAsyncGen_Type, .body = body_slots, .edges = edges_generator, .places = places_generator},
+    {.exact = &PyMemoryView_Type, .owned = owned_nothing},
+    {.exact = &PyFloat_Type, .owned = owned_nothing},
+    {.exact = &PyComplex_Type, .owned = owned_nothing},
+};
+
+static const cpy_kind exception_kind = {.name = "BaseException", .places = places_exception};
+
+static const cpy_kind *row_of(PyTypeObject *type, const signed char *library) {
+    for (size_t i = 0; i < sizeof builtin_kinds / sizeof *builtin_kinds; i++) {
+        if (builtin_kinds[i].exact == type) {
+            return &builtin_kinds[i];
+        }
+    }
+    if (type == (PyTypeObject *)PyExc_BaseException) {
+        return &exception_kind;
+    }
+    return cpy_is_python_class(type) ? NULL : cpy_library_row(type, library);
+}
+
+const cpy_kind *cpy_kind_of(PyTypeObject *type, const signed char *library, bool *exact) {
+    for (PyTypeObject *base = type; base != NULL; base = base->tp_base) {
+        const cpy_kind *row = row_of(base, library);
+        if (row != NULL) {
+            *exact = base == type;
+            return row;
+        }
+    }
+    *exact = false;
+    return &plain;
+}
+
+/* ---- sizes ---- */
+
+/* basicsize and items; PyType_GenericAlloc, which makes instances of Python's classes, adds an item as a sentinel. */
+static size_t body_of(PyObject *object, const cpy_type *type) {
+    PyTypeObject *t = type->type;
+    size_t bytes = (size_t)t->tp_basicsize;
+    if (t->tp_itemsize != 0) {
+        Py_ssize_t items = Py_SIZE(object);
+        bytes += (size_t)(items < 0 ? -items : items) * (size_t)t->tp_itemsize;
+        bytes += type->is_python || PyType_Check(object) ? (size_t)t->tp_itemsize : 0;
+    }
+    return (bytes + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
+}
+
+size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, uint32_t *flags) {
+    const cpy_kind *kind = type->kind;
+    size_t bytes = cpy_layout_preheader(type->type, type->is_gc && PyObject_IS_GC(object));
+    bytes += kind->body != NULL ? kind->body(object, type->type) : body_of(object, type);
+    if (kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != owned_dict)) {
+        bytes += kind->owned(object);
+    } else if (kind->owned != NULL || type->unknown_buffers) {
+        *flags |= MPR_NODE_ESTIMATED;
+    }
+    if (type->has_managed_dict) {
+        cpy_instance instance;
+        cpy_layout_instance(object, &instance);
+        bytes += instance.bytes;
+    }
+    return bytes;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * Rows of the table of kinds that stand in files of their own. */
+#ifndef CPY_KINDS_H
+#define CPY_KINDS_H
+
+#include "cpython/walk.h"
+
+#define CPY_LIBRARY_MAX 32
+
+/* The row of a C type of the standard library or of numpy, found by its name, or NULL: not known, or its layout is not proved. */
+const cpy_kind *cpy_library_row(PyTypeObject *type, const signed char *proved);
+
+/* Prove the layouts of those types whose modules are loaded and that were not tried yet, on objects made for it. Runs the interpreter:
+ * before a walk, never in a forked child. proved has CPY_LIBRARY_MAX entries: 0 not tried, 1 proved, -1 not as remembered. */
+void cpy_library_check(signed char *proved);
+
+/* The names of the types whose proof failed: how many. */
+size_t cpy_library_failed(const signed char *proved, const char **names, size_t most);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ * The roots that a walk can see, told as synthetic nodes: modules, the interpreter's own references, and threads with their frames. */
+#include "cpython/roots.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/label.h"
+
+static void tell_node(cpy_walk *walk, uint64_t address, uint32_t type, uint32_t flags, const char *text, size_t length) {
+    mpr_seen_node node = {.address = address, .type = type, .flags = MPR_NODE_SYNTHETIC | flags};
+    if (walk->status == MPR_OK) {
+        walk->status = walk->sink->node(walk->sink, &node);
+    }
+    if (walk->status == MPR_OK && walk->sink->text != NULL) {
+        walk->status = walk->sink->text(walk->sink, text, length);
+    }
+}
+
+static void tell_group(cpy_walk *walk, mpr_group group) {
+    const char *text = mpr_group_text(group);
+    tell_node(walk, MPR_SYNTHETIC + 16 * (uint64_t)group, walk->root_type, 0, text, strlen(text));
+}
+
+/* An edge from a synthetic node to another, which is told by itself: not marked for the walk. */
+static void tell_child(cpy_walk *walk, uint64_t address) {
+    mpr_seen_edge edge = {.target = address, .label = mpr_label_make(MPR_LABEL_CHILD, 0)};
+    cpy_walk_flush(walk);
+    if (walk->status == MPR_OK && walk->sink->edges != NULL) {
+        walk->status = walk->sink->edges(walk->sink, &edge, 1);
+    }
+}
+
+static void tell_field(void *context, PyObject *object, int field) {
+    cpy_walk_tell(context, object, mpr_label_field((mpr_field)field));
+}
+
+/* ---- frames ---- */
+
+static bool is_own_frame(const cpy_walk *walk, const cpy_frame *frame) {
+    for (size_t i = 0; i < walk->own.count; i++) {
+        if (walk->own.items[i] == frame->globals) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t name_frame(const cpy_frame *frame, char *out, size_t size) {
+    size_t length = cpy_text_put(out, size / 2, frame->code->co_name, 80);
+    length += (size_t)snprintf(out + length, 8, " (");
+    length += cpy_text_put(out + length, size - length - 24, frame->code->co_filename, 400);
+    return length + (size_t)snprintf(out + length, 24, ":%d)", frame->code->co_firstlineno);
+}
+
+static void tell_frame(cpy_walk *walk, const cpy_frame *frame, uint64_t address) {
+    char text[1024];
+    size_t length = name_frame(frame, text, sizeof text);
+    tell_node(walk, address, walk->frame_type, is_own_frame(walk, frame) ? MPR_NODE_OWN_WALL : 0, text, length);
+    cpy_edges_frame(walk, frame, false);
+    cpy_walk_flush(walk);
+}
+
+/* A thread's frames, innermost first. A generator's frame is told by the generator, which the thread only borrows. */
+static void tell_children(cpy_walk *walk, PyThreadState *thread, uint64_t first) {
+    cpy_frame frame;
+    for (void *at = cpy_layout_top_frame(thread); at != NULL; at = frame.previous) {
+        cpy_layout_frame(at, &frame);
+        if (frame.owner == CPY_FRAME_OF_THREAD) {
+            tell_child(walk, first);
+            first += 16;
+        } else if (frame.owner == CPY_FRAME_OF_GENERATOR) {
+            cpy_walk_tell(walk, frame.generator, mpr_label_make(MPR_LABEL_CHILD, 0) | MPR_LABEL_WEAK);
+        } else if (frame.owner == CPY_FRAME_OF_OBJECT) { /* running: its caller in C owns it */
+            cpy_walk_tell(walk, frame.object, mpr_label_make(MPR_LABEL_CHILD, 0));
+        }
+    }
+}
+
+static void tell_frames(cpy_walk *walk, PyThreadState *thread) {
+    cpy_frame frame;
+    for (void *at = cpy_layout_top_frame(thread); at != NULL; at = frame.previous) {
+        cpy_layout_frame(at, &frame);
+        if (frame.owner == CPY_FRAME_OF_THREAD) {
+            tell_frame(walk, &frame, walk->synthetic);
+            walk->synthetic += 16;
+        }
+    }
+}
+
+/* ---- frames by the public way: taken before the walk as (thread id, name, locals) ---- */
+
+static PyObject *listed_frame(PyThreadState *thread, PyFrameObject *frame) {
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *locals = cpy_frame_locals(frame), *copy = NULL, *text = NULL, *result = NULL;
+    if (locals != NULL) {
+        copy = PyDict_New();
+        if (copy != NULL && PyDict_Update(copy, locals) == 0) {
+            text = PyUnicode_FromFormat("%U (%U:%d)", code->co_name, code->co_filename, code->co_firstlineno);
+        }
+        result = text == NULL ? NULL : Py_BuildValue("(KOO)", (unsigned long long)thread->id, text, copy);
+    }
+    Py_XDECREF(locals);
+    Py_XDECREF(copy);
+    Py_XDECREF(text);
+    Py_DECREF(code);
+    return result;
+}
+
+static int list_thread(PyThreadState *thread, PyObject *out) {
+    PyFrameObject *frame = PyThreadState_GetFrame(thread);
+    while (frame != NULL) {
+        PyObject *listed = listed_frame(thread, frame);
+        int failed = listed == NULL || PyList_Append(out, listed) < 0;
+        Py_XDECREF(listed);
+        PyFrameObject *back = failed ? NULL : PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        if (failed) {
+            return -1;
+        }
+        frame = back;
+    }
+    return 0;
+}
+
+PyObject *cpy_roots_list_frames(void) {
+    PyObject *out = PyList_New(0);
+    PyThreadState *thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    for (; out != NULL && thread != NULL; thread = PyThreadState_Next(thread)) {
+        if (list_thread(thread, out) < 0) {
+            Py_CLEAR(out);
+        }
+    }
+    return out;
+}
+
+static void tell_listed_frame(cpy_walk *walk, PyObject *listed) {
+    char text[512];
+    PyObject *locals = PyTuple_GET_ITEM(listed, 2), *name, *value;
+    Py_ssize_t at = 0;
+    size_t length = cpy_text_put(text, sizeof text, PyTuple_GET_ITEM(listed, 1), 120);
+    tell_node(walk, walk->synthetic, walk->frame_type, 0, text, length);
+    walk->synthetic += 16;
+    while (PyDict_Next(locals, &at, &name, &value)) {
+        cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
+        cpy_walk_tell(walk, value, mpr_label_make(MPR_LABEL_LOCAL, 0));
+    }
+    cpy_walk_flush(walk);
+}
+
+static bool is_of_thread(PyObject *listed, PyThreadState *thread) {
+    return PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(listed, 0)) == thread->id;
+}
+
+static void tell_listed(cpy_walk *walk, PyThreadState *thread, uint64_t first, bool children) {
+    for (Py_ssize_t i = 0; walk->frames != NULL && i < PyList_GET_SIZE(walk->frames); i++) {
+        PyObject *listed = PyList_GET_ITEM(walk->frames, i);
+        if (!is_of_thread(listed, thread)) {
+            continue;
+        }
+        if (children) {
+            tell_child(walk, first);
+            first += 16;
+        } else {
+            tell_listed_frame(walk, listed);
+        }
+    }
+}
+
+/* ---- threads ---- */
+
+static void tell_thread(cpy_walk *walk, PyThreadState *thread, uint64_t address) {
+    char text[64];
+    int length = snprintf(text, sizeof text, "thread %llu (%lu)", (unsigned long long)thread->id, thread->thread_id);
+    tell_node(walk, address, walk->thread_type, 0, text, (size_t)length);
+    cpy_layout_thread(thread, tell_field, walk);
+    if (walk->can[CPY_CAN_FRAMES]) {
+        tell_children(walk, thread, walk->synthetic);
+        cpy_walk_flush(walk);
+        tell_frames(walk, thread);
+    } else {
+        tell_listed(walk, thread, walk->synthetic, true);
+        cpy_walk_flush(walk);
+        tell_listed(walk, thread, 0, false);
+    }
+}
+
+static void tell_threads(cpy_walk *walk) {
+    PyThreadState *head = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    uint64_t first = walk->synthetic;
+    tell_group(walk, MPR_GROUP_THREADS);
+    for (PyThreadState *thread = head; thread != NULL; thread = PyThreadState_Next(thread)) {
+        tell_child(walk, walk->synthetic);
+        walk->synthetic += 16;
+    }
+    for (PyThreadState *thread = head; thread != NULL; thread = PyThreadState_Next(thread)) {
+        tell_thread(walk, thread, first);
+        first += 16;
+    }
+}
+
+int cpy_walk_seed_roots(cpy_walk *walk) {
+    int status = cpy_type_synthetic(walk, "<root>", &walk->root_type);
+    status = status != MPR_OK ? status : cpy_type_synthetic(walk, "<thread>", &walk->thread_type);
+    status = status != MPR_OK ? status : cpy_type_synthetic(walk, "<frame>", &walk->frame_type);
+    walk->status = status;
+    tell_group(walk, MPR_GROUP_MODULES);
+    cpy_walk_tell(walk, PyImport_GetModuleDict(), mpr_label_field(MPR_FIELD_MODULES));
+    cpy_walk_flush(walk);
+    tell_group(walk, MPR_GROUP_INTERPRETER);
+    if (walk->can[CPY_CAN_INTERPRETER]) {
+        cpy_layout_interpreter(tell_field, walk);
+    }
+    cpy_walk_flush(walk);
+    tell_threads(walk);
+    return walk->status;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ * Proofs on objects that are made here. Each reads what a public function also says, and compares. A layout that is wrong may give any
+ * number, so each step checks what it read before it follows it. */
+#include "cpython/selfcheck.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpython/kinds.h"
+
+/* Python objects for the proofs: an instance with attributes, one whose dict is materialised, and a generator suspended with a local. */
+static const char program[] = "class Probe:\n"
+                              "    def __init__(self):\n"
+                              "        self.first = marker\n"
+                              "        self.second = [marker]\n"
+                              "inline, opened = Probe(), Probe()\n"
+                              "opened.__dict__\n"
+                              "table = {'a': 1, 'b': marker, 3: 4}\n"
+                              "del table['a']\n"
+                              "def generate(local):\n"
+                              "    yield local\n"
+                              "suspended = generate(marker)\n"
+                              "next(suspended)\n";
+
+typedef struct proof {
+    PyObject *names, *marker;
+} proof;
+
+static PyObject *get(const proof *p, const char *name) { return PyDict_GetItemString(p->names, name); }
+
+/* ---- the collector's lists ---- */
+
+static bool list_is_sane(cpy_gc_head *head, const PyObject *wanted, bool *found, size_t most) {
+    size_t count = 0;
+    for (cpy_gc_head *at = cpy_gc_next(head); at != head; at = cpy_gc_next(at)) {
+        if (at == NULL || (uintptr_t)at % sizeof(void *) != 0 || ++count > most) {
+            return false;
+        }
+        *found |= cpy_gc_object(at) == wanted;
+    }
+    return true;
+}
+
+static bool prove_gc_lists(const proof *p) {
+    cpy_gc_head *heads[CPY_GENERATIONS];
+    bool found = false;
+    int count = cpy_layout_gc_heads(heads);
+    for (int i = 0; i < count; i++) {
+        cpy_gc_head *next = cpy_gc_next(heads[i]);
+        if (next == NULL || (uintptr_t)next % sizeof(void *) != 0 || cpy_gc_previous(next) != heads[i]) {
+            return false;
+        }
+        if (!list_is_sane(heads[i], get(p, "inline"), &found, (size_t)1 << 40)) {
+            return false;
+        }
+    }
+    return found;
+}
+
+/* ---- dicts ---- */
+
+static bool prove_dict(const proof *p) {
+    cpy_table table;
+    PyObject *dict = get(p, "table"), *key, *value;
+    Py_ssize_t at = 0, i = 0;
+    cpy_layout_dict(dict, &table);
+    if (table.values != NULL || table.count < 2 || table.count > 8 || table.bytes < 64 || table.bytes > 1024) {
+        return false;
+    }
+    while (PyDict_Next(dict, &at, &key, &value)) {
+        while (i < table.count && cpy_table_value(&table, i) == NULL) {
+            i++;
+        }
+        if (i >= table.count || cpy_table_key(&table, i) != key || cpy_table_value(&table, i) != value) {
+            return false;
+        }
+        i++;
+    }
+    PyTypeObject *class = (PyTypeObject *)get(p, "Probe");
+    return !cpy_layout_shared_keys(class, &table) || (table.count >= 2 && table.count <= 64);
+}
+
+/* ---- instances ---- */
+
+static bool prove_inline(const proof *p) {
+    cpy_instance instance;
+    PyObject *inline_one = get(p, "inline"), *opened = get(p, "opened");
+    if (!cpy_layout_has_managed_dict(Py_TYPE(inline_one))) {
+        return true; /* there is nothing to read */
+    }
+    cpy_layout_instance(inline_one, &instance);
+    if (instance.dict != NULL || instance.values == NULL || instance.count < 2 || instance.values[0] != p->marker ||
+        !PyList_CheckExact(instance.values[1]) || instance.bytes > 1024) {
+        return false;
+    }
+    cpy_layout_instance(opened, &instance);
+    return instance.values == NULL && instance.dict != NULL && PyDict_CheckExact(instance.dict) && PyDict_GET_SIZE(instance.dict) == 2;
+}
+
+/* ---- frames ---- */
+
+static bool prove_frames(const proof *p) {
+    cpy_frame frame;
+    void *inner = cpy_layout_inner_frame(get(p, "suspended"));
+    PyThreadState *thread = PyThreadState_Get();
+    if (inner != NULL) {
+        bool owned;
+        cpy_layout_frame(inner, &frame);
+        PyObject *function = get(p, "generate");
+        if (frame.code != (PyCodeObject *)PyFunction_GetCode(function) || frame.locals_count != 1 ||
+            cpy_slot_object(frame.slots[0], &owned) != p->marker) {
+            return false;
+        }
+    }
+    PyFrameObject *top = PyThreadState_GetFrame(thread);
+    PyCodeObject *code = top == NULL ? NULL : PyFrame_GetCode(top), *seen = NULL;
+    for (void *at = cpy_layout_top_frame(thread); at != NULL && seen == NULL; at = frame.previous) {
+        cpy_layout_frame(at, &frame);
+        seen = frame.owner == CPY_FRAME_SHIM ? NULL : frame.code;
+    }
+    bool right = seen == code;
+    Py_XDECREF(code);
+    Py_XDECREF(top);
+    return right;
+}
+
+/* ---- the interpreter ---- */
+
+typedef struct interpreter_proof {
+    PyObject *sys, *builtins;
+    int right;
+} interpreter_proof;
+
+static void compare_owned(void *context, PyObject *object, int field) {
+    interpreter_proof *seen = context;
+    seen->right += field == MPR_FIELD_SYSDICT && object == seen->sys;
+    seen->right += field == MPR_FIELD_BUILTINS_DICT && object == seen->builtins;
+    seen->right += field == MPR_FIELD_GARBAGE && object != NULL && PyList_CheckExact(object);
+    seen->right += field == MPR_FIELD_CALLBACKS && object != NULL && PyList_CheckExact(object);
+}
+
+static bool prove_interpreter(void) {
+    PyObject *sys = PyImport_AddModule("sys"), *builtins = PyImport_AddModule("builtins");
+    interpreter_proof seen = {.sys = PyModule_GetDict(sys), .builtins = PyModule_GetDict(builtins)};
+    cpy_layout_interpreter(compare_owned, &seen);
+    return seen.right == 4;
+}
+
+/* ---- all of it ---- */
+
+static const char *const names[] = {
+#define CAPABILITY_NAME(id, text) text,
+    CPY_CAPABILITIES(CAPABILITY_NAME)
+#undef CAPABILITY_NAME
+};
+
+const char *cpy_capability_name(cpy_capability capability) { return names[capability]; }
+
+/* Is this capability switched off by MEMPROBE_FALLBACK, a list of names or "all"? */
+static bool switched_off(const char *list, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = list; at != NULL && *at != '\0'; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        if (strncmp(at, "all", 3) == 0 || (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int make_objects(proof *p) {
+    p->marker = PyUnicode_FromString("memprobe marker");
+    p->names = Py_BuildValue("{sOsOss}", "marker", p->marker, "__builtins__", PyEval_GetBuiltins(), "__name__", "memprobe._proof");
+    PyObject *done = p->names == NULL ? NULL : PyRun_String(program, Py_file_input, p->names, p->names);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+int cpy_selfcheck(cpy_proofs *out) {
+    proof p = {0};
+    memset(out, 0, sizeof *out);
+    if (make_objects(&p) < 0) {
+        Py_XDECREF(p.names);
+        Py_XDECREF(p.marker);
+        return -1;
+    }
+    out->can[CPY_CAN_GC_LISTS] = prove_gc_lists(&p);
+    out->can[CPY_CAN_DICT] = prove_dict(&p);
+    out->can[CPY_CAN_INLINE] = out->can[CPY_CAN_DICT] && prove_inline(&p);
+    out->can[CPY_CAN_FRAMES] = prove_frames(&p);
+    out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
+    const char *fallback = getenv("MEMPROBE_FALLBACK");
+    for (int i = 0; i < CPY_CAPABILITY_COUNT; i++) {
+        out->can[i] = out->can[i] && !switched_off(fallback, names[i]);
+    }
+    PyDict_Clear(p.names);
+    Py_DECREF(p.names);
+    Py_DECREF(p.marker);
+    cpy_library_check(out->library);
+    return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ * Texts: the contents of the few objects that serve as names. By default only interned strings, which are identifiers; with `values` every
+ * str, and bytes as Python writes them; long ones are cut. No codec of the interpreter is used: it would allocate. */
+#include "cpython/walk.h"
+
+#define LONGEST 200 /* characters */
+
+static size_t put_utf8(char *out, Py_UCS4 c) {
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xC0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3F));
+        return 2;
+    }
+    if (c >= 0xD800 && c < 0xE000) { /* a lone surrogate has no UTF-8 */
+        out[0] = '?';
+        return 1;
+    }
+    size_t length = c < 0x10000 ? 3 : 4;
+    for (size_t i = length; i-- > 1; c >>= 6) {
+        out[i] = (char)(0x80 | (c & 0x3F));
+    }
+    out[0] = (char)((length == 3 ? 0xE0 : 0xF0) | c);
+    return length;
+}
+
+size_t cpy_text_put(char *out, size_t size, PyObject *str, Py_ssize_t most) {
+    size_t length = 0;
+    Py_ssize_t count = PyUnicode_GET_LENGTH(str);
+    if (!cpy_str_is_ready(str)) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < count && i < most && length + 4 <= size; i++) {
+        length += put_utf8(out + length, PyUnicode_READ_CHAR(str, i));
+    }
+    return length;
+}
+
+static void tell(cpy_walk *walk, const char *text, size_t length) {
+    if (walk->status == MPR_OK) {
+        walk->status = walk->sink->text(walk->sink, text, length);
+    }
+}
+
+static void tell_str(cpy_walk *walk) {
+    char text[LONGEST * 4 + 4];
+    Py_ssize_t count = PyUnicode_GET_LENGTH(walk->object);
+    if (PyUnicode_IS_COMPACT_ASCII(walk->object) && count <= LONGEST) {
+        tell(walk, (const char *)PyUnicode_1BYTE_DATA(walk->object), (size_t)count);
+        return;
+    }
+    size_t length = cpy_text_put(text, sizeof text - 4, walk->object, LONGEST);
+    if (count > LONGEST) {
+        length += put_utf8(text + length, 0x2026);
+    }
+    tell(walk, text, length);
+}
+
+static void tell_bytes(cpy_walk *walk) {
+    static const char digits[] = "0123456789abcdef";
+    char text[LONGEST * 4 + 8];
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(walk->object);
+    size_t length = 0;
+    text[length++] = 'b';
+    text[length++] = '\'';
+    for (Py_ssize_t i = 0; i < Py_SIZE(walk->object) && i < LONGEST; i++) {
+        if (bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\'' && bytes[i] != '\\') {
+            text[length++] = (char)bytes[i];
+        } else {
+            text[length++] = '\\';
+            text[length++] = 'x';
+            text[length++] = digits[bytes[i] >> 4];
+            text[length++] = digits[bytes[i] & 15];
+        }
+    }
+    text[length++] = '\'';
+    tell(walk, text, length);
+}
+
+/* A module, class, function or code object is called by its name: paths read better. */
+static void tell_name_of(cpy_walk *walk, PyObject *name) {
+    char text[LONGEST * 4];
+    if (name != NULL && PyUnicode_Check(name)) {
+        tell(walk, text, cpy_text_put(text, sizeof text, name, LONGEST));
+    }
+}
+
+void cpy_text_tell(cpy_walk *walk, uint32_t flags) {
+    PyObject *object = walk->object;
+    if (PyUnicode_Check(object)) {
+        if ((flags & MPR_NODE_INTERNED) || walk->values) {
+            tell_str(walk);
+        }
+    } else if (PyBytes_CheckExact(object) && walk->values) {
+        tell_bytes(walk);
+    } else if (flags & MPR_NODE_TYPE) {
+        const cpy_type *itself = cpy_type_of(walk, (PyTypeObject *)object);
+        if (itself != NULL) {
+            cpy_type_tell_name(walk, itself);
+        }
+    } else if (flags & MPR_NODE_MODULE) {
+        tell_name_of(walk, cpy_layout_module_name(object));
+    } else if (PyFunction_Check(object)) {
+        tell_name_of(walk, ((PyFunctionObject *)object)->func_qualname);
+    } else if (PyCode_Check(object)) {
+        tell_name_of(walk, ((PyCodeObject *)object)->co_name);
+    }
+}

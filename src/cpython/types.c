@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ * What is known about each class, found out once: its kind, and what each word of its instances is called. */
+#include "cpython/walk.h"
+
+#include <structmember.h>
+#include <string.h>
+
+typedef MPR_VEC(mpr_seen_name) names; /* borrowed texts */
+
+/* ---- the table, by address ---- */
+
+static uint32_t slot_of(cpy_type *const *slots, uint32_t count, const PyTypeObject *type) {
+    uint32_t slot = (uint32_t)(((uintptr_t)type >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (count - 1);
+    while (slots[slot] != NULL && slots[slot]->type != type) {
+        slot = (slot + 1) & (count - 1);
+    }
+    return slot;
+}
+
+static int grow(cpy_walk *walk) {
+    uint32_t count = walk->slot_count == 0 ? 1024 : walk->slot_count * 2;
+    cpy_type **slots = mpr_alloc_array(walk->alloc, count, sizeof *slots);
+    if (slots == NULL) {
+        return MPR_ENOMEM;
+    }
+    for (uint32_t i = 0; i < walk->slot_count; i++) {
+        if (walk->slots[i] != NULL) {
+            slots[slot_of(slots, count, walk->slots[i]->type)] = walk->slots[i];
+        }
+    }
+    mpr_alloc_free(walk->alloc, walk->slots, walk->slot_count, sizeof *slots);
+    walk->slots = slots;
+    walk->slot_count = count;
+    return MPR_OK;
+}
+
+/* ---- names of places ---- */
+
+static bool is_reference(const PyMemberDef *member) {
+    return (member->type == T_OBJECT || member->type == T_OBJECT_EX) && member->offset > 0;
+}
+
+static void name_word(cpy_type *record, Py_ssize_t offset, mpr_label label) {
+    if (offset > 0 && offset % (Py_ssize_t)sizeof(void *) == 0 && (size_t)offset / sizeof(void *) < record->words) {
+        record->labels[(size_t)offset / sizeof(void *)] = label;
+        if (record->members != NULL) {
+            record->members[(size_t)offset / sizeof(void *)] = true;
+        }
+    }
+}
+
+static void name_words(cpy_type *record) {
+    for (uint32_t word = 0; word < record->words; word++) {
+        record->labels[word] = mpr_label_make(MPR_LABEL_OFFSET, word * sizeof(void *));
+    }
+    for (const struct cpy_place *place = record->kind->places; place != NULL && place->offset != 0; place++) {
+        name_word(record, place->offset, mpr_label_field((mpr_field)place->field));
+    }
+    if (record->type->tp_dictoffset > 0) {
+        name_word(record, record->type->tp_dictoffset, mpr_label_field(MPR_FIELD_DICT));
+    }
+}
+
+/* __slots__ and the members of C types: name the places that no table has named. */
+static int name_members(cpy_walk *walk, cpy_type *record, names *out) {
+    for (PyTypeObject *type = record->type; type != NULL; type = type->tp_base) {
+        for (const PyMemberDef *member = type->tp_members; member != NULL && member->name != NULL; member++) {
+            size_t word = (size_t)member->offset / sizeof(void *);
+            mpr_label label = mpr_label_make(MPR_LABEL_OFFSET, (uint64_t)member->offset);
+            if (!is_reference(member) || word >= record->words || record->labels[word] != label) {
+                continue;
+            }
+            name_word(record, member->offset, label);
+            mpr_seen_name name = {.label = label, .text = member->name, .length = strlen(member->name)};
+            if (mpr_vec_push(out, walk->alloc, name) != MPR_OK) {
+                return MPR_ENOMEM;
+            }
+        }
+    }
+    return MPR_OK;
+}
+
+/* Inline attributes are called by the class's shared keys. */
+static int name_inline(cpy_walk *walk, const cpy_type *record, names *out) {
+    cpy_table keys;
+    if (!record->has_managed_dict || !cpy_layout_shared_keys(record->type, &keys)) {
+        return MPR_OK;
+    }
+    for (Py_ssize_t i = 0; i < keys.count; i++) {
+        PyObject *key = cpy_table_key(&keys, i);
+        if (key == NULL || !PyUnicode_Check(key) || !PyUnicode_IS_COMPACT_ASCII(key)) {
+            continue;
+        }
+        mpr_seen_name name = {.label = mpr_label_make(MPR_LABEL_INLINE, (uint64_t)i),
+                              .text = (const char *)PyUnicode_1BYTE_DATA(key),
+                              .length = (size_t)PyUnicode_GET_LENGTH(key)};
+        if (mpr_vec_push(out, walk->alloc, name) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    return MPR_OK;
+}
+
+/* ---- the full name ---- */
+
+/* A str attribute of a Python class's namespace that needs no lookup: __module__. */
+static PyObject *module_of(PyTypeObject *type) {
+    cpy_table table;
+    PyObject *dict = type->tp_dict;
+    if (dict == NULL || !PyDict_CheckExact(dict)) {
+        return NULL;
+    }
+    cpy_layout_dict(dict, &table);
+    for (Py_ssize_t i = 0; i < table.count; i++) {
+        PyObject *key = cpy_table_key(&table, i), *value = key == NULL ? NULL : cpy_table_value(&table, i);
+        if (value != NULL && PyUnicode_CheckExact(key) && PyUnicode_Check(value) && PyUnicode_IS_COMPACT_ASCII(key) &&
+            PyUnicode_GET_LENGTH(key) == 10 && memcmp(PyUnicode_1BYTE_DATA(key), "__module__", 10) == 0) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+static size_t put_str(char *out, size_t size, PyObject *str) {
+    return str == NULL || !PyUnicode_Check(str) ? 0 : cpy_text_put(out, size, str, PyUnicode_GET_LENGTH(str));
+}
+
+/* "module.Qualified.Name" for classes of Python, tp_name for those of C; builtins lose their prefix. */
+static size_t full_name(PyTypeObject *type, char *out, size_t size) {
+    size_t length = 0;
+    if (cpy_is_python_class(type)) {
+        length = put_str(out, size / 2, module_of(type));
+        if (length > 0 && !(length == 8 && memcmp(out, "builtins", 8) == 0)) {
+            out[length++] = '.';
+        } else {
+            length = 0;
+        }
+        size_t name = put_str(out + length, size - length, ((PyHeapTypeObject *)type)->ht_qualname);
+        if (name > 0) {
+            return length + name;
+        }
+    }
+    const char *name = strncmp(type->tp_name, "builtins.", 9) == 0 ? type->tp_name + 9 : type->tp_name;
+    size_t rest = strlen(name);
+    rest = rest < size - length ? rest : size - length;
+    memcpy(out + length, name, rest);
+    return length + rest;
+}
+
+/* ---- records ---- */
+
+static bool is_own(const cpy_walk *walk, PyTypeObject *type) {
+    (void)walk;
+    PyObject *module = cpy_is_python_class(type) ? module_of(type) : NULL;
+    if (module == NULL) {
+        return strncmp(type->tp_name, "memprobe.", 9) == 0;
+    }
+    char name[16];
+    size_t length = put_str(name, sizeof name, module);
+    return length >= 8 && memcmp(name, "memprobe", 8) == 0 && (length == 8 || name[8] == '.');
+}
+
+static int tell_record(cpy_walk *walk, cpy_type *record) {
+    char name[512];
+    names named = {0};
+    int status = name_members(walk, record, &named);
+    if (status == MPR_OK) {
+        status = name_inline(walk, record, &named);
+    }
+    mpr_seen_type seen = {.address = (uint64_t)(uintptr_t)record->type,
+                          .name = name,
+                          .name_length = full_name(record->type, name, sizeof name),
+                          .basicsize = (uint32_t)record->type->tp_basicsize,
+                          .itemsize = (uint32_t)record->type->tp_itemsize,
+                          .flags = record->is_heap ? MPR_TYPE_HEAP : 0,
+                          .names = (uint32_t)named.count,
+                          .named = named.items};
+    if (status == MPR_OK && walk->sink->type != NULL) {
+        status = walk->sink->type(walk->sink, &seen);
+    }
+    mpr_vec_free(&named, walk->alloc);
+    return status;
+}
+
+/* A C type that measures itself, and whose formula is not in the table of kinds. */
+static bool measures_itself(const cpy_type *record) {
+    if (record->kind->owned != NULL || record->kind->body != NULL) {
+        return false;
+    }
+    for (PyTypeObject *type = record->type; type != NULL && type != &PyBaseObject_Type; type = type->tp_base) {
+        for (const PyMethodDef *method = type->tp_methods; method != NULL && method->ml_name != NULL; method++) {
+            if (strcmp(method->ml_name, "__sizeof__") == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
+    bool exact;
+    record->type = type;
+    record->kind = cpy_kind_of(type, walk->library, &exact);
+    record->is_gc = (type->tp_flags & Py_TPFLAGS_HAVE_GC) != 0;
+    record->is_heap = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0;
+    record->is_python = cpy_is_python_class(type);
+    record->complete = exact && record->kind->complete;
+    record->unknown_buffers = measures_itself(record);
+    record->own = is_own(walk, type);
+    record->has_managed_dict = walk->can[CPY_CAN_INLINE] && cpy_layout_has_managed_dict(type);
+    record->words = type->tp_basicsize > 0 ? (uint32_t)((size_t)type->tp_basicsize / sizeof(void *)) : 0;
+    record->labels = mpr_alloc_array(walk->alloc, record->words, sizeof *record->labels);
+    record->members = record->is_gc ? NULL : mpr_alloc_array(walk->alloc, record->words, sizeof *record->members);
+    if (record->labels == NULL || (record->members == NULL && !record->is_gc)) {
+        return MPR_ENOMEM;
+    }
+    name_words(record);
+    return tell_record(walk, record);
+}
+
+static void free_record(cpy_walk *walk, cpy_type *record) {
+    mpr_alloc_free(walk->alloc, record->labels, record->words, sizeof *record->labels);
+    mpr_alloc_free(walk->alloc, record->members, record->words, sizeof *record->members);
+    mpr_alloc_free(walk->alloc, record, 1, sizeof *record);
+}
+
+static cpy_type *make_record(cpy_walk *walk, PyTypeObject *type) {
+    if (walk->type_count * 2 >= walk->slot_count && grow(walk) != MPR_OK) {
+        walk->status = MPR_ENOMEM;
+        return NULL;
+    }
+    cpy_type *record = mpr_alloc_array(walk->alloc, 1, sizeof *record);
+    int status = record == NULL ? MPR_ENOMEM : fill_record(walk, record, type);
+    if (status != MPR_OK) {
+        if (record != NULL) {
+            free_record(walk, record);
+        }
+        walk->status = status;
+        return NULL;
+    }
+    record->index = walk->type_count++;
+    walk->slots[slot_of(walk->slots, walk->slot_count, type)] = record;
+    if (!walk->only && mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)type) < 0) {
+        walk->status = MPR_ENOMEM;
+    }
+    return record;
+}
+
+cpy_type *cpy_type_of(cpy_walk *walk, PyTypeObject *type) {
+    if (walk->last_type != NULL && walk->last_type->type == type) {
+        return walk->last_type;
+    }
+    cpy_type *record = walk->slot_count == 0 ? NULL : walk->slots[slot_of(walk->slots, walk->slot_count, type)];
+    record = record != NULL ? record : make_record(walk, type);
+    walk->last_type = record != NULL ? record : walk->last_type;
+    return record;
+}
+
+void cpy_type_tell_name(cpy_walk *walk, const cpy_type *record) {
+    char name[512];
+    size_t length = full_name(record->type, name, sizeof name);
+    if (walk->status == MPR_OK) {
+        walk->status = walk->sink->text(walk->sink, name, length);
+    }
+}
+
+int cpy_type_synthetic(cpy_walk *walk, const char *name, uint32_t *index) {
+    mpr_seen_type seen = {.name = name, .name_length = strlen(name)};
+    *index = walk->type_count++;
+    return walk->sink->type == NULL ? MPR_OK : walk->sink->type(walk->sink, &seen);
+}
+
+void cpy_types_free(cpy_walk *walk) {
+    for (uint32_t i = 0; i < walk->slot_count; i++) {
+        if (walk->slots[i] != NULL) {
+            free_record(walk, walk->slots[i]);
+        }
+    }
+    mpr_alloc_free(walk->alloc, walk->slots, walk->slot_count, sizeof *walk->slots);
+    walk->slots = NULL;
+    walk->slot_count = 0;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ * The loop: take an object, tell its node, its text and its edges. */
+#include "cpython/walk.h"
+
+#include <string.h>
+
+#include "cpython/roots.h"
+
+/* ---- seeds ---- */
+
+static int mark(cpy_walk *walk, const void *object) {
+    int marked = mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)object);
+    return marked < 0 ? marked : MPR_OK;
+}
+
+static int note_frozen(cpy_walk *walk, const void *object) {
+    uint32_t handle;
+    int added = mpr_addrset_add(&walk->frozen, (uint64_t)(uintptr_t)object, &handle);
+    return added < 0 ? added : MPR_OK;
+}
+
+/* Follow one list from both ends at once: two chains of cache misses overlap, where one would wait for each. */
+static int seed_both_ends(cpy_walk *walk, cpy_gc_head *head) {
+    cpy_gc_head *front = cpy_gc_next(head), *back = cpy_gc_previous(head);
+    while (front != head) {
+        int status = mark(walk, cpy_gc_object(front));
+        if (status != MPR_OK || front == back) {
+            return status;
+        }
+        status = mark(walk, cpy_gc_object(back));
+        if (status != MPR_OK || cpy_gc_next(front) == back) {
+            return status;
+        }
+        front = cpy_gc_next(front);
+        back = cpy_gc_previous(back);
+    }
+    return MPR_OK;
+}
+
+static int seed_list(cpy_walk *walk, cpy_gc_head *head, bool frozen) {
+    for (cpy_gc_head *at = cpy_gc_next(head); at != head; at = cpy_gc_next(at)) {
+        int status = mark(walk, cpy_gc_object(at));
+        if (status == MPR_OK && frozen) {
+            status = note_frozen(walk, cpy_gc_object(at));
+        }
+        if (status != MPR_OK) {
+            return status;
+        }
+    }
+    return MPR_OK;
+}
+
+/* The public way: a list of the tracked objects, made before the walk. */
+static int seed_objects(cpy_walk *walk) {
+    int status = MPR_OK;
+    for (Py_ssize_t i = 0; status == MPR_OK && i < PyList_GET_SIZE(walk->listed); i++) {
+        status = mark(walk, PyList_GET_ITEM(walk->listed, i));
+    }
+    return status;
+}
+
+int cpy_walk_seed_heap(cpy_walk *walk) {
+    if (!walk->can[CPY_CAN_GC_LISTS]) {
+        return seed_objects(walk);
+    }
+    cpy_gc_head *heads[CPY_GENERATIONS];
+    int count = cpy_layout_gc_heads(heads), status = MPR_OK;
+    bool collecting = cpy_layout_collecting();
+    for (int i = 0; status == MPR_OK && i < count; i++) {
+        bool frozen = i == count - 1;
+        status = frozen || collecting ? seed_list(walk, heads[i], frozen) : seed_both_ends(walk, heads[i]);
+    }
+    return status;
+}
+
+int cpy_walk_seed_object(cpy_walk *walk, PyObject *object) { return mark(walk, object); }
+
+int cpy_walk_exclude(cpy_walk *walk, PyObject *object) {
+    int marked = mpr_workset_skip(&walk->work, (uint64_t)(uintptr_t)object);
+    return marked < 0 ? marked : MPR_OK;
+}
+
+/* ---- one object ---- */
+
+/* A module of memprobe, by its namespace. */
+static bool is_own_module(const cpy_walk *walk, PyObject *object) {
+    for (size_t i = 0; i < walk->own.count; i++) {
+        if (walk->own.items[i] == object) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_static) {
+    uint32_t flags = cpy_is_immortal(object) ? MPR_NODE_IMMORTAL : 0;
+    flags |= is_static ? MPR_NODE_STATIC : 0;
+    if (type->is_gc && PyObject_IS_GC(object) && ((const cpy_gc_head *)object)[-1].next != 0) {
+        flags |= MPR_NODE_TRACKED;
+        if (walk->frozen.members != 0 && mpr_addrset_contains(&walk->frozen, (uint64_t)(uintptr_t)object)) {
+            flags |= MPR_NODE_FROZEN;
+        }
+    }
+    if (PyType_Check(object)) {
+        const cpy_type *itself = cpy_type_of(walk, (PyTypeObject *)object);
+        flags |= MPR_NODE_TYPE | (itself != NULL && itself->own ? MPR_NODE_OWN_WALL : 0);
+    } else if (PyModule_Check(object)) {
+        flags |= MPR_NODE_MODULE | (is_own_module(walk, object) ? MPR_NODE_OWN_WALL : 0);
+    } else if (cpy_is_interned(object)) {
+        flags |= MPR_NODE_INTERNED;
+    }
+    return flags;
+}
+
+static void take(cpy_walk *walk, PyObject *object) {
+    cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
+    if (type == NULL) {
+        return;
+    }
+    bool is_static = mpr_image_has(&walk->image, (uint64_t)(uintptr_t)object);
+    uint32_t flags = flags_of(walk, object, type, is_static);
+    mpr_seen_node node = {.address = (uint64_t)(uintptr_t)object,
+                          .size = is_static ? 0 : cpy_size_of(walk, object, type, &flags),
+                          .refcount = flags & MPR_NODE_IMMORTAL ? 0 : cpy_refcount(object),
+                          .type = type->index,
+                          .flags = flags};
+    walk->object = object;
+    walk->type = type;
+    if (walk->status == MPR_OK) {
+        walk->status = walk->sink->node(walk->sink, &node);
+    }
+    if (walk->sink->text != NULL) {
+        cpy_text_tell(walk, flags);
+    }
+    cpy_edges_tell(walk);
+    cpy_walk_flush(walk);
+}
+
+int cpy_walk_run(cpy_walk *walk) {
+    uint64_t address;
+    while (walk->status == MPR_OK && mpr_workset_next(&walk->work, &address)) {
+        take(walk, (PyObject *)(uintptr_t)address);
+    }
+    return walk->status;
+}
+
+/* ---- before and after ---- */
+
+/* The namespaces of memprobe's modules. Reads sys.modules without a lookup that could run code. */
+static int find_own(cpy_walk *walk) {
+    PyObject *modules = PyImport_GetModuleDict(), *name, *module;
+    Py_ssize_t at = 0;
+    while (modules != NULL && PyDict_Check(modules) && PyDict_Next(modules, &at, &name, &module)) {
+        if (!PyUnicode_Check(name) || !PyUnicode_IS_COMPACT_ASCII(name) || !PyModule_Check(module)) {
+            continue;
+        }
+        const char *text = (const char *)PyUnicode_1BYTE_DATA(name);
+        bool own = strncmp(text, "memprobe", 8) == 0 && (text[8] == '\0' || text[8] == '.');
+        if (own && (mpr_vec_push(&walk->own, walk->alloc, module) != MPR_OK ||
+                    mpr_vec_push(&walk->own, walk->alloc, PyModule_GetDict(module)) != MPR_OK)) {
+            return MPR_ENOMEM;
+        }
+    }
+    return MPR_OK;
+}
+
+static int list_objects(cpy_walk *walk) {
+    PyObject *gc = PyImport_ImportModule("gc");
+    walk->listed = gc == NULL ? NULL : PyObject_CallMethod(gc, "get_objects", NULL);
+    Py_XDECREF(gc);
+    if (walk->listed == NULL || !PyList_CheckExact(walk->listed)) {
+        PyErr_Clear();
+        Py_CLEAR(walk->listed);
+        return MPR_ENOMEM;
+    }
+    return MPR_OK;
+}
+
+int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs) {
+    memset(walk, 0, sizeof *walk);
+    walk->alloc = alloc;
+    walk->sink = sink;
+    walk->can = proofs->can;
+    walk->library = proofs->library;
+    walk->synthetic = MPR_SYNTHETIC + 16 * MPR_GROUP_COUNT;
+    mpr_workset_init(&walk->work, alloc);
+    mpr_addrset_init(&walk->frozen, alloc);
+    walk->interned = cpy_layout_interned();
+    int status = mpr_image_read(&walk->image, alloc);
+    if (status == MPR_OK) {
+        status = find_own(walk);
+    }
+    if (status == MPR_OK && !walk->can[CPY_CAN_GC_LISTS]) {
+        status = list_objects(walk);
+    }
+    if (status == MPR_OK && !walk->can[CPY_CAN_FRAMES]) {
+        walk->frames = cpy_roots_list_frames();
+        PyErr_Clear();
+    }
+    walk->status = status;
+    return status;
+}
+
+void cpy_walk_end(cpy_walk *walk) {
+    cpy_types_free(walk);
+    mpr_workset_free(&walk->work);
+    mpr_addrset_free(&walk->frozen);
+    mpr_image_free(&walk->image, walk->alloc);
+    mpr_vec_free(&walk->own, walk->alloc);
+    Py_CLEAR(walk->listed);
+    Py_CLEAR(walk->frames);
+}

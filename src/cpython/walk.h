@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * The walk over the live heap: from the collector's lists, or from a few objects, to a sink.
+ *
+ *   seed ──▶ work list ──▶ take an object ──▶ its type's record says how ──▶ node, text, edges ──▶ sink
+ *                 ▲                                                         │
+ *                 └──────────────── targets not yet seen ◀──────────────────┘
+ *
+ * It creates no object, touches no reference count, runs no user code and takes memory from mpr_alloc alone; everything that needs the
+ * interpreter's help is done by cpy_walk_begin. The GIL must be held, or the process be a forked child that held it. */
+#ifndef CPY_WALK_H
+#define CPY_WALK_H
+
+#include "base/os/image.h"
+#include "base/workset.h"
+#include "cpython/layout.h"
+#include "graph/sink.h"
+
+typedef struct cpy_walk cpy_walk;
+typedef struct cpy_type cpy_type;
+typedef struct cpy_kind cpy_kind;
+
+/* What the self-check proved about this interpreter (selfcheck.h). */
+typedef struct cpy_proofs {
+    bool can[CPY_CAPABILITY_COUNT];
+    signed char library[32]; /* CPY_LIBRARY_MAX */
+} cpy_proofs;
+
+/* How the instances of a class are measured and followed. */
+struct cpy_type {
+    PyTypeObject *type;
+    const cpy_kind *kind;
+    mpr_label *labels; /* one a word of the body: what the reference there is called */
+    uint32_t words;
+    uint32_t index; /* of its record in the sink */
+    bool *members; /* one a word: a reference stands there. NULL for a collected type: tp_traverse knows better */
+    bool is_gc, is_heap, is_python, has_managed_dict;
+    bool unknown_buffers; /* a C type with a __sizeof__ of its own and no formula here: sizes are estimated */
+    bool complete; /* its kind tells all edges: tp_traverse is not needed */
+    bool own;      /* a class of memprobe */
+};
+
+/* A family of types: what it owns beyond its body, and how its references are told. Any function may be NULL. */
+struct cpy_kind {
+    const char *name;           /* full name of the type, as tp_name has it */
+    PyTypeObject *exact;        /* or the type itself */
+    size_t (*body)(PyObject *object, PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
+    size_t (*owned)(PyObject *object);                    /* bytes of private buffers */
+    void (*edges)(cpy_walk *walk, PyObject *object);      /* tells what tp_traverse does not, or tells in better words */
+    bool complete;      /* `edges` tells all: tp_traverse is not called for instances of exactly this type */
+    mpr_label loose;    /* label of a reference that is not in the body; a plain INDEX counts up */
+    const struct cpy_place {
+        uint16_t offset;
+        uint16_t field; /* mpr_field */
+    } *places;          /* names of words of the body, ended by {0, 0} */
+};
+
+/* A sequence that tp_traverse will visit again though `edges` has told it. */
+typedef struct cpy_told {
+    PyObject *const *items; /* a plain array, or NULL: the table */
+    cpy_table table;
+    Py_ssize_t at, count;
+    bool key_next; /* the key of entry at - 1 may come now */
+} cpy_told;
+
+#define CPY_BATCH 256
+
+struct cpy_walk {
+    mpr_alloc *alloc;
+    mpr_sink *sink;
+    mpr_workset work;
+    mpr_image image;
+    mpr_label skip;     /* edges with these bits are told, but not followed */
+    bool only;          /* an object's class is not followed: a question about some objects, not about the heap */
+    bool values;        /* tell the contents of strings */
+    const bool *can;    /* capabilities, by cpy_capability */
+    const signed char *library; /* proved layouts: kinds.h */
+    int status;         /* the first failure: the walk ends there */
+
+    /* the types met so far: an open-addressing table by address */
+    cpy_type **slots;
+    uint32_t slot_count, type_count;
+    cpy_type *last_type;
+
+    /* the object in hand */
+    PyObject *object;
+    cpy_type *type;
+    const uintptr_t *body;
+    uint32_t cursor; /* word of the body where the last visited reference was */
+    uint32_t loose;  /* how many were not in the body */
+    void *frame;     /* the frame inside it, or NULL */
+    cpy_told told[2];
+    PyObject *told_dict; /* the materialised dict, told already */
+    bool told_type;
+    mpr_seen_edge edges[CPY_BATCH];
+    size_t edge_count;
+
+    /* facts that need the interpreter, taken before the walk */
+    PyObject *listed;          /* gc.get_objects(), where the collector's lists are not to be had */
+    PyObject *frames;          /* running frames, where their private layout is not to be had: cpy_roots_list_frames */
+    PyObject *interned;        /* the dict of interned strings, or NULL */
+    MPR_VEC(PyObject *) own;   /* memprobe's modules and their namespaces */
+    mpr_addrset frozen;        /* objects in the permanent generation */
+    uint64_t synthetic;        /* next address of a thread or frame */
+    uint32_t root_type, thread_type, frame_type;
+};
+
+/* Prepare. MPR_OK or a negative status; cpy_walk_end in any case. */
+int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs);
+
+/* Seeds: everything on the collector's lists; the roots (groups, threads, frames); one object. */
+int cpy_walk_seed_heap(cpy_walk *walk);
+int cpy_walk_seed_roots(cpy_walk *walk);
+int cpy_walk_seed_object(cpy_walk *walk, PyObject *object);
+
+/* Leave this object alone, and what only it holds. */
+int cpy_walk_exclude(cpy_walk *walk, PyObject *object);
+
+/* Take until nothing is pending. MPR_OK or the first failure. */
+int cpy_walk_run(cpy_walk *walk);
+void cpy_walk_end(cpy_walk *walk);
+
+/* ---- for the walk's own files ---- */
+
+/* Tell an edge of the object in hand, and follow it. */
+void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label);
+void cpy_walk_flush(cpy_walk *walk);
+
+/* The record of a type, made on first sight (its record goes to the sink then); NULL on failure. */
+cpy_type *cpy_type_of(cpy_walk *walk, PyTypeObject *type);
+void cpy_types_free(cpy_walk *walk);
+
+/* The full name of a class, told as the text of the node in hand. */
+void cpy_type_tell_name(cpy_walk *walk, const cpy_type *record);
+
+/* A type record for nodes that are no objects. */
+int cpy_type_synthetic(cpy_walk *walk, const char *name, uint32_t *index);
+
+/* The row of the table of kinds for a type, never NULL; *exact says that the type itself is the row's. */
+const cpy_kind *cpy_kind_of(PyTypeObject *type, const signed char *library, bool *exact);
+
+/* True for a class made by a class statement (or type()): its memory is laid out by the interpreter, whatever its name says. */
+bool cpy_is_python_class(PyTypeObject *type);
+
+/* Bytes that the object alone owns. Adds MPR_NODE_ESTIMATED to *flags where no formula is known. */
+size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, uint32_t *flags);
+
+/* Tell all edges of the object in hand. */
+void cpy_edges_tell(cpy_walk *walk);
+void cpy_edges_dict(cpy_walk *walk, PyObject *dict, bool again);
+void cpy_edges_items(cpy_walk *walk, PyObject *const *items, Py_ssize_t count, bool again);
+void cpy_edges_frame(cpy_walk *walk, const cpy_frame *frame, bool locals_only);
+
+/* The text of the object in hand, if it serves as a name (or values are asked for), told to the sink. */
+void cpy_text_tell(cpy_walk *walk, uint32_t flags);
+
+/* At most `most` characters of a str as UTF-8, at most `size` bytes: the length written. Allocates nothing. */
+size_t cpy_text_put(char *out, size_t size, PyObject *str, Py_ssize_t most);
+
+#endif
