@@ -1,0 +1,111 @@
+"""What the tests of the package share: running the command, and programs that have the agent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 120  # seconds: for a machine that does ten things at once, never for what is tested
+
+
+class Result:
+    """A command's end."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n---- stdout\n{self.out}\n---- stderr\n{self.err}"
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for sockets of this test alone."""
+    folder = tmp_path / "runtime"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.delenv("MEMPROBE_AGENT", raising=False)
+    return folder
+
+
+@pytest.fixture
+def python(tmp_path: Path, runtime: Path) -> Callable[..., Result]:
+    """Run this interpreter to its end, in tmp_path."""
+
+    def run(*arguments: object, before: tuple[str, ...] = (), **environment: str) -> Result:
+        command = [*before, sys.executable, *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        return Result(done)
+
+    return run
+
+
+@pytest.fixture
+def command(python: Callable[..., Result]) -> Callable[..., Result]:
+    """Run `memprobe ...` to its end, in tmp_path."""
+    return lambda *arguments, **more: python("-m", "memprobe", *arguments, **more)
+
+
+class Program:
+    """A running program that said it was ready, and waits for a line of input to go on."""
+
+    def __init__(self, folder: Path, source: str, *options: str) -> None:
+        script = folder / f"program-{len(list(folder.glob('program-*')))}.py"
+        script.write_text(source)
+        self.process = subprocess.Popen(
+            [sys.executable, *options, str(script)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self.process.pid
+        self.said = self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None and self.process.stderr is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return line.strip()
+
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> Result:
+        out, err = self.process.communicate("\n", timeout=PATIENCE)
+        return Result(subprocess.CompletedProcess([], self.process.returncode, out, err))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def program(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Program]]:
+    """Start programs; those that still run afterwards are killed."""
+    started: list[Program] = []
+
+    def start(source: str, *options: str) -> Program:
+        started.append(Program(tmp_path, source, *options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()

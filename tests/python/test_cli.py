@@ -1,0 +1,337 @@
+"""The command as a person uses it: programs it runs, files it reads, and one clear sentence when it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import memprobe
+
+PROGRAM = """
+import sys
+class Thing:
+    def __init__(self, n):
+        self.n = n
+things = [Thing(n) for n in range(1234)]
+print("argv", sys.argv[1:], __name__, sys.path[0])
+if __name__ == "__main__" and len(sys.argv) > 1:
+    sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory) -> tuple[Path, Path]:
+    """Two snapshots of a process, the second with 1000 objects more."""
+    folder = tmp_path_factory.mktemp("taken")
+    source = """
+        import memprobe
+        class Leak: pass
+        kept = []
+        memprobe.snapshot("older.snap")
+        kept.extend(Leak() for _ in range(1000))
+        memprobe.snapshot("newer.snap")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=folder, check=True)
+    return folder / "older.snap", folder / "newer.snap"
+
+
+def counts(path: Path) -> dict[str, int]:
+    return {row.type: row.count for row in memprobe.load(path).types(None)}
+
+
+# ---- run ------------------------------------------------------------------------------------------------------------
+
+
+def test_run_a_script(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PROGRAM)
+    done = command("run", "job.py", "7")
+    assert done.code == 7 and done.out == f"argv ['7'] __main__ {tmp_path}\n" and not done.err, done
+    assert command("run", "job.py").code == 0
+
+
+def test_run_a_module_and_a_package(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PROGRAM)
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "__init__.py").write_text("")
+    (tmp_path / "box" / "__main__.py").write_text("from . import __name__ as n; import sys; print(n, __package__, sys.argv)")
+    done = command("run", "-m", "job", "7")
+    assert done.code == 7 and done.out == f"argv ['7'] __main__ {tmp_path}\n", done
+    done = command("run", "-m", "box", "-x")
+    assert done.code == 0 and done.out == f"box box [{str(tmp_path / 'box' / '__main__.py')!r}, '-x']\n", done
+
+
+def test_run_shows_an_error_as_python_does(command, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("def f():\n    1 / 0\nf()\n")
+    done = command("run", "bad.py")
+    assert done.code == 1 and "ZeroDivisionError" in done.err and "memprobe" not in done.err, done
+
+
+def test_run_has_the_agent_and_little_else(command, tmp_path: Path) -> None:
+    source = (
+        "import memprobe.agent, sys\nassert memprobe.agent.start()\nprint([m for m in ('rich', 'argparse') if m in sys.modules])"
+    )
+    (tmp_path / "job.py").write_text(source)
+    done = command("run", "job.py")
+    assert done.out == "[]\n" and done.code == 0, done
+
+
+def test_run_without_a_possible_agent_runs_all_the_same(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("print('here')")
+    done = command("run", "job.py", XDG_RUNTIME_DIR="/proc")
+    assert done.code == 0 and done.out == "here\n" and "no agent in this program" in done.err, done
+    done = command("run", "job.py", MEMPROBE_AGENT="off")
+    assert done.code == 0 and done.out == "here\n" and "cannot be asked" in done.err, done
+
+
+# ---- snapshot -------------------------------------------------------------------------------------------------------
+
+
+def test_snapshot_of_a_script_at_its_end(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PROGRAM)
+    done = command("snapshot", "-o", "end.snap", "--", "job.py", "5")
+    assert done.code == 5 and "Snapshot written" in done.out and "Next: memprobe summary end.snap" in done.out, done
+    assert counts(tmp_path / "end.snap")["__main__.Thing"] == 1234
+    assert stat.S_IMODE((tmp_path / "end.snap").stat().st_mode) == 0o600
+
+
+def test_snapshot_of_a_module(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PROGRAM)
+    done = command("snapshot", "--json", "-o", "end.snap", "-m", "job")
+    said = json.loads(done.out[done.out.index("{") :])
+    assert done.code == 0 and said["schema"] == "memprobe.snapshot/1" and said["path"] == "end.snap", done
+    assert counts(tmp_path / "end.snap")["__main__.Thing"] == 1234
+
+
+def test_snapshot_waits_for_the_programs_threads(command, tmp_path: Path) -> None:
+    source = "import threading, time\nclass Late: pass\nkept = []\ndef work():\n    time.sleep(0.3)\n    kept.append(Late())\n"
+    (tmp_path / "job.py").write_text(source + "threading.Thread(target=work).start()\n")
+    assert command("snapshot", "-o", "end.snap", "--", "job.py").code == 0
+    assert counts(tmp_path / "end.snap")["__main__.Late"] == 1
+
+
+def test_snapshot_after_a_while_ends_the_program(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("import time\nclass Busy: pass\nbusy = Busy()\ntime.sleep(600)\n")
+    done = command("snapshot", "-o", "x.snap", "--after", "0.1", "--", "job.py")
+    assert done.code == 0, done
+    assert memprobe.load(tmp_path / "x.snap").info.objects > 1000
+
+
+def test_snapshot_after_a_while_lets_it_run(command, tmp_path: Path) -> None:
+    source = "import os, sys, time\nwhile not os.path.exists('x.snap'): time.sleep(0.01)\nsys.exit(9)\n"
+    (tmp_path / "job.py").write_text(source)
+    done = command("snapshot", "-o", "x.snap", "--after", "0", "--keep-running", "--", "job.py")
+    assert done.code == 9 and "Snapshot written" in done.out, done
+
+
+def test_snapshot_of_a_process_names_its_file(command, program, tmp_path: Path) -> None:
+    service = program("import memprobe, sys\nmemprobe.agent.start()\nprint('up', flush=True)\nsys.stdin.readline()\n")
+    done = command("snapshot", service.pid)
+    assert done.code == 0, done
+    assert [path.name for path in tmp_path.glob(f"memprobe-{service.pid}-*.snap")], done
+
+
+def test_values_are_there_when_asked_for(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("secret = ['the wolf ', 'eats']\nkept = [''.join(secret)]\n")
+    for options, there in ((), False), (("--values",), True):
+        assert command("snapshot", *options, "-o", "x.snap", "--", "job.py").code == 0
+        heap = memprobe.load(tmp_path / "x.snap")
+        assert any(node.text == "the wolf eats" for node in heap.find(type="str")) is there
+
+
+# ---- info and summary -----------------------------------------------------------------------------------------------
+
+
+def test_info(command, taken) -> None:
+    done = command("info", taken[0])
+    assert done.code == 0 and "What this snapshot explains" in done.out and "Next: memprobe summary" in done.out, done
+    said = json.loads(command("info", "--json", taken[0]).out)
+    assert said["schema"] == "memprobe.info/1" and said["info"]["objects"] > 1000
+    assert said["accounting"]["objects"] == said["info"]["objects"]
+
+
+def test_summary(command, taken) -> None:
+    done = command("summary", taken[1], "--limit", "5")
+    assert done.code == 0 and "more types" in done.out and "Next: memprobe summary --since" in done.out, done
+    said = json.loads(command("summary", "--json", "--limit", "3", taken[1]).out)
+    assert said["schema"] == "memprobe.summary/1" and len(said["rows"]) == 3 < said["types"]
+    everything = json.loads(command("summary", "--json", "--limit", "0", taken[1]).out)
+    assert len(everything["rows"]) == everything["types"]
+    assert {row["type"]: row["count"] for row in everything["rows"]}["__main__.Leak"] == 1000
+
+
+def test_summary_since(command, taken) -> None:
+    done = command("summary", "--since", *taken)
+    assert done.code == 0 and "__main__.Leak" in done.out and "+1,000" in done.out, done
+    said = json.loads(command("summary", "--json", "--since", *taken).out)
+    assert said["schema"] == "memprobe.growth/1"
+    assert {row["type"]: row["count"] for row in said["rows"]}["__main__.Leak"] == 1000
+
+
+@pytest.mark.parametrize("verb", ["info", "summary"])
+def test_output_fits(command, taken, verb: str) -> None:
+    path = os.path.relpath(taken[1], taken[1].parent)
+    done = command(verb, path, "--limit", "0", before=("env", "-C", str(taken[1].parent)))
+    assert done.code == 0, done
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+def test_on_a_terminal(taken) -> None:
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "memprobe", "summary", taken[1].name]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "70"}
+    child = subprocess.Popen(words, cwd=taken[1].parent, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:  # how a terminal says that nobody is left
+            break
+        if not more:
+            break
+        shown += more
+    os.close(ours)
+    assert child.wait(60) == 0 and b"total" in shown, shown
+
+
+def test_the_reader_may_leave(taken) -> None:
+    words = f"{sys.executable} -m memprobe summary --json --limit 0 {taken[1]} | head -c 10"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_a_cut_file_is_read_and_told(command, taken, tmp_path: Path) -> None:
+    whole = taken[1].read_bytes()
+    (tmp_path / "cut.snap").write_bytes(whole[: len(whole) * 2 // 3])
+    done = command("summary", "cut.snap")
+    assert done.code == 0 and "only a part of cut.snap could be read" in done.err, done
+    assert json.loads(command("info", "--json", "cut.snap").out)["info"]["cut"]
+
+
+# ---- what cannot be done --------------------------------------------------------------------------------------------
+
+
+def cannot(done, *words: str) -> None:
+    """Exit code 3 and one sentence, with no trace of our insides."""
+    assert done.code == 3, done
+    assert done.err.startswith("memprobe: ") and done.err.count("\n") == 1 and done.err.endswith(".\n"), done
+    for word in words:
+        assert word in done.err, done
+
+
+def test_no_such_process(command) -> None:
+    cannot(command("snapshot", "4194305"), "There is no process 4194305", "pgrep")
+
+
+def test_no_agent(command, program, tmp_path: Path) -> None:
+    plain = program("import sys\nprint('up', flush=True)\nsys.stdin.readline()\n")
+    cannot(command("snapshot", plain.pid, "-o", "x.snap"), "has no memprobe agent", "memprobe run")
+    assert not (tmp_path / "x.snap").exists()
+
+
+AS_NOBODY = """
+import os, sys
+import memprobe, memprobe.attach, rich.table, rich.progress, rich.console
+from memprobe.cli import files, main, sentences, show, snapshot
+main.parser().format_help()
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def test_another_users_process(command, python) -> None:
+    if os.geteuid() == 0:
+        cannot(python("-c", AS_NOBODY, "snapshot", os.getpid(), "-o", "/tmp/x.snap"), "belongs to user root")
+    else:
+        cannot(command("snapshot", "1"), "belongs to user root")
+
+
+def test_a_file_that_may_not_be_read(command, python, taken, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.snap"
+    shutil.copy(taken[0], secret)
+    secret.chmod(0)
+    done = python("-c", AS_NOBODY, "info", secret) if os.geteuid() == 0 else command("info", secret)
+    cannot(done, "secret.snap may not be used by this user")
+
+
+def test_files_that_are_no_snapshots(command, tmp_path: Path, taken) -> None:
+    cannot(command("info", "nothing.snap"), f"{tmp_path} has no nothing.snap")
+    cannot(command("info", tmp_path), "is not a file")
+    for data in b"", b"hello\n" * 100, taken[0].read_bytes()[:20], bytes(5000):
+        (tmp_path / "x.snap").write_bytes(data)
+        cannot(command("summary", "x.snap"), "x.snap cannot be read as a snapshot")
+    os.mkfifo(tmp_path / "pipe")
+    cannot(command("info", "pipe"), "is not a file")
+
+
+def test_a_newer_format(command, tmp_path: Path, taken) -> None:
+    data = bytearray(taken[0].read_bytes())
+    data[8] += 1
+    (tmp_path / "newer.snap").write_bytes(data)
+    cannot(command("info", "newer.snap"), "newer")
+
+
+def test_places_that_take_no_file(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("raise SystemExit('it must not run')\n")
+    for place, words in ("no/x.snap", "no directory"), (".", "is a directory"), ("/dev/null", "not a regular file"):
+        done = command("snapshot", "-o", place, "--", "job.py")
+        cannot(done, words)
+        assert not stat.S_ISREG(os.stat("/dev/null").st_mode)
+
+
+def on_a_small_disk(command, options: str, *arguments: str):
+    """Run the command where disk/ is a file system of its own with an old file in it, and list what is there afterwards. It is mounted
+    in a namespace of its own, and goes with it."""
+    script = f'mount -t tmpfs -o size=48k tmpfs disk; echo old > disk/x.snap; {options}; code=0; "$@" || code=$?; '
+    script += "ls -A disk; cat disk/x.snap; exit $code"
+    return command(*arguments, before=("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", script, "sh"))
+
+
+@pytest.mark.parametrize(("options", "words"), [("true", "is full"), ("mount -o remount,ro disk", "is read-only")])
+def test_a_disk_that_is_full_or_read_only(command, tmp_path: Path, options: str, words: str) -> None:
+    probe = ["unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    if not shutil.which("unshare") or subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "job.py").write_text(PROGRAM)
+    done = on_a_small_disk(command, options, "snapshot", "-o", "disk/x.snap", "--", "job.py")
+    assert done.code == 3 and done.err.startswith("memprobe: ") and done.err.count("\n") == 1, done
+    assert words in done.err, done
+    assert done.out.splitlines()[1:] == ["x.snap", "old"], done
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("dance",),
+        ("snapshot",),
+        ("snapshot", "job.py"),
+        ("snapshot", "0"),
+        ("snapshot", "1", "--after", "2"),
+        ("snapshot", "1", "--", "job.py"),
+        ("snapshot", "--keep-running", "--", "job.py"),
+        ("summary",),
+        ("summary", "x", "--limit", "-1"),
+        ("run",),
+    ],
+)
+def test_misuse(command, words: tuple[str, ...]) -> None:
+    done = command(*words)
+    assert done.code == 2 and done.err and "Traceback" not in done.err, done
+
+
+def test_help(command) -> None:
+    assert command("--version").out == f"memprobe {memprobe.__version__}\n"
+    for words in ("--help",), ("snapshot", "--help"), ("run", "--help"):
+        done = command(*words)
+        assert done.code == 0 and "memprobe" in done.out, done

@@ -1,0 +1,30 @@
+"""The demo finds its leak, and the numbers that it prints are those of the service."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import memprobe
+
+DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
+
+
+def test_the_demo_shows_what_leaks(tmp_path: Path, runtime: Path) -> None:
+    words = [sys.executable, str(DEMO), "--seconds", "1", "--visitors", "2", "--folder", str(tmp_path / "kept")]
+    done = subprocess.run(words, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout
+    older, newer = (memprobe.load(tmp_path / "kept" / name).types(None) for name in ("first.snap", "second.snap"))
+    sessions = [{row.type: row.count for row in table}["__main__.Session"] for table in (older, newer)]
+    assert 0 < sessions[0] < sessions[1]
+    assert f"there are {sessions[1]} __main__.Session objects" in shown
+    assert f"{sessions[1] - sessions[0]:+,}" in shown
+    way = shown[shown.index("Who holds one?") : shown.index("Read it from the bottom")]
+    positions = [way.index(name) for name in ("__self__", "listeners", "feed", "shop")]
+    assert positions == sorted(positions), way
+    assert re.search(r"stood still for \d+\.\d ms and \d+\.\d ms", shown)
+    assert max(map(len, shown.splitlines())) <= 120
