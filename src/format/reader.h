@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/alloc.h"
+#include "base/progress.h"
 #include "graph/sink.h"
 
 typedef struct mpr_read_report {
@@ -16,11 +17,8 @@ typedef struct mpr_read_report {
     const char *message; /* static; why it failed or was cut, else NULL */
 } mpr_read_report;
 
-/* Progress: called every block with bytes done and in all; a return value other than 0 ends the reading with MPR_ECANCELLED. */
-typedef int (*mpr_progress)(void *context, uint64_t done, uint64_t total);
-
 /* Read all of data. MPR_OK (also for a cut file with at least a header), MPR_EFORMAT, MPR_EVERSION, MPR_ECANCELLED, or what the sink said.
- * *report is always filled. `progress` may be NULL. */
+ * *report is always filled. `progress` may be NULL; it is called after every section, in bytes. */
 int mpr_read(const uint8_t *data, size_t size, mpr_sink *sink, mpr_alloc *alloc, mpr_progress progress, void *context,
              mpr_read_report *report);
 

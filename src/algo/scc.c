@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT
+ * Strongly connected components after Pearce ("A space-efficient algorithm for finding strongly connected components", 2016), made iterative:
+ * one number a node does the work of Tarjan's two.
+ *
+ *   rank[v]  0: not met. While v is open: the smallest number that v is known to reach, at first its own. UINT32_MAX: done, in
+ *            no cycle with anything that is still open; never smaller than an open node's, so finished nodes need no test of their own.
+ *
+ * A node whose rank was never lowered when its edges are through is the root of a component: itself and what waits above it with
+ * a rank not smaller. Any other node waits. Nodes without edges cannot be in a cycle and are done before the search begins: in
+ * a heap of Python that is most of them.
+ *
+ * The array of ranks becomes the array of components at the end. A path of any depth costs 16 bytes a node of it, and no recursion. */
+#include "algo/scc.h"
+
+#include "algo/steps.h"
+#include "base/status.h"
+#include "base/vec.h"
+
+#define DONE UINT32_MAX
+#define REPORT_EVERY 65536u /* nodes */
+
+/* ---- the search ------------------------------------------------------------------------------------------------------- */
+
+/* A node whose edges are not through. */
+typedef struct frame {
+    uint64_t next;  /* its edge to follow next; the last one + 1 is the class */
+    uint32_t node;
+    bool lowered; /* it reaches an open node above it: no root of a component */
+    bool self;    /* it refers to itself */
+} frame;
+
+typedef struct search {
+    const mpr_graph *g;
+    mpr_alloc *alloc;
+    mpr_scc_options options;
+    uint32_t *rank;
+    uint32_t number, finished;
+    MPR_VEC(frame) path;
+    MPR_VEC(uint32_t) waiting;
+    MPR_VEC(uint32_t) members;
+    MPR_VEC(uint32_t) firsts;
+} search;
+
+static bool left_out(const search *s, uint32_t node) {
+    return !mpr_graph_is_object(s->g, node) || (s->options.skip && s->options.skip[node]);
+}
+
+/* Nodes that refer to nothing, and those left out, are done from the start. */
+static void finish_leaves(search *s) {
+    const mpr_graph *g = s->g;
+    for (uint32_t v = 0; v < g->nodes; v++) {
+        bool leaf = mpr_graph_first(g, v) == mpr_graph_first(g, v + 1) &&
+                    (!s->options.housekeeping || mpr_steps_class(g, v) == MPR_NO_NODE);
+        if (leaf || left_out(s, v)) s->rank[v] = DONE;
+    }
+}
+
+static int open_node(search *s, uint32_t v) {
+    frame f = {.next = mpr_graph_first(s->g, v), .node = v};
+    if (mpr_vec_push(&s->path, s->alloc, f) != MPR_OK) return MPR_ENOMEM;
+    s->rank[v] = ++s->number;
+    return MPR_OK;
+}
+
+/* The next node that v refers to, or MPR_NO_NODE after the last. */
+static inline uint32_t next_target(const search *s, frame *f, uint64_t end) {
+    const mpr_graph *g = s->g;
+    while (f->next < end) {
+        uint64_t k = f->next++;
+        if (mpr_steps_follow(g->label[k], s->options.housekeeping)) return g->target[k];
+    }
+    if (f->next++ > end || !s->options.housekeeping) return MPR_NO_NODE;
+    return mpr_steps_class(g, f->node);
+}
+
+/* Follow the top node's edges to one that is not met: 1 and *found; 0 when they are through. */
+static int advance(search *s, frame *f, uint32_t *found) {
+    uint64_t end = mpr_graph_first(s->g, f->node + 1);
+    uint32_t low = s->rank[f->node];
+    for (uint32_t w; (w = next_target(s, f, end)) != MPR_NO_NODE;) {
+        uint32_t rank = s->rank[w];
+        if (rank == 0) {
+            s->rank[f->node] = low;
+            *found = w;
+            return 1;
+        }
+        if (rank < low) {
+            low = rank;
+            f->lowered = true;
+        }
+        f->self = f->self || w == f->node;
+    }
+    s->rank[f->node] = low;
+    return 0;
+}
+
+/* v is the root of a component: with all that wait above it. */
+static int close_component(search *s, uint32_t v, bool self) {
+    uint32_t own = s->rank[v], size = 1;
+    size_t first = s->members.count;
+    if (mpr_vec_push(&s->members, s->alloc, v) != MPR_OK) return MPR_ENOMEM;
+    s->rank[v] = DONE;
+    while (s->waiting.count > 0 && s->rank[s->waiting.items[s->waiting.count - 1]] >= own) {
+        uint32_t w = s->waiting.items[--s->waiting.count];
+        if (mpr_vec_push(&s->members, s->alloc, w) != MPR_OK) return MPR_ENOMEM;
+        s->rank[w] = DONE;
+        size++;
+    }
+    s->number -= size;
+    s->finished += size;
+    if (size > 1 || self) return mpr_vec_push(&s->firsts, s->alloc, (uint32_t)first);
+    s->members.count = first;
+    return MPR_OK;
+}
+
+/* The top node's edges are through: it is a root or waits for one, and its rank goes to the node that led to it. */
+static int close_node(search *s) {
+    frame f = s->path.items[--s->path.count];
+    uint32_t low = s->rank[f.node];
+    bool waits = f.lowered;
+    int status = waits ? mpr_vec_push(&s->waiting, s->alloc, f.node) : close_component(s, f.node, f.self);
+    if (!waits) return status;
+    frame *above = &s->path.items[s->path.count - 1];
+    if (low < s->rank[above->node]) {
+        s->rank[above->node] = low;
+        above->lowered = true;
+    }
+    return status;
+}
+
+static int report(const search *s, uint32_t done) {
+    if (!s->options.progress || s->options.progress(s->options.context, done, s->g->nodes) == 0) return MPR_OK;
+    return MPR_ECANCELLED;
+}
+
+static int search_from(search *s, uint32_t start) {
+    uint32_t next = 0, steps = 0;
+    int status = open_node(s, start);
+    while (status == MPR_OK && s->path.count > 0) {
+        if (++steps % REPORT_EVERY == 0 && (status = report(s, start)) != MPR_OK) break;
+        if (advance(s, &s->path.items[s->path.count - 1], &next))
+            status = open_node(s, next);
+        else
+            status = close_node(s);
+    }
+    return status;
+}
+
+static int search_all(search *s) {
+    int status = MPR_OK;
+    finish_leaves(s);
+    for (uint32_t v = 0; v < s->g->nodes && status == MPR_OK; v++) {
+        if (v % REPORT_EVERY == 0) status = report(s, v);
+        if (status == MPR_OK && s->rank[v] == 0) status = search_from(s, v);
+    }
+    return status == MPR_OK ? mpr_vec_push(&s->firsts, s->alloc, (uint32_t)s->members.count) : status;
+}
+
+/* ---- the result ------------------------------------------------------------------------------------------------------- */
+
+/* Number the components; then lay the members out again, by one pass over all nodes, so that they ascend. */
+static void lay_out(mpr_scc *scc) {
+    for (uint32_t c = 0; c < scc->count; c++)
+        for (uint32_t k = scc->first[c]; k < scc->first[c + 1]; k++) scc->component[scc->member[k]] = c;
+    for (uint32_t v = 0; v < scc->nodes; v++) {
+        if (scc->component[v] == MPR_NO_NODE) continue;
+        uint32_t k = scc->first[scc->component[v]]++;
+        scc->member[k] = v;
+        scc->place[v] = k;
+    }
+    for (uint32_t c = scc->count; c > 0; c--) scc->first[c] = scc->first[c - 1];
+    scc->first[0] = 0;
+}
+
+static int make_result(search *s, mpr_scc *out) {
+    mpr_scc scc = {.alloc = s->alloc, .nodes = s->g->nodes, .count = (uint32_t)s->firsts.count - 1};
+    scc.first = mpr_alloc_array(s->alloc, s->firsts.count, sizeof *scc.first);
+    scc.member = mpr_alloc_array(s->alloc, s->members.count, sizeof *scc.member);
+    scc.place = mpr_alloc_array(s->alloc, scc.nodes, sizeof *scc.place);
+    if (!scc.first || !scc.member || !scc.place) {
+        mpr_alloc_free(s->alloc, scc.first, s->firsts.count, sizeof *scc.first);
+        mpr_alloc_free(s->alloc, scc.member, s->members.count, sizeof *scc.member);
+        mpr_alloc_free(s->alloc, scc.place, scc.nodes, sizeof *scc.place);
+        return MPR_ENOMEM;
+    }
+    for (size_t i = 0; i < s->firsts.count; i++) scc.first[i] = s->firsts.items[i];
+    for (size_t i = 0; i < s->members.count; i++) scc.member[i] = s->members.items[i];
+    scc.component = s->rank;
+    s->rank = NULL;
+    lay_out(&scc);
+    *out = scc;
+    return MPR_OK;
+}
+
+int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *out) {
+    search s = {.g = g, .alloc = g->alloc};
+    if (options) s.options = *options;
+    s.rank = mpr_alloc_array(g->alloc, g->nodes, sizeof *s.rank);
+    int status = s.rank ? search_all(&s) : MPR_ENOMEM;
+    if (status == MPR_OK) status = make_result(&s, out);
+    mpr_alloc_free(g->alloc, s.rank, g->nodes, sizeof *s.rank);
+    mpr_vec_free(&s.path, g->alloc);
+    mpr_vec_free(&s.waiting, g->alloc);
+    mpr_vec_free(&s.members, g->alloc);
+    mpr_vec_free(&s.firsts, g->alloc);
+    return status;
+}
+
+void mpr_scc_free(mpr_scc *scc) {
+    if (!scc->alloc) return;
+    uint32_t members = scc->first[scc->count];
+    mpr_alloc_free(scc->alloc, scc->first, (size_t)scc->count + 1, sizeof *scc->first);
+    mpr_alloc_free(scc->alloc, scc->member, members, sizeof *scc->member);
+    mpr_alloc_free(scc->alloc, scc->component, scc->nodes, sizeof *scc->component);
+    mpr_alloc_free(scc->alloc, scc->place, scc->nodes, sizeof *scc->place);
+    *scc = (mpr_scc){0};
+}
+
+/* ---- shortest cycles -------------------------------------------------------------------------------------------------- */
+
+/* How a member was met, in the search from one start. */
+typedef struct met {
+    uint64_t edge; /* by this edge */
+    uint32_t from; /* of this member */
+    uint32_t when; /* in the search of this number */
+} met;
+
+typedef MPR_VEC(mpr_cycle_step) steps;
+
+typedef struct hunt {
+    const mpr_graph *g;
+    const mpr_scc *scc;
+    mpr_scc_options options;
+    uint32_t component, first, size; /* being searched; its members are numbered from 0 here */
+    uint32_t room;                   /* members of the largest component */
+    met *met;                        /* of each member */
+    uint32_t *queue;                 /* of members */
+    uint32_t search;                 /* number of the search from one start */
+    uint64_t budget;                 /* edges left, once there is a cycle; UINT64_MAX: no limit */
+    bool stopped;
+    uint32_t best; /* length of the shortest cycle so far, or UINT32_MAX */
+    steps found;   /* all cycles; that of this component from `base` */
+    size_t base;
+} hunt;
+
+/* Keep the cycle that ends with member `last` and its `edge` to the start, instead of a longer one. */
+static int keep_cycle(hunt *h, uint32_t last, uint64_t edge, uint32_t length) {
+    h->found.count = h->base;
+    if (mpr_vec_reserve(&h->found, h->g->alloc, length) != MPR_OK) return MPR_ENOMEM;
+    h->best = length;
+    h->found.count += length;
+    for (size_t i = h->found.count; i-- > h->base;) {
+        h->found.items[i] = (mpr_cycle_step){.node = h->scc->member[h->first + last], .edge = edge};
+        edge = h->met[last].edge;
+        last = h->met[last].from;
+    }
+    return MPR_OK;
+}
+
+/* One step of member `at`: 1 when it closes the cycle; a member not met in this search is queued. */
+static int step(hunt *h, uint32_t start, uint32_t at, uint32_t target, uint64_t edge, uint32_t *tail) {
+    if (target == MPR_NO_NODE || h->scc->component[target] != h->component) return 0;
+    uint32_t to = h->scc->place[target] - h->first;
+    bool closes = to == start;
+    if (!closes && h->met[to].when == h->search) return 0;
+    h->met[to] = (met){edge, at, h->search};
+    if (!closes) h->queue[(*tail)++] = to;
+    return closes;
+}
+
+/* Charge the edges of a node to the budget; false when it is spent. */
+static bool charge(hunt *h, uint64_t edges) {
+    if (h->best == UINT32_MAX || h->budget == UINT64_MAX) return true;
+    h->stopped = h->budget < edges;
+    h->budget -= h->stopped ? 0 : edges;
+    return !h->stopped;
+}
+
+/* All steps of a member: 1 when one closes the cycle. */
+static int expand(hunt *h, uint32_t start, uint32_t at, uint32_t *tail) {
+    const mpr_graph *g = h->g;
+    uint32_t node = h->scc->member[h->first + at];
+    uint64_t first = mpr_graph_first(g, node), end = mpr_graph_first(g, node + 1);
+    if (!charge(h, end - first + 1)) return 0;
+    for (uint64_t k = first; k < end; k++)
+        if (mpr_steps_follow(g->label[k], h->options.housekeeping) && step(h, start, at, g->target[k], k, tail)) return 1;
+    return h->options.housekeeping && step(h, start, at, mpr_steps_class(g, node), MPR_NO_EDGE, tail);
+}
+
+/* The shortest cycle through one member, if it is shorter than the best: breadth first, level by level. */
+static int search_cycle(hunt *h, uint32_t start) {
+    uint32_t head = 0, tail = 1;
+    h->queue[0] = start;
+    h->search++;
+    for (uint32_t length = 1; length < h->best && head < tail && !h->stopped; length++)
+        for (uint32_t level = tail; head < level && !h->stopped; head++)
+            if (expand(h, start, h->queue[head], &tail)) return keep_cycle(h, h->met[start].from, h->met[start].edge, length);
+    return MPR_OK;
+}
+
+/* The shortest of all members' shortest. */
+static int search_component(hunt *h, uint32_t component, uint64_t budget) {
+    int status = MPR_OK;
+    h->component = component;
+    h->first = h->scc->first[component];
+    h->size = h->scc->first[component + 1] - h->first;
+    h->best = UINT32_MAX;
+    h->budget = budget ? budget : UINT64_MAX;
+    h->stopped = false;
+    h->base = h->found.count;
+    for (uint32_t start = 0; start < h->size && h->best > 1 && !h->stopped && status == MPR_OK; start++) {
+        status = search_cycle(h, start);
+        if (start % 64 == 0 && h->options.progress &&
+            h->options.progress(h->options.context, h->first + start, h->scc->first[h->scc->count]))
+            status = MPR_ECANCELLED;
+    }
+    for (size_t i = h->base; i < h->found.count; i++) h->found.items[i].stopped = h->stopped;
+    return status;
+}
+
+static int run_hunt(hunt *h, uint32_t from, uint64_t budget, mpr_cycles *out) {
+    mpr_alloc *alloc = h->g->alloc;
+    int status = MPR_OK;
+    h->met = mpr_alloc_array(alloc, h->room, sizeof *h->met);
+    h->queue = mpr_alloc_array(alloc, h->room, sizeof *h->queue);
+    if (!h->met || !h->queue || !out->first) status = MPR_ENOMEM;
+    for (uint32_t c = 0; c < out->count && status == MPR_OK; c++) {
+        status = search_component(h, from + c, budget);
+        out->first[c + 1] = h->found.count;
+    }
+    mpr_alloc_free(alloc, h->met, h->room, sizeof *h->met);
+    mpr_alloc_free(alloc, h->queue, h->room, sizeof *h->queue);
+    return status;
+}
+
+int mpr_scc_cycles(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, uint32_t from, uint32_t count,
+                   uint64_t budget, mpr_cycles *out) {
+    mpr_cycles cycles = {.alloc = g->alloc, .count = count};
+    hunt h = {.g = g, .scc = scc};
+    if (options) h.options = *options;
+    for (uint32_t c = from; c < from + count; c++)
+        if (scc->first[c + 1] - scc->first[c] > h.room) h.room = scc->first[c + 1] - scc->first[c];
+    cycles.first = mpr_alloc_array(g->alloc, (size_t)count + 1, sizeof *cycles.first);
+    int status = run_hunt(&h, from, budget, &cycles);
+    if (status == MPR_OK && h.found.count > 0) { /* cut to size, which mpr_cycles_free relies on */
+        void *block = h.found.items;
+        status = mpr_alloc_resize(g->alloc, &block, h.found.capacity, h.found.count, sizeof *h.found.items);
+        if (status == MPR_OK) cycles.step = block;
+    }
+    if (status == MPR_OK) {
+        *out = cycles;
+        return MPR_OK;
+    }
+    mpr_vec_free(&h.found, g->alloc);
+    mpr_alloc_free(g->alloc, cycles.first, (size_t)count + 1, sizeof *cycles.first);
+    return status;
+}
+
+void mpr_cycles_free(mpr_cycles *cycles) {
+    if (!cycles->alloc) return;
+    mpr_alloc_free(cycles->alloc, cycles->step, cycles->first[cycles->count], sizeof *cycles->step);
+    mpr_alloc_free(cycles->alloc, cycles->first, (size_t)cycles->count + 1, sizeof *cycles->first);
+    *cycles = (mpr_cycles){0};
+}

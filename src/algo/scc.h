@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * Cycles: the strongly connected components of the graph over strong edges, and a shortest cycle in each.
+ *
+ * Only components that hold a cycle are kept: two nodes or more, or one that refers to itself. Cost: O(nodes + edges); 8 bytes a node
+ * and 16 bytes a level of the deepest path, while it runs. */
+#ifndef MPR_ALGO_SCC_H
+#define MPR_ALGO_SCC_H
+
+#include "base/progress.h"
+#include "graph/graph.h"
+
+#define MPR_NO_EDGE UINT64_MAX
+
+typedef struct mpr_scc_options {
+    bool housekeeping;     /* follow housekeeping edges, and the reference from each instance of a heap type to its class */
+    const uint8_t *skip;   /* NULL, or one byte a node: != 0 is left out */
+    mpr_progress progress; /* NULL, or called in nodes */
+    void *context;
+} mpr_scc_options;
+
+/* The members of component c are member[k] for first[c] <= k < first[c + 1], in ascending order. A component comes before those that refer
+ * to it. */
+typedef struct mpr_scc {
+    mpr_alloc *alloc;
+    uint32_t nodes, count;
+    uint32_t *first;     /* count + 1 */
+    uint32_t *member;    /* first[count] */
+    uint32_t *component; /* of each node, or MPR_NO_NODE */
+    uint32_t *place;     /* of each member in `member`; 0 for other nodes */
+} mpr_scc;
+
+/* memprobe's own objects and synthetic nodes are left out. options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
+int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *out);
+void mpr_scc_free(mpr_scc *scc); /* a zeroed one is allowed */
+
+/* A shortest cycle of each of the components from .. from + count - 1. That of component from + c is step[k] for first[c] <= k < first[c + 1]:
+ * each node refers by its edge to the node of the next step, the last to the first. MPR_NO_EDGE is the reference to the class. */
+typedef struct mpr_cycle_step {
+    uint64_t edge;
+    uint32_t node;
+    bool stopped; /* the search ended at its budget: a shorter cycle may be there. Alike in all steps of a cycle */
+} mpr_cycle_step;
+
+typedef struct mpr_cycles {
+    mpr_alloc *alloc;
+    uint32_t count;
+    size_t *first; /* count + 1 */
+    mpr_cycle_step *step;
+} mpr_cycles;
+
+/* With the options of mpr_scc_find. A search goes on for at most `budget` edges once it has a cycle (0: no limit). MPR_OK, MPR_ENOMEM,
+ * MPR_ECANCELLED. */
+int mpr_scc_cycles(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, uint32_t from, uint32_t count,
+                   uint64_t budget, mpr_cycles *out);
+void mpr_cycles_free(mpr_cycles *cycles); /* a zeroed one is allowed */
+
+#endif
