@@ -29,8 +29,9 @@ def send(to: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None
     """Send a message, and descriptors beside its first bytes. Never raises SIGPIPE in a process that did not ignore it."""
     body = json.dumps(message).encode()
     data = LENGTH.pack(len(body)) + body
-    sent = socket.send_fds(to, [data], list(fds), socket.MSG_NOSIGNAL) if fds else 0
-    to.sendall(data[sent:], socket.MSG_NOSIGNAL)
+    rest = data[socket.send_fds(to, [data], list(fds), socket.MSG_NOSIGNAL) :] if fds else data
+    if rest:  # sending nothing would fail when the other side has all it wants and is gone
+        to.sendall(rest, socket.MSG_NOSIGNAL)
 
 
 def receive(source: socket.socket) -> tuple[Message, list[int]]:

@@ -1,26 +1,16 @@
-"""What the command line means: one parser for every verb, and the exit codes.
+"""The command's entry: which verb, and the exit codes.
 
 0 done · 1 a check that was asked for found something · 2 usage · 3 it could not be done, and one sentence on stderr says why"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from memprobe.cli.program import USAGE, run
+from memprobe.cli.program import run
 
 DONE, CANNOT, STOPPED = 0, 3, 130
-
-EPILOGUE = """\
-examples:
-  memprobe run service.py --port 8000        start a program that can be asked
-  memprobe snapshot 4711 -o now.snap         ask process 4711; it goes on serving
-  memprobe snapshot -o end.snap -- job.py    run a program, and snapshot it when it is done
-  memprobe summary now.snap                  the biggest types
-  memprobe summary --since then.snap now.snap    what grew
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def ask(words: list[str]) -> int:
     """Every verb but `run`."""
     from memprobe.cli import files, sentences, snapshot
+    from memprobe.cli.options import parser, split_program
 
     words, program = split_program(words)
     options = parser().parse_args(words)
@@ -54,74 +45,3 @@ def ask(words: list[str]) -> int:
     except sentences.KNOWN as problem:
         print(f"memprobe: {sentences.sentence(problem)}", file=sys.stderr)
         return CANNOT
-
-
-def split_program(words: list[str]) -> tuple[list[str], list[str]]:
-    """Options of ours, and the program to run: what follows `--`, or begins with `-m`."""
-    if words[:1] == ["snapshot"]:
-        for index, word in enumerate(words):
-            if word == "--":
-                return words[:index], words[index + 1 :]
-            if word == "-m":
-                return words[:index], words[index:]
-    return words, []
-
-
-def parser() -> argparse.ArgumentParser:
-    from memprobe import __version__
-
-    top = argparse.ArgumentParser(
-        prog="memprobe",
-        description="What a live Python process holds in memory, how much, and who keeps it alive.",
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--version", action="version", version=f"memprobe {__version__}")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="JSON on stdout, as docs/CLI.md describes it")
-    common.add_argument("--limit", type=count, default=20, metavar="N", help="rows to show (20; 0 for all)")
-
-    verbs.add_parser("run", help="run a program that can be asked for snapshots", usage=USAGE)
-
-    snap = verbs.add_parser(
-        "snapshot",
-        parents=[common],
-        help="snapshot a running process, or a program from its start",
-        usage="memprobe snapshot [-o FILE] [--values] [--json] PID\n"
-        "       memprobe snapshot [-o FILE] [--after SECONDS [--keep-running]] ... {-m MODULE | -- SCRIPT} [ARG ...]",
-    )
-    snap.add_argument("pid", nargs="?", type=process, metavar="PID", help="a process with the agent")
-    snap.add_argument("-o", "--output", metavar="FILE", help="where to write (memprobe-PID-TIME.snap)")
-    snap.add_argument("--after", type=seconds, metavar="SECONDS", help="snapshot so long after the start, not at the end")
-    snap.add_argument("--keep-running", action="store_true", help="let the program go on after that snapshot")
-    snap.add_argument("--values", action="store_true", help="with the contents of all strings, secrets too, not only names")
-
-    info = verbs.add_parser("info", parents=[common], help="what a snapshot is of, and how much it explains")
-    info.add_argument("file", metavar="FILE")
-
-    summary = verbs.add_parser("summary", parents=[common], help="objects by type, the biggest first")
-    summary.add_argument("file", metavar="FILE")
-    summary.add_argument("--since", metavar="OLDER", help="what grew since this older snapshot")
-    return top
-
-
-def count(text: str) -> int | None:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value or None
-
-
-def process(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process; to run a script, put -- before it")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError("must be a number of seconds")
-    return value

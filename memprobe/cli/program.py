@@ -112,7 +112,8 @@ def execute(main: ModuleType, code: CodeType) -> int:
         return exit_code(leave.code)
     except BaseException as problem:
         trace = problem.__traceback__
-        sys.excepthook(type(problem), problem, trace.tb_next if trace else None)
+        problem.__traceback__ = trace.tb_next if trace else None
+        sys.excepthook(type(problem), problem, problem.__traceback__)
         return 130 if isinstance(problem, KeyboardInterrupt) else 1
     return 0
 

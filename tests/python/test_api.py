@@ -84,7 +84,7 @@ def test_html_is_escaped() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (-2048, "-2.0 KiB"), (3 << 30, "3.0 GiB"), (1 << 60, "1048576.0 TiB")],
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (-2048, "-2.0 KiB"), (3 << 30, "3.0 GiB")],
 )
 def test_sizes_are_readable(count: int, text: str) -> None:
     assert _text.size(count) == text
