@@ -57,7 +57,11 @@ sanitize-python: venv ## run the Python tests on an extension with the sanitizer
 matrix: ## run the Python tests on CPython 3.10 .. 3.15 and a debug build (VERSIONS=... chooses)
 	@tools/matrix $(VERSIONS)
 
-bench: build ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md
+$(VENV)/peers: $(VENV)/ready benchmarks/requirements.txt
+	@for peer in $$(grep -v '^#' benchmarks/requirements.txt); do $(PY) -m pip install -q $$peer || echo "no $$peer on this Python"; done
+	@touch $@
+
+bench: build $(VENV)/peers ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md
 	@$(PY) benchmarks/run.py $(ARGS)
 
 demo: build ## find a planted leak in a running service

@@ -1,0 +1,262 @@
+"""Measure memprobe beside gc.collect() and beside its peers, on one aged heap: `make bench`.
+
+    python benchmarks/run.py [--objects N] [--output FILE] [--no-peers]
+
+The unit is C, the time of one full gc.collect() on the same heap. Each job runs in a forked child of the process that has the heap,
+after two collections that make the shared pages its own; times are medians of 5 (of one, for what takes longer than 20 C), memory
+is the growth of the resident set's high-water mark. What has no answer after the time limit is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heap import Service
+
+import memprobe
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = 5
+SLOW = 20  # C: what takes longer runs once
+LIMIT = 150  # seconds a job
+MIB = 1 << 20
+
+
+@dataclass
+class Row:
+    job: str
+    who: str
+    seconds: float = 0.0
+    ratio: float = 0.0
+    peak: float | None = None  # bytes
+    note: str = ""
+
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+
+def status(field: str) -> int:
+    """A size of this process, in bytes."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(f"{field}:"))
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    result = work()
+    end = time.perf_counter()
+    del result
+    return end - start
+
+
+def peak_of(work: Callable[[], object]) -> tuple[float, int]:
+    """Seconds of one run, and by how much the resident set rose at most."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # forget the high-water mark
+    before = status("VmRSS")
+    seconds = timed(work)
+    return seconds, max(0, status("VmHWM") - before)
+
+
+def measure(work: Callable[[], object], unit: float) -> dict[str, float]:
+    """Run it: peak memory first, then the times."""
+    seconds, peak = peak_of(work)
+    times = [seconds] if seconds > SLOW * unit else [timed(work) for _ in range(RUNS)]
+    return {"seconds": statistics.median(times), "peak": peak}
+
+
+def in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the work returns, from a forked child; {"note": why not} when it fails or takes too long."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            gc.collect(), gc.collect()
+            signal.alarm(LIMIT)  # the default action ends the child
+            answer = work()
+        except BaseException as problem:
+            answer = {"note": f"{type(problem).__name__}: {problem}"[:80]}
+        os.write(writer, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as file:
+        text = file.read()
+    _, code = os.waitpid(child, 0)
+    if text:
+        return json.loads(text)
+    stopped = os.WIFSIGNALED(code) and os.WTERMSIG(code) == signal.SIGALRM
+    return {"note": f"no answer in {LIMIT} s" if stopped else f"ended by status {code}"}
+
+
+# ---- the jobs -------------------------------------------------------------------------------------------------------
+
+
+def own_jobs(service: Service) -> list[tuple[str, str, Callable[[], object]]]:
+    return [
+        ("count by type", "memprobe.count()", memprobe.count),
+        ("deep size of the whole structure", "memprobe.deep_sizeof()", lambda: memprobe.deep_sizeof(service)),
+        ("capture: whole heap, named edges, sizes, roots", "memprobe.capture()", memprobe.capture),
+    ]
+
+
+def peer_jobs(service: Service) -> list[tuple[str, str, Callable[[], object]]]:
+    """What the peers offer for the same question. Import inside: a peer that is not there is a note in the table."""
+
+    def peer(module: str, use: Callable[[Any], object]) -> Callable[[], object]:
+        return lambda: use(importlib.import_module(module))
+
+    return [
+        ("count by type", "objgraph.typestats()", peer("objgraph", lambda m: m.typestats())),
+        (
+            "count by type",
+            "pympler summary",
+            peer("pympler.summary", lambda m: m.summarize(gc.get_objects())),
+        ),
+        ("deep size of the whole structure", "pympler asizeof()", peer("pympler.asizeof", lambda m: m.asizeof(service))),
+        ("deep size of the whole structure", "objsize get_deep_size()", peer("objsize", lambda m: m.get_deep_size(service))),
+        ("capture: whole heap, named edges, sizes, roots", "guppy3 heap() (no edges)", peer("guppy", lambda m: m.hpy().heap())),
+        ("capture: whole heap, named edges, sizes, roots", "refcycle snapshot()", peer("refcycle", lambda m: m.snapshot())),
+    ]
+
+
+def snapshot_rows(folder: Path, unit: float) -> list[Row]:
+    """Write a file, and read it in a process of its own."""
+    path = folder / "bench.snap"
+
+    def write() -> dict[str, Any]:
+        done = memprobe.snapshot(path)
+        times, pauses = [], []
+        for _ in range(RUNS):
+            start = time.perf_counter()
+            done = memprobe.snapshot(path)
+            times.append(time.perf_counter() - start)
+            pauses.append(done.pause_ms)
+        with open(path, "r+b") as file:
+            memory = memprobe._core.snapshot(file.fileno())["memory"]
+        pause, rss = statistics.median(pauses), status("VmRSS")
+        note = (
+            f"pause {pause:.1f} ms = {pause * (1 << 30) / rss:.1f} ms a GiB; {done.bytes / done.objects:.1f} bytes an object; "
+            f"memory beside the process {memory / MIB:.1f} MiB = {100 * memory / rss:.1f} % of RSS"
+        )
+        return {"seconds": statistics.median(times), "peak": memory, "note": note}
+
+    source = (
+        "import json, memprobe, statistics, sys; sys.path.insert(0, sys.argv[1]); import run\n"
+        f"print(json.dumps(run.measure(lambda: memprobe.load({str(path)!r}).types(), {unit!r})))"
+    )
+    rows = [row("snapshot to a file, forked", "memprobe.snapshot()", in_child(write), unit)]
+    done = subprocess.run([sys.executable, "-c", source, str(ROOT / "benchmarks")], stdout=subprocess.PIPE, text=True)
+    read = json.loads(done.stdout) if done.returncode == 0 else {"note": "failed"}
+    return [*rows, row("open a file: read, check, freeze, type table", "memprobe.load().types()", read, unit)]
+
+
+def row(job: str, who: str, answer: dict[str, Any], unit: float) -> Row:
+    seconds = answer.get("seconds", 0.0)
+    return Row(job, who, seconds, seconds / unit, answer.get("peak"), answer.get("note", ""))
+
+
+# ---- the report -----------------------------------------------------------------------------------------------------
+
+GOALS = {
+    "memprobe.count()": 0.4,
+    "memprobe.deep_sizeof()": 0.6,
+    "memprobe.capture()": 1.0,
+    "memprobe.load().types()": 0.6,
+}
+
+
+def report(rows: list[Row], facts: dict[str, str], unit: float) -> str:
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`; `benchmarks/run.py` describes what is measured and how. C is one full `gc.collect()` on the same",
+        f"heap: here {unit * 1000:.0f} ms. Times are medians of 5; what takes more than {SLOW} C ran once. Peak is memory beside the heap.",
+        "",
+        *(f"- {name}: {value}" for name, value in facts.items()),
+        "",
+        "| job | who | time | ratio | goal | peak | |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    for one in rows:
+        time_text = f"{one.seconds * 1000:,.0f} ms" if one.seconds else ""
+        ratio = f"{one.ratio:.2f} C" if one.seconds else ""
+        goal = f"≤ {GOALS[one.who]} C" if one.who in GOALS else ""
+        peak = "" if one.peak is None else f"{one.peak / MIB:,.0f} MiB"
+        lines.append(f"| {one.job} | {one.who} | {time_text} | {ratio} | {goal} | {peak} | {one.note} |")
+    return "\n".join(lines) + "\n"
+
+
+def version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def machine() -> str:
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    return f"{model}, {os.cpu_count()} processors"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, default=3_000_000)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "BENCHMARKS.md")
+    parser.add_argument("--no-peers", action="store_true")
+    options = parser.parse_args()
+
+    print(f"making a heap of about {options.objects:,} objects", file=sys.stderr)
+    gc.disable()
+    service = Service(options.objects)
+    gc.enable()
+    gc.collect()
+    unit = in_child(lambda: measure(gc.collect, 1e9))["seconds"]
+    counted = memprobe.summary()
+    rows = [Row("the unit", "gc.collect()", unit, 1.0)]
+    jobs = [*own_jobs(service), *([] if options.no_peers else peer_jobs(service))]
+    for job, who, work in sorted(jobs, key=lambda entry: entry[0]):
+        print(f"{who} ...", file=sys.stderr, flush=True)
+        rows.append(row(job, who, in_child(lambda work=work: measure(work, unit)), unit))
+    with tempfile.TemporaryDirectory() as folder:
+        print("snapshot and load ...", file=sys.stderr, flush=True)
+        rows += snapshot_rows(Path(folder), unit)
+    graph = in_child(graph_facts)
+    facts = {
+        "heap": f"{counted.objects:,} objects, {counted.bytes / MIB:,.0f} MiB in them, resident {status('VmRSS') / MIB:,.0f} MiB",
+        "graph": graph.get("text", graph.get("note", "")),
+        "machine": machine(),
+        "python": sys.version.split(" [")[0],
+        "peers": ", ".join(f"{name} {version_of(name)}" for name in ("objgraph", "pympler", "guppy3", "objsize", "refcycle")),
+    }
+    text = report(rows, facts, unit)
+    options.output.write_text(text)
+    print(text)
+    return 0
+
+
+def graph_facts() -> dict[str, Any]:
+    """Memory of the graph against its budget of 24 bytes a node and 8 an edge."""
+    graph = memprobe._core.capture()
+    share = graph.memory / (24 * graph.nodes + 8 * graph.edges)
+    size = f"{graph.nodes:,} nodes, {graph.edges:,} edges, {graph.memory / MIB:,.0f} MiB"
+    return {"text": f"{size} = {share:.2f} of the budget (24 bytes a node + 8 an edge)"}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
