@@ -108,8 +108,7 @@ static int tell_object(maker *m, uint64_t i) {
                                    : dice_chance(d, 50) ? MPR_NODE_TRACKED
                                                         : 0};
     if (dice_chance(d, 5))
-        node.flags |=
-            (uint32_t)dice_below(d, 2 * MPR_NODE_NAMESPACE) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL | MPR_NODE_OWN_WALL);
+        node.flags |= (uint32_t)dice_below(d, 2 * MPR_NODE_NAMESPACE) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL);
     uint64_t edges = dice_below(d, 2 * m->shape->edges + 1);
     if (m->shape->long_lists && i % 100 == 7) edges = dice_below(d, 5000);
     int status = m->sink->node(m->sink, &node);
@@ -176,6 +175,40 @@ mpr_graph *graph_make(mpr_alloc *alloc, uint64_t seed, const heap_shape *shape) 
     if (mpr_builder_new(&builder, alloc) != MPR_OK) return NULL;
     if (heap_tell(seed, shape, mpr_builder_sink(builder)) != MPR_OK || mpr_builder_freeze(builder, &graph) != MPR_OK) graph = NULL;
     mpr_builder_free(builder);
+    return graph;
+}
+
+static int tell_arrows(mpr_sink *sink, uint32_t nodes, const arrow *arrows, size_t count, uint32_t root,
+                       const uint32_t *references) {
+    mpr_seen_type type = {.name = "node", .name_length = 4};
+    mpr_seen_node modules = {.address = MPR_SYNTHETIC + 16 * MPR_GROUP_MODULES, .flags = MPR_NODE_SYNTHETIC};
+    mpr_seen_edge edge = {4096 + 64 * (uint64_t)root, mpr_label_make(MPR_LABEL_CHILD, 0)};
+    int status = sink->type(sink, &type);
+    for (uint32_t i = 0, k = 0; i < nodes && status == MPR_OK; i++) {
+        mpr_seen_node node = {.address = 4096 + 64 * (uint64_t)i, .size = 16 + i % 7, .refcount = references[i]};
+        status = sink->node(sink, &node);
+        for (uint32_t index = 0; k < count && arrows[k].from == i && status == MPR_OK; k++) {
+            mpr_seen_edge to = {4096 + 64 * (uint64_t)arrows[k].to, mpr_label_make(MPR_LABEL_INDEX, index++)};
+            status = sink->edges(sink, &to, 1);
+        }
+    }
+    status = status == MPR_OK ? sink->node(sink, &modules) : status;
+    return status == MPR_OK ? sink->edges(sink, &edge, 1) : status;
+}
+
+mpr_graph *graph_of(mpr_alloc *alloc, uint32_t nodes, const arrow *arrows, size_t count, uint32_t root) {
+    mpr_builder *builder = NULL;
+    mpr_graph *graph = NULL;
+    uint32_t *references = mpr_alloc_array(alloc, nodes, sizeof *references);
+    if (references && mpr_builder_new(&builder, alloc) == MPR_OK) {
+        references[root]++;
+        for (size_t i = 0; i < count; i++) references[arrows[i].to]++;
+        if (tell_arrows(mpr_builder_sink(builder), nodes, arrows, count, root, references) != MPR_OK ||
+            mpr_builder_freeze(builder, &graph) != MPR_OK)
+            graph = NULL;
+        mpr_builder_free(builder);
+    }
+    mpr_alloc_free(alloc, references, nodes, sizeof *references);
     return graph;
 }
 

@@ -86,6 +86,13 @@ int file_nameless(void);
 
 mpr_graph *graph_make(mpr_alloc *alloc, uint64_t seed, const heap_shape *shape); /* NULL when something failed */
 
+/* A graph of plain objects: node i refers to the second of each pair whose first is i (pairs in ascending order); sys.modules to `root`.
+ * Reference counts are what the edges explain. NULL when something failed. */
+typedef struct arrow {
+    uint32_t from, to;
+} arrow;
+mpr_graph *graph_of(mpr_alloc *alloc, uint32_t nodes, const arrow *arrows, size_t count, uint32_t root);
+
 /* NULL, or what differs. */
 const char *graph_difference(const mpr_graph *a, const mpr_graph *b);
 
@@ -99,5 +106,8 @@ void test_graph(test *t);
 void test_format(test *t);
 void test_hostile(test *t);
 void test_algo(test *t);
+void test_scc(test *t);
+void test_dominators(test *t);
+void test_paths(test *t);
 
 #endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ * algo/scc against a matrix of distances (Floyd and Warshall): two nodes are in one component when each reaches the other, and a component's
+ * shortest cycle is the smallest distance of a member to itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "algo/scc.h"
+#include "base/status.h"
+#include "test.h"
+
+#define SMALL 160 /* nodes of a graph that the matrix can do */
+#define FAR 100000u
+
+static bool in_play(const mpr_graph *g, const mpr_scc_options *o, uint32_t v) {
+    return mpr_graph_is_object(g, v) && !(o->skip && o->skip[v]);
+}
+
+static bool followed(const mpr_scc_options *o, mpr_label label) {
+    return mpr_label_strong(label) && (o->housekeeping || !mpr_label_housekeeping(label));
+}
+
+static void connect(const mpr_graph *g, const mpr_scc_options *o, uint32_t *distance, uint32_t from, uint32_t to) {
+    if (to != MPR_NO_NODE && in_play(g, o, from) && in_play(g, o, to)) distance[from * g->nodes + to] = 1;
+}
+
+static uint32_t *distances(const mpr_graph *g, const mpr_scc_options *o) {
+    uint32_t n = g->nodes, *distance = malloc((size_t)n * n * sizeof *distance);
+    for (uint32_t i = 0; i < n * n; i++) distance[i] = FAR;
+    for (uint32_t i = 0; i < n; i++) {
+        const mpr_type *type = &g->types[g->type[i]];
+        for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++)
+            if (followed(o, g->label[k])) connect(g, o, distance, i, g->target[k]);
+        if (o->housekeeping && (type->flags & MPR_TYPE_HEAP)) connect(g, o, distance, i, type->node);
+    }
+    for (uint32_t m = 0; m < n; m++)
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t j = 0; j < n; j++) {
+                uint32_t over = distance[i * n + m] + distance[m * n + j];
+                if (over < distance[i * n + j]) distance[i * n + j] = over;
+            }
+    return distance;
+}
+
+static void same_components(test *t, const mpr_graph *g, const mpr_scc *scc, const uint32_t *distance) {
+    uint32_t n = g->nodes, members = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        CHECK(t, (scc->component[i] != MPR_NO_NODE) == (distance[i * n + i] < FAR));
+        members += scc->component[i] != MPR_NO_NODE;
+        for (uint32_t j = 0; j < n; j++) {
+            bool together = distance[i * n + j] < FAR && distance[j * n + i] < FAR;
+            if (i != j) CHECK(t, together == (scc->component[i] != MPR_NO_NODE && scc->component[i] == scc->component[j]));
+            if (distance[i * n + j] < FAR && scc->component[i] != MPR_NO_NODE && scc->component[j] != MPR_NO_NODE)
+                CHECK(t, scc->component[i] >= scc->component[j]);
+        }
+    }
+    CHECK(t, scc->first[0] == 0 && scc->first[scc->count] == members);
+    for (uint32_t c = 0; c < scc->count; c++)
+        for (uint32_t k = scc->first[c]; k < scc->first[c + 1]; k++) {
+            CHECK(t, scc->component[scc->member[k]] == c && scc->place[scc->member[k]] == k);
+            CHECK(t, k == scc->first[c] || scc->member[k - 1] < scc->member[k]);
+        }
+}
+
+/* A step's edge leads from its node to the next. */
+static bool leads(const mpr_graph *g, const mpr_scc_options *o, const mpr_cycle_step *step, uint32_t next) {
+    if (step->edge == MPR_NO_EDGE) return o->housekeeping && g->types[g->type[step->node]].node == next;
+    return mpr_graph_first(g, step->node) <= step->edge && step->edge < mpr_graph_first(g, step->node + 1) &&
+           g->target[step->edge] == next && followed(o, g->label[step->edge]);
+}
+
+static void cycles_are_shortest(test *t, const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *o,
+                                const uint32_t *distance) {
+    mpr_cycles cycles = {0};
+    if (!CHECK(t, mpr_scc_cycles(g, scc, o, 0, scc->count, 0, &cycles) == MPR_OK)) return;
+    for (uint32_t c = 0; c < scc->count; c++) {
+        size_t first = cycles.first[c], length = cycles.first[c + 1] - first;
+        uint32_t best = FAR;
+        for (uint32_t k = scc->first[c]; k < scc->first[c + 1]; k++) {
+            uint32_t own = distance[scc->member[k] * g->nodes + scc->member[k]];
+            best = own < best ? own : best;
+        }
+        CHECK(t, length == best);
+        for (size_t i = 0; i < length; i++) {
+            const mpr_cycle_step *step = &cycles.step[first + i];
+            CHECK(t, scc->component[step->node] == c && !step->stopped);
+            CHECK(t, leads(g, o, step, cycles.step[first + (i + 1) % length].node));
+        }
+    }
+    mpr_cycles_free(&cycles);
+}
+
+static void against_matrix(test *t, uint64_t seed) {
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 60, .types = 6, .edges = 1 + (unsigned)seed % 2, .wild = seed % 3 == 0};
+    test_alloc a;
+    dice d = {seed};
+    mpr_scc scc = {0};
+    uint8_t skip[SMALL];
+    test_alloc_init(&a);
+    mpr_graph *g = graph_make(&a.alloc, seed, &shape);
+    if (!CHECK(t, g != NULL && g->nodes <= SMALL)) return;
+    for (uint32_t i = 0; i < SMALL; i++) skip[i] = dice_chance(&d, 10);
+    mpr_scc_options options = {.housekeeping = seed % 2, .skip = seed % 5 == 0 ? skip : NULL};
+    uint32_t *distance = distances(g, &options);
+    if (CHECK(t, mpr_scc_find(g, &options, &scc) == MPR_OK)) {
+        same_components(t, g, &scc, distance);
+        cycles_are_shortest(t, g, &scc, &options, distance);
+    }
+    mpr_scc_free(&scc);
+    free(distance);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
+/* A ring as long as the chain that leads to it, and a bipartite knot: depth and many edges. */
+static void worst_cases(test *t, uint32_t n) {
+    mpr_alloc a;
+    mpr_scc scc = {0};
+    mpr_cycles cycles = {0};
+    arrow *arrows = malloc((size_t)2 * n * sizeof *arrows);
+    mpr_alloc_pages(&a);
+    for (uint32_t i = 0; i < 2 * n; i++) arrows[i] = (arrow){i, i + 1 < 2 * n ? i + 1 : n};
+    mpr_graph *g = graph_of(&a, 2 * n, arrows, (size_t)2 * n, 0);
+    if (CHECK(t, g != NULL && mpr_scc_find(g, NULL, &scc) == MPR_OK)) {
+        CHECK(t, scc.count == 1 && scc.first[1] == n && scc.member[0] == n);
+        CHECK(t, mpr_scc_cycles(g, &scc, NULL, 0, 1, 3 * n, &cycles) == MPR_OK && cycles.first[1] == n && cycles.step[0].stopped);
+    }
+    mpr_cycles_free(&cycles);
+    mpr_scc_free(&scc);
+    mpr_graph_free(g);
+    free(arrows);
+    CHECK(t, a.used == 0);
+}
+
+static void knot(test *t, uint32_t side) {
+    mpr_alloc a;
+    mpr_scc scc = {0};
+    mpr_cycles cycles = {0};
+    size_t count = 0;
+    arrow *arrows = malloc((size_t)2 * side * side * sizeof *arrows);
+    mpr_alloc_pages(&a);
+    for (uint32_t i = 0; i < 2 * side; i++)
+        for (uint32_t k = 0; k < side; k++) arrows[count++] = (arrow){i, (i < side ? side : 0) + k};
+    mpr_graph *g = graph_of(&a, 2 * side, arrows, count, 0);
+    if (CHECK(t, g != NULL && mpr_scc_find(g, NULL, &scc) == MPR_OK)) {
+        CHECK(t, scc.count == 1 && scc.first[1] == 2 * side);
+        CHECK(t, mpr_scc_cycles(g, &scc, NULL, 0, 1, 0, &cycles) == MPR_OK && cycles.first[1] == 2);
+    }
+    mpr_cycles_free(&cycles);
+    mpr_scc_free(&scc);
+    mpr_graph_free(g);
+    free(arrows);
+}
+
+static int at_once(void *context, uint64_t done, uint64_t total) { return (void)context, (void)done, (void)total, 1; }
+
+static void without_memory(test *t) {
+    heap_shape shape = {.nodes = 60, .types = 6, .edges = 2};
+    test_alloc a;
+    test_alloc_init(&a);
+    mpr_graph *g = graph_make(&a.alloc, 7, &shape);
+    bool tripped = g != NULL;
+    for (uint64_t nth = 1; tripped; nth++) {
+        mpr_scc scc = {0};
+        mpr_cycles cycles = {0};
+        a.calls = 0;
+        a.fail_at = nth;
+        a.tripped = false;
+        int status = mpr_scc_find(g, NULL, &scc);
+        if (status == MPR_OK) status = mpr_scc_cycles(g, &scc, NULL, 0, scc.count, 0, &cycles);
+        CHECK(t, (status == MPR_ENOMEM) == a.tripped);
+        mpr_cycles_free(&cycles);
+        mpr_scc_free(&scc);
+        tripped = a.tripped;
+    }
+    a.fail_at = 0;
+    mpr_scc_options options = {.progress = at_once};
+    mpr_scc scc = {0};
+    CHECK(t, g != NULL && mpr_scc_find(g, &options, &scc) == MPR_ECANCELLED && scc.alloc == NULL);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
+void test_scc(test *t) {
+    for (uint64_t seed = 1; seed <= (t->quick ? 5u : 400u); seed++) against_matrix(t, seed);
+    worst_cases(t, t->quick ? 1000 : 300000);
+    knot(t, t->quick ? 20 : 300);
+    without_memory(t);
+}
