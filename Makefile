@@ -13,16 +13,16 @@ help: ## this list
 
 $(VENV)/ready: tests/requirements.txt
 	@python=$$(tools/find-python) && echo "environment: $$python" && rm -rf $(VENV) && "$$python" -m venv $(VENV)
-	@$(PY) -m pip install -q -r tests/requirements.txt
+	@$(PY) -m pip install -qq -r tests/requirements.txt
 	@touch $@
 
 $(VENV)/built: $(VENV)/ready $(SOURCES) setup.py pyproject.toml
 	@echo "building memprobe"
-	@$(PY) -m pip install -q --no-build-isolation --no-deps --config-settings editable_mode=compat -e .
+	@$(PY) -m pip install -qq --no-build-isolation --no-deps --config-settings editable_mode=compat -e .
 	@touch $@
 
 $(VENV)/linters: $(VENV)/ready tests/lint/requirements.txt
-	@$(PY) -m pip install -q -r tests/lint/requirements.txt
+	@$(PY) -m pip install -qq -r tests/lint/requirements.txt
 	@touch $@
 
 venv: $(VENV)/ready ## make the environment build/venv with the newest suitable Python (PYTHON=... chooses)
@@ -58,7 +58,7 @@ matrix: ## run the Python tests on CPython 3.10 .. 3.15 and a debug build (VERSI
 	@tools/matrix $(VERSIONS)
 
 $(VENV)/peers: $(VENV)/ready benchmarks/requirements.txt
-	@for peer in $$(grep -v '^#' benchmarks/requirements.txt); do $(PY) -m pip install -q $$peer || echo "no $$peer on this Python"; done
+	@for peer in $$(grep -v '^#' benchmarks/requirements.txt); do $(PY) -m pip install -qq $$peer || echo "no $$peer on this Python"; done
 	@touch $@
 
 bench: build $(VENV)/peers ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md

@@ -184,8 +184,8 @@ def report(rows: list[Row], facts: dict[str, str], unit: float) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make bench`; `benchmarks/run.py` describes what is measured and how. C is one full `gc.collect()` on the same",
-        f"heap: here {unit * 1000:.0f} ms. Times are medians of 5; what takes more than {SLOW} C ran once. Peak is memory beside the heap.",
+        "Made by `make bench`; `benchmarks/run.py` describes what is measured and how. C is one full `gc.collect()` on the",
+        f"same heap, here {unit * 1000:.0f} ms; times are medians of 5; above {SLOW} C of one run. Peak is memory beside the heap.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",

@@ -74,10 +74,10 @@ class _Agent:
         asker.settimeout(PATIENCE)
         fds: list[int] = []
         try:
+            request, fds = _wire.receive(asker)  # first, so that a refusal finds the asker listening
             pid, uid = _wire.peer(asker)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
-            request, fds = _wire.receive(asker)
             reply = {"ok": _do(request, fds, pid)}
         except BaseException as problem:  # MemoryError and what a hook of the service raises are for the asker, too
             kind, number = type(problem).__name__, getattr(problem, "errno", None)
