@@ -80,7 +80,7 @@ class Heap:
             pid=_int(facts.get("pid")),
             time=_int(facts.get("time_ns")) / 1e9,
             mode=str(facts.get("mode", "unknown")),
-            graph_bytes=self._graph.memory,
+            loaded_bytes=self._graph.memory,
             cut=str(facts.get("cut_message", "the file ends too early")) if facts.get("cut") else None,
         )
 

@@ -29,7 +29,7 @@ class Record:
 
     def lines(self) -> list[tuple[str, str]]:
         """The values as a reader wants them, each with its name."""
-        return [(name.replace("_", " "), _shown(name, value)) for name, value in self.to_dict().items()]
+        return [(name.removesuffix("_ms").replace("_", " "), _shown(name, value)) for name, value in self.to_dict().items()]
 
     def __str__(self) -> str:
         lines = self.lines()
@@ -235,7 +235,7 @@ class HeapInfo(Record):
     pid: int
     time: float
     mode: str
-    graph_bytes: int  # memory that the graph takes in the process that analyses it
+    loaded_bytes: int  # memory that the heap takes in the process that analyses it
     cut: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:

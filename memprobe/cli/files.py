@@ -10,6 +10,22 @@ from memprobe.cli import show
 from memprobe.heap import Heap, load
 from memprobe.results import Growth
 
+# What the numbers of an accounting mean to a reader.
+NOTES = {
+    "immortal": "live as long as the interpreter; their reference counts mean nothing",
+    "residual zero": "every reference to them was found",
+    "residual positive": "something in C holds them, too",
+    "residual negative": "more references were found than counted: should be none",
+    "estimated sizes": "objects of C types without a formula",
+    "graph bytes": "the sum of all sizes",
+    "traced bytes": "what tracemalloc knew",
+    "rss bytes": "resident memory of the process",
+    "fallbacks": "what was found by a slower, public way",
+    "unreachable objects": "garbage that was not collected yet",
+    "own objects": "memprobe's own, in no other number",
+    "dangling edges": "to memory that is no known object",
+}
+
 
 def opened(path: str) -> Heap:
     """The heap in a file, with a bar while it is read, and a word when the file was cut."""
@@ -30,7 +46,7 @@ def info(options: argparse.Namespace) -> int:
         return 0
     show.facts(options.file, about.lines())
     print()
-    show.facts("What this snapshot explains", account.lines())
+    show.facts("What this snapshot explains", [(*line, NOTES.get(line[0], "")) for line in account.lines()])
     show.next_step(f"memprobe summary {shlex.quote(options.file)}", "shows which types the memory goes to")
     return 0
 

@@ -39,11 +39,12 @@ def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], las
     console().print(made)
 
 
-def facts(title: str, lines: Sequence[tuple[str, str]]) -> None:
-    """Names and their values."""
+def facts(title: str, lines: Sequence[Sequence[str]]) -> None:
+    """Names and their values, and a note on what they mean."""
     made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="cyan", no_wrap=True)
     made.add_column(overflow="fold")
+    made.add_column(style="dim", overflow="fold")
     for line in lines:
         made.add_row(*line)
     heading(title)

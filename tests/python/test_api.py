@@ -211,7 +211,7 @@ def test_heap_facts(heap: memprobe.Heap) -> None:
     info, account = heap.info, heap.accounting()
     assert info.pid == os.getpid() and info.objects > 10_000 and info.edges > info.objects and info.cut is None
     assert info.python.startswith(".".join(map(str, sys.version_info[:3])))
-    assert info.bytes > 1_000_000 and info.pause_ms > 0 and info.graph_bytes > 0 and info.mode and info.time > 1.6e9
+    assert info.bytes > 1_000_000 and info.pause_ms > 0 and info.loaded_bytes > 0 and info.mode and info.time > 1.6e9
     assert account.objects == info.objects and account.graph_bytes == info.bytes
     mortal = account.residual_zero + account.residual_positive + account.residual_negative
     assert mortal + account.immortal == account.objects
