@@ -12,10 +12,10 @@ from memprobe.results import Growth
 
 # What the numbers of an accounting mean to a reader.
 NOTES = {
-    "immortal": "live as long as the interpreter; their reference counts mean nothing",
+    "immortal": "their reference counts mean nothing",
     "residual zero": "every reference to them was found",
     "residual positive": "something in C holds them, too",
-    "residual negative": "more references were found than counted: should be none",
+    "residual negative": "more were found than counted: should be none",
     "estimated sizes": "objects of C types without a formula",
     "graph bytes": "the sum of all sizes",
     "traced bytes": "what tracemalloc knew",
