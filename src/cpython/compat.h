@@ -10,6 +10,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What the module declares of itself, where the version asks: it works under the GIL of its interpreter, and in the main one's family
+ * alone. (A free-threaded build would switch the GIL on; the package refuses it before.) */
+#if PY_VERSION_HEX >= 0x030D0000
+#define CPY_MODULE_SLOTS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, {Py_mod_gil, Py_MOD_GIL_USED},
+#elif PY_VERSION_HEX >= 0x030C0000
+#define CPY_MODULE_SLOTS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
+#else
+#define CPY_MODULE_SLOTS
+#endif
+
 /* The type's own namespace, borrowed; NULL if it has none. Static builtin types keep it in the interpreter since 3.12. */
 PyObject *cpy_type_namespace(PyTypeObject *type);
 

@@ -6,6 +6,8 @@
  * body: the word where it stands has the label that the type's record gives it. */
 #include "cpython/walk.h"
 
+#include <string.h>
+
 void cpy_walk_flush(cpy_walk *walk) {
     if (walk->edge_count > 0 && walk->status == MPR_OK && walk->sink->edges != NULL) {
         walk->status = walk->sink->edges(walk->sink, walk->edges, walk->edge_count);
@@ -17,6 +19,7 @@ void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label) {
     if (target == NULL) {
         return;
     }
+    label |= walk->unowned;
     if ((label & walk->skip) == 0) {
         int marked = mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)target);
         if (marked < 0) {
@@ -44,7 +47,8 @@ static void will_come_again(cpy_walk *walk, const cpy_told *told) {
 
 static PyObject *peek(cpy_told *told) {
     for (; told->at < told->count; told->at++) {
-        PyObject *object = told->items != NULL ? told->items[told->at] : cpy_table_value(&told->table, told->at);
+        Py_ssize_t i = told->backward ? told->count - 1 - told->at : told->at;
+        PyObject *object = told->items != NULL ? told->items[i] : cpy_table_value(&told->table, i);
         if (object != NULL) {
             return object;
         }
@@ -59,6 +63,9 @@ static bool repeats(cpy_told *told, PyObject *target) {
         if (cpy_table_key(&told->table, told->at - 1) == target) {
             return true;
         }
+    }
+    if (told->at == 0 && told->items != NULL && told->count > 0) { /* lists and tuples go backward, structseq forward */
+        told->backward = told->items[told->count - 1] == target;
     }
     if (peek(told) != target) {
         return false;
@@ -126,6 +133,10 @@ static int visit(PyObject *target, void *context) {
     }
     if (target == (PyObject *)Py_TYPE(walk->object) && !walk->told_type && walk->type->is_heap) {
         walk->told_type = true; /* the type column has it */
+        return 0;
+    }
+    if (walk->type->kind->ignored != NULL && PyType_Check(target) &&
+        strcmp(((PyTypeObject *)target)->tp_name, walk->type->kind->ignored) == 0) {
         return 0;
     }
     uint32_t words = walk->type->words;

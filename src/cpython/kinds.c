@@ -94,13 +94,18 @@ static void tell_field(void *context, PyObject *object, int field) {
     cpy_walk_tell(context, object, mpr_label_field((mpr_field)field));
 }
 
+/* A static type borrows its base, which its bases own. */
+static void tell_static_field(void *context, PyObject *object, int field) {
+    cpy_walk_tell(context, object, mpr_label_field((mpr_field)field) | (field == MPR_FIELD_BASE ? MPR_LABEL_WEAK : 0));
+}
+
 static void edges_code(cpy_walk *walk, PyObject *object) { cpy_layout_code((PyCodeObject *)object, tell_field, walk); }
 
 /* A class: its struct is told field by field, because type_traverse aborts on a static one and leaves out what cannot be in a cycle. */
 static void edges_type(cpy_walk *walk, PyObject *object) {
     PyTypeObject *type = (PyTypeObject *)object;
     cpy_table keys;
-    cpy_layout_type(type, tell_field, walk);
+    cpy_layout_type(type, type->tp_flags & Py_TPFLAGS_HEAPTYPE ? tell_field : tell_static_field, walk);
     if (walk->can[CPY_CAN_DICT] && cpy_layout_shared_keys(type, &keys)) {
         for (Py_ssize_t i = 0; i < keys.count; i++) {
             cpy_walk_tell(walk, cpy_table_key(&keys, i), mpr_label_field(MPR_FIELD_CACHED_KEY));
@@ -194,7 +199,7 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyDict_Type, .owned = owned_dict, .edges = edges_dict, .complete = true},
     {.exact = &PySet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyFrozenSet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
-    {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true},
+    {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true, .complete_below = true},
     {.exact = &PyCode_Type, .owned = owned_code, .edges = edges_code, .complete = true},
     {.exact = &PyFunction_Type, .places = places_function},
     {.exact = &PyMethod_Type, .places = places_method},

@@ -285,14 +285,26 @@ size_t cpy_layout_code_bytes(PyCodeObject *code) {
 
 /* ---- types ---- */
 
+#if PY_VERSION_HEX >= 0x030C0000
+/* A static builtin type keeps a number, from 1: its place in the interpreter. */
+static PyObject *subclasses_of_static(PyTypeObject *type, size_t number) {
+    struct types_state *types = &PyInterpreterState_Get()->types;
+#if PY_VERSION_HEX >= 0x030D0000
+    bool known = number <= sizeof types->builtins.initialized / sizeof *types->builtins.initialized &&
+                 types->builtins.initialized[number - 1].type == type;
+    return known ? types->builtins.initialized[number - 1].tp_subclasses : NULL;
+#else
+    bool known = number <= sizeof types->builtins / sizeof *types->builtins && types->builtins[number - 1].type == type;
+    return known ? types->builtins[number - 1].tp_subclasses : NULL;
+#endif
+}
+#endif
+
 static PyObject *subclasses_of(PyTypeObject *type) {
 #if PY_VERSION_HEX >= 0x030C0000
-    if (type->tp_dict == NULL || !(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-        size_t index = (size_t)type->tp_subclasses; /* a static builtin type: its place in the interpreter, from 1 */
-        if (index != 0 && index > 4096) {
-            return (PyObject *)type->tp_subclasses;
-        }
-        return NULL;
+    size_t number = (size_t)type->tp_subclasses;
+    if (number > 0 && number < 4096) {
+        return subclasses_of_static(type, number);
     }
 #endif
     return (PyObject *)type->tp_subclasses;
@@ -347,6 +359,14 @@ PyObject *cpy_layout_module_name(PyObject *module) {
 #endif
 }
 
+/* Types and singletons of the syntax tree: the struct ends with nothing but references. */
+static void tell_ast(struct ast_state *ast, cpy_owned tell, void *context) {
+    PyObject **end = (PyObject **)(ast + 1);
+    for (PyObject **at = &ast->AST_type; at < end; at++) {
+        tell(context, *at, MPR_FIELD_INTERP_STATE);
+    }
+}
+
 void cpy_layout_interpreter(cpy_owned tell, void *context) {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
     struct _gc_runtime_state *gc = collector();
@@ -358,6 +378,7 @@ void cpy_layout_interpreter(cpy_owned tell, void *context) {
     tell(context, interpreter->after_forkers_parent, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->after_forkers_child, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->audit_hooks, MPR_FIELD_INTERP_STATE);
+    tell_ast(&interpreter->ast, tell, context);
     tell(context, gc->garbage, MPR_FIELD_GARBAGE);
     tell(context, gc->callbacks, MPR_FIELD_CALLBACKS);
 #if PY_VERSION_HEX >= 0x030D0000
@@ -374,6 +395,14 @@ void cpy_layout_interpreter(cpy_owned tell, void *context) {
     tell(context, interpreter->imports.modules_by_index, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->imports.importlib, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->imports.import_func, MPR_FIELD_INTERP_STATE);
+    struct _Py_interp_cached_objects *cached = &interpreter->cached_objects;
+    tell(context, cached->objreduce, MPR_FIELD_INTERP_STATE);
+    tell(context, (PyObject *)cached->generic_type, MPR_FIELD_INTERP_STATE);
+    tell(context, (PyObject *)cached->typevar_type, MPR_FIELD_INTERP_STATE);
+    tell(context, (PyObject *)cached->typevartuple_type, MPR_FIELD_INTERP_STATE);
+    tell(context, (PyObject *)cached->paramspec_type, MPR_FIELD_INTERP_STATE);
+    tell(context, (PyObject *)cached->paramspecargs_type, MPR_FIELD_INTERP_STATE);
+    tell(context, (PyObject *)cached->paramspeckwargs_type, MPR_FIELD_INTERP_STATE);
 #else
     tell(context, interpreter->modules_by_index, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->importlib, MPR_FIELD_INTERP_STATE);

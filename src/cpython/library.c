@@ -125,6 +125,19 @@ static bool check_struct(PyObject *s) { return SIZE_WORD(s, 2) == 12 && SIZE_WOR
 
 static void edges_struct(cpy_walk *walk, PyObject *object) { cpy_walk_tell(walk, WORD(object, 5), mpr_label_field(MPR_FIELD_FORMAT)); }
 
+/* The list of a bounded lru_cache owns its links, { previous, next, hash, key, result }, beside the dict that finds them; tp_traverse
+ * visits what the links hold. The wrapper begins with the list's root. */
+static void edges_lru(cpy_walk *walk, PyObject *object) {
+    for (PyObject *link = WORD(object, 3); link != NULL && link != object; link = WORD(link, 3)) {
+        cpy_walk_tell(walk, link, mpr_label_field(MPR_FIELD_CACHE_ENTRY));
+    }
+}
+
+static bool check_lru(PyObject *wrapper) {
+    PyObject *link = WORD(wrapper, 3);
+    return link != NULL && link != wrapper && WORD(link, 2) == wrapper && WORD(link, 3) == wrapper && Py_REFCNT(link) == 2;
+}
+
 /* numpy's array, whose head is numpy's stable binary interface:
  * { data, dimensions, shape, strides, base, descriptor, flags ... } */
 enum { NUMPY_OWNS = 4 };
@@ -192,6 +205,8 @@ static const library_row rows[] = {
     {{.name = "datetime.time", .body = body_datetime, .edges = edges_time}, "_datetime", "time",
      "T(1, tzinfo=__import__('datetime').timezone.utc)", check_time},
     {{.name = "_struct.Struct", .owned = owned_struct, .edges = edges_struct}, "_struct", "Struct", "T('<id')", check_struct},
+    {{.name = "functools._lru_cache_wrapper", .edges = edges_lru, .ignored = "functools._lru_list_elem"}, "_functools", "_lru_cache_wrapper",
+     "(lambda f: (f('x'), f)[1])(T(lambda x: x, 8, False, __import__('collections').namedtuple('C', 'a b c d')))", check_lru},
     {{.name = "numpy.ndarray", .owned = owned_numpy, .edges = edges_numpy}, "numpy", "ndarray", "T((7, 3))", check_numpy},
     {{.name = "collections.defaultdict", .places = places_defaultdict}, NULL, NULL, NULL, NULL},
     {{.name = "functools.partial", .places = places_partial}, NULL, NULL, NULL, NULL},

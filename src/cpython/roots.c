@@ -2,6 +2,7 @@
  * The roots that a walk can see, told as synthetic nodes: modules, the interpreter's own references, and threads with their frames. */
 #include "cpython/roots.h"
 
+#include <frameobject.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,14 @@ static void tell_child(cpy_walk *walk, uint64_t address) {
 
 static void tell_field(void *context, PyObject *object, int field) {
     cpy_walk_tell(context, object, mpr_label_field((mpr_field)field));
+}
+
+/* Fields of the interpreter move between micro releases: one that leads to no object of the collector's lists is not one. */
+static void tell_if_known(void *context, PyObject *object, int field) {
+    cpy_walk *walk = context;
+    if (object != NULL && mpr_workset_has(&walk->work, (uint64_t)(uintptr_t)object)) {
+        cpy_walk_tell(walk, object, mpr_label_field((mpr_field)field));
+    }
 }
 
 /* ---- frames ---- */
@@ -209,7 +218,7 @@ int cpy_walk_seed_roots(cpy_walk *walk) {
     cpy_walk_flush(walk);
     tell_group(walk, MPR_GROUP_INTERPRETER);
     if (walk->can[CPY_CAN_INTERPRETER]) {
-        cpy_layout_interpreter(tell_field, walk);
+        cpy_layout_interpreter(tell_if_known, walk);
     }
     cpy_walk_flush(walk);
     tell_threads(walk);

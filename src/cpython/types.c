@@ -34,6 +34,21 @@ static int grow(cpy_walk *walk) {
     return MPR_OK;
 }
 
+/* ---- what sort of class ---- */
+
+/* type() lets tp_name point into the class's own name; a class made from a spec, or a static one, has its name elsewhere. */
+bool cpy_is_python_class(PyTypeObject *type) {
+    if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+        return false;
+    }
+    PyObject *name = ((PyHeapTypeObject *)type)->ht_name;
+    if (name == NULL || !PyUnicode_Check(name)) {
+        return false;
+    }
+    return type->tp_name == (PyUnicode_IS_COMPACT_ASCII(name) ? (const char *)PyUnicode_1BYTE_DATA(name)
+                                                              : ((const PyCompactUnicodeObject *)name)->utf8);
+}
+
 /* ---- names of places ---- */
 
 static bool is_reference(const PyMemberDef *member) {
@@ -78,6 +93,17 @@ static int name_members(cpy_walk *walk, cpy_type *record, names *out) {
         }
     }
     return MPR_OK;
+}
+
+const char *cpy_type_member_name(PyTypeObject *type, uint32_t offset) {
+    for (; type != NULL; type = type->tp_base) {
+        for (const PyMemberDef *member = type->tp_members; member != NULL && member->name != NULL; member++) {
+            if (is_reference(member) && member->offset == (Py_ssize_t)offset) {
+                return member->name;
+            }
+        }
+    }
+    return NULL;
 }
 
 /* Inline attributes are called by the class's shared keys. */
@@ -204,7 +230,7 @@ static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
     record->is_gc = (type->tp_flags & Py_TPFLAGS_HAVE_GC) != 0;
     record->is_heap = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0;
     record->is_python = cpy_is_python_class(type);
-    record->complete = exact && record->kind->complete;
+    record->complete = record->kind->complete && (exact || record->kind->complete_below);
     record->unknown_buffers = measures_itself(record);
     record->own = is_own(walk, type);
     record->has_managed_dict = walk->can[CPY_CAN_INLINE] && cpy_layout_has_managed_dict(type);

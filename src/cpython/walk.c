@@ -126,6 +126,8 @@ static void take(cpy_walk *walk, PyObject *object) {
                           .flags = flags};
     walk->object = object;
     walk->type = type;
+    /* constants that were compiled into the image (3.11) own nothing */
+    walk->unowned = is_static && (PyTuple_CheckExact(object) || PyCode_Check(object)) ? MPR_LABEL_WEAK : 0;
     if (walk->status == MPR_OK) {
         walk->status = walk->sink->node(walk->sink, &node);
     }
@@ -134,6 +136,7 @@ static void take(cpy_walk *walk, PyObject *object) {
     }
     cpy_edges_tell(walk);
     cpy_walk_flush(walk);
+    walk->unowned = 0;
 }
 
 int cpy_walk_run(cpy_walk *walk) {

@@ -46,7 +46,9 @@ struct cpy_kind {
     size_t (*body)(PyObject *object, PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
     size_t (*owned)(PyObject *object);                    /* bytes of private buffers */
     void (*edges)(cpy_walk *walk, PyObject *object);      /* tells what tp_traverse does not, or tells in better words */
-    bool complete;      /* `edges` tells all: tp_traverse is not called for instances of exactly this type */
+    bool complete;      /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
+    bool complete_below; /* ... and of its subclasses */
+    const char *ignored; /* tp_name of a class that tp_traverse visits on behalf of others, whose type columns have it */
     mpr_label loose;    /* label of a reference that is not in the body; a plain INDEX counts up */
     const struct cpy_place {
         uint16_t offset;
@@ -59,6 +61,7 @@ typedef struct cpy_told {
     PyObject *const *items; /* a plain array, or NULL: the table */
     cpy_table table;
     Py_ssize_t at, count;
+    bool backward; /* visited from the end */
     bool key_next; /* the key of entry at - 1 may come now */
 } cpy_told;
 
@@ -85,6 +88,7 @@ struct cpy_walk {
     PyObject *object;
     cpy_type *type;
     const uintptr_t *body;
+    mpr_label unowned; /* MPR_LABEL_WEAK while its references are not counted */
     uint32_t cursor; /* word of the body where the last visited reference was */
     uint32_t loose;  /* how many were not in the body */
     void *frame;     /* the frame inside it, or NULL */
@@ -107,7 +111,8 @@ struct cpy_walk {
 /* Prepare. MPR_OK or a negative status; cpy_walk_end in any case. */
 int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs);
 
-/* Seeds: everything on the collector's lists; the roots (groups, threads, frames); one object. */
+/* Seeds: everything on the collector's lists; then the roots (groups, threads, frames), which believe no private field of the interpreter
+ * that does not lead to one of those; or single objects. */
 int cpy_walk_seed_heap(cpy_walk *walk);
 int cpy_walk_seed_roots(cpy_walk *walk);
 int cpy_walk_seed_object(cpy_walk *walk, PyObject *object);
@@ -131,6 +136,9 @@ void cpy_types_free(cpy_walk *walk);
 
 /* The full name of a class, told as the text of the node in hand. */
 void cpy_type_tell_name(cpy_walk *walk, const cpy_type *record);
+
+/* What a class calls the reference at this offset of its instances (a slot or member), or NULL. */
+const char *cpy_type_member_name(PyTypeObject *type, uint32_t offset);
 
 /* A type record for nodes that are no objects. */
 int cpy_type_synthetic(cpy_walk *walk, const char *name, uint32_t *index);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * What the operating system says of this process, and the time. */
+#ifndef MPR_BASE_OS_PROCESS_H
+#define MPR_BASE_OS_PROCESS_H
+
+#include <stdint.h>
+
+uint64_t mpr_process_rss(void);         /* resident bytes, 0 if unknown */
+int64_t mpr_process_id(void);
+int64_t mpr_process_time_ns(void);      /* since 1970 */
+int64_t mpr_process_monotonic_ns(void); /* for differences */
+
+#endif

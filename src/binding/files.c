@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ * capture, snapshot and load: the walk into a graph or a file, and a file into a graph. */
+#include "base/os/file.h"
+#include "binding/binding.h"
+#include "cpython/capture.h"
+#include "format/reader.h"
+#include "format/writer.h"
+#include "graph/builder.h"
+
+/* ---- capture ---- */
+
+static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"values", NULL};
+    int values = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p", names, &values)) {
+        return NULL;
+    }
+    mod_state *state = binding_state(module);
+    graph_object *out = binding_graph_new(state);
+    if (out == NULL) {
+        return NULL;
+    }
+    mpr_builder *builder = NULL;
+    int64_t pause;
+    int status = mpr_builder_new(&builder, &out->alloc);
+    if (status == MPR_OK) {
+        status = cpy_capture(mpr_builder_sink(builder), &out->alloc, &state->proofs, values, "in process", &pause);
+    }
+    if (status == MPR_OK) {
+        Py_BEGIN_ALLOW_THREADS
+        status = mpr_builder_freeze(builder, &out->graph);
+        Py_END_ALLOW_THREADS
+    }
+    mpr_builder_free(builder);
+    if (status != MPR_OK) {
+        Py_DECREF(out);
+        return binding_error(status);
+    }
+    return (PyObject *)out;
+}
+
+/* ---- snapshot ---- */
+
+static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"fd", "values", NULL};
+    PyObject *file;
+    int values = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &file, &values)) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0) {
+        return NULL;
+    }
+    mod_state *state = binding_state(module);
+    mpr_alloc alloc;
+    mpr_writer *writer = NULL;
+    int64_t pause = 0;
+    mpr_alloc_pages(&alloc);
+    int status = mpr_writer_new(&writer, &alloc, fd);
+    if (status == MPR_OK) {
+        status = cpy_capture(mpr_writer_sink(writer), &alloc, &state->proofs, values, "streamed", &pause);
+    }
+    if (status == MPR_OK) {
+        status = mpr_writer_finish(writer);
+    }
+    PyObject *result = status != MPR_OK ? binding_error(status)
+                                        : Py_BuildValue("{sKsKsKsLsn}", "objects", (unsigned long long)mpr_writer_nodes(writer), "edges",
+                                                        (unsigned long long)mpr_writer_edges(writer), "bytes",
+                                                        (unsigned long long)mpr_writer_bytes(writer), "pause_ns", (long long)pause,
+                                                        "memory", (Py_ssize_t)alloc.peak);
+    mpr_writer_free(writer);
+    return result;
+}
+
+/* ---- load ---- */
+
+typedef struct progress_call {
+    PyObject *function;
+    PyThreadState **saved; /* the GIL is given back while reading */
+} progress_call;
+
+static int call_progress(void *context, uint64_t done, uint64_t total) {
+    progress_call *call = context;
+    PyEval_RestoreThread(*call->saved);
+    int failed = PyErr_CheckSignals();
+    if (failed == 0 && call->function != Py_None) {
+        PyObject *answer = PyObject_CallFunction(call->function, "KK", (unsigned long long)done, (unsigned long long)total);
+        failed = answer == NULL;
+        Py_XDECREF(answer);
+    }
+    *call->saved = PyEval_SaveThread();
+    return failed;
+}
+
+static int note_cut(mpr_sink *sink, const mpr_read_report *report) {
+    const char *message = report->message == NULL ? "the file ends too early" : report->message;
+    size_t length = 0;
+    while (message[length] != '\0') {
+        length++;
+    }
+    int status = sink->info(sink, &(mpr_seen_info){.key = "cut", .number = 1});
+    return status != MPR_OK ? status : sink->info(sink, &(mpr_seen_info){.key = "cut_message", .text = message, .length = length});
+}
+
+static int read_and_freeze(const uint8_t *data, size_t size, graph_object *out, progress_call *call, mpr_read_report *report) {
+    mpr_builder *builder = NULL;
+    int status = mpr_builder_new(&builder, &out->alloc);
+    if (status == MPR_OK) {
+        status = mpr_read(data, size, mpr_builder_sink(builder), &out->alloc, call_progress, call, report);
+    }
+    if (status == MPR_OK && report->cut) {
+        status = note_cut(mpr_builder_sink(builder), report);
+    }
+    if (status == MPR_OK) {
+        status = mpr_builder_freeze(builder, &out->graph);
+    }
+    mpr_builder_free(builder);
+    return status;
+}
+
+static PyObject *load_error(int status, const mpr_read_report *report) {
+    if ((status == MPR_EFORMAT || status == MPR_EVERSION) && report->message != NULL) {
+        return PyErr_Format(PyExc_ValueError, "%s (at byte %llu)", report->message, (unsigned long long)report->offset);
+    }
+    return binding_error(status);
+}
+
+static PyObject *load(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"fd", "progress", NULL};
+    PyObject *file, *function = Py_None;
+    const uint8_t *data;
+    size_t size;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O", names, &file, &function)) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(file);
+    graph_object *out = fd < 0 ? NULL : binding_graph_new(binding_state(module));
+    if (out == NULL) {
+        return NULL;
+    }
+    if (mpr_file_map(fd, &data, &size) != MPR_OK) {
+        Py_DECREF(out);
+        return binding_error(MPR_EIO);
+    }
+    mpr_read_report report = {0};
+    PyThreadState *saved = PyEval_SaveThread();
+    progress_call call = {.function = function, .saved = &saved};
+    int status = read_and_freeze(data, size, out, &call, &report);
+    PyEval_RestoreThread(saved);
+    mpr_file_unmap(data, size);
+    if (status != MPR_OK) {
+        Py_DECREF(out);
+        return load_error(status, &report);
+    }
+    return (PyObject *)out;
+}
+
+#define KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
+
+PyMethodDef binding_file_methods[] = {
+    {"capture", KEYWORDS(capture), "The whole heap of this interpreter as a Graph."},
+    {"snapshot", KEYWORDS(snapshot), "Stream the whole heap to a descriptor."},
+    {"load", KEYWORDS(load), "Read a snapshot from a descriptor as a Graph."},
+    {NULL, NULL, 0, NULL},
+};

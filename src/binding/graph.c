@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT
+ * memprobe._core.Graph: a frozen graph, read by id. */
+#define _GNU_SOURCE 1 /* qsort_r */
+#include "binding/binding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "algo/groups.h"
+#include "algo/reach.h"
+#include "base/vec.h"
+#include "format/writer.h"
+
+static graph_object *cast(PyObject *self) { return (graph_object *)self; }
+
+graph_object *binding_graph_new(mod_state *state) {
+    graph_object *self = (graph_object *)state->graph_type->tp_alloc(state->graph_type, 0);
+    if (self != NULL) {
+        mpr_alloc_pages(&self->alloc);
+    }
+    return self;
+}
+
+static void dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    mpr_graph_free(cast(self)->graph);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* The node that an argument names, or MPR_NO_NODE with an exception. */
+static uint32_t node_of(const mpr_graph *g, PyObject *argument) {
+    long long id = PyLong_AsLongLong(argument);
+    if (id == -1 && PyErr_Occurred()) {
+        return MPR_NO_NODE;
+    }
+    if (id < 0 || id >= (long long)g->nodes) {
+        PyErr_Format(PyExc_IndexError, "node %lld is not in this heap: ids are 0 to %lld.", id, (long long)g->nodes - 1);
+        return MPR_NO_NODE;
+    }
+    return (uint32_t)id;
+}
+
+/* ---- the whole ---- */
+
+static PyObject *get_nodes(PyObject *self, void *closure) { return (void)closure, PyLong_FromUnsignedLong(cast(self)->graph->nodes); }
+static PyObject *get_edges(PyObject *self, void *closure) { return (void)closure, PyLong_FromUnsignedLongLong(cast(self)->graph->edges); }
+static PyObject *get_memory(PyObject *self, void *closure) { return (void)closure, PyLong_FromSize_t(cast(self)->alloc.used); }
+
+static PyObject *info_value(const mpr_graph *g, const mpr_info *info) {
+    return info->is_text ? binding_text(g->strings + info->text, info->length) : PyLong_FromLongLong(info->number);
+}
+
+/* dict[key] = value, taking over the value, which may be NULL with an exception. */
+static int put(PyObject *dict, const char *key, PyObject *value) {
+    int failed = value == NULL ? -1 : PyDict_SetItemString(dict, key, value);
+    Py_XDECREF(value);
+    return failed;
+}
+
+static PyObject *infos(PyObject *self, PyObject *unused) {
+    const mpr_graph *g = cast(self)->graph;
+    PyObject *dict = PyDict_New();
+    (void)unused;
+    for (size_t i = 0; dict != NULL && i < g->info_count; i++) {
+        if (put(dict, g->strings + g->infos[i].key, info_value(g, &g->infos[i])) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+static PyObject *totals(PyObject *self, PyObject *unused) {
+    const mpr_totals *t = &cast(self)->graph->totals;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {{"objects", t->objects},
+                {"bytes", t->bytes},
+                {"immortal", t->immortal},
+                {"residual_zero", t->residual_zero},
+                {"residual_positive", t->residual_positive},
+                {"residual_negative", t->residual_negative},
+                {"estimated", t->estimated},
+                {"own_objects", t->own_objects},
+                {"own_bytes", t->own_bytes},
+                {"unreachable_objects", t->unreachable_objects},
+                {"unreachable_bytes", t->unreachable_bytes},
+                {"dangling", t->dangling}};
+    PyObject *dict = PyDict_New();
+    (void)unused;
+    for (size_t i = 0; dict != NULL && i < sizeof rows / sizeof *rows; i++) {
+        if (put(dict, rows[i].name, PyLong_FromUnsignedLongLong(rows[i].value)) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+static PyObject *groups(PyObject *self, PyObject *unused) {
+    const mpr_graph *g = cast(self)->graph;
+    PyObject *dict = PyDict_New();
+    (void)unused;
+    for (uint32_t i = 0; dict != NULL && i < MPR_GROUP_COUNT; i++) {
+        if (g->group[i] != MPR_NO_NODE && put(dict, mpr_group_text(i), PyLong_FromUnsignedLong(g->group[i])) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+static PyObject *type_rows(const mpr_graph *g, const mpr_group_total *total) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < g->type_count; i++) {
+        if (total[i].count == 0) {
+            continue;
+        }
+        PyObject *name = binding_text(g->strings + g->types[i].name, g->types[i].name_length);
+        PyObject *row = name == NULL ? NULL
+                                     : Py_BuildValue("(nNKK)", (Py_ssize_t)i, name, (unsigned long long)total[i].count,
+                                                     (unsigned long long)total[i].bytes);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyObject *types(PyObject *self, PyObject *unused) {
+    graph_object *o = cast(self);
+    (void)unused;
+    mpr_group_total *total = mpr_alloc_array(&o->alloc, o->graph->type_count, sizeof *total);
+    if (total == NULL) {
+        return PyErr_NoMemory();
+    }
+    mpr_groups_by_type(o->graph, total);
+    PyObject *list = type_rows(o->graph, total);
+    mpr_alloc_free(&o->alloc, total, o->graph->type_count, sizeof *total);
+    return list;
+}
+
+/* ---- finding ---- */
+
+typedef MPR_VEC(uint32_t) ids;
+
+static bool type_is(const mpr_graph *g, uint32_t type, const char *name, size_t length) {
+    return name == NULL || (g->types[type].name_length == length && memcmp(g->strings + g->types[type].name, name, length) == 0);
+}
+
+static int collect(const mpr_graph *g, const char *name, size_t length, uint64_t min_size, ids *out) {
+    uint32_t last = MPR_NO_TYPE;
+    bool wanted = false;
+    for (uint32_t i = 0; i < g->nodes; i++) {
+        if (g->type[i] != last) {
+            last = g->type[i];
+            wanted = type_is(g, last, name, length);
+        }
+        if (wanted && mpr_graph_is_object(g, i) && mpr_graph_size(g, i) >= min_size && mpr_vec_push(out, g->alloc, i) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    return MPR_OK;
+}
+
+static int by_size(const void *left, const void *right, void *context) {
+    const mpr_graph *g = context;
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    uint64_t x = mpr_graph_size(g, a), y = mpr_graph_size(g, b);
+    return x != y ? (x < y ? 1 : -1) : (a > b) - (a < b);
+}
+
+static PyObject *id_list(const uint32_t *items, size_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *id = PyLong_FromUnsignedLong(items[i]);
+        if (id == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, id);
+    }
+    return list;
+}
+
+static PyObject *find(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"type", "min_size", "limit", NULL};
+    graph_object *o = cast(self);
+    const char *type = NULL;
+    Py_ssize_t length = 0, limit = -1;
+    unsigned long long min_size = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|z#Kn", names, &type, &length, &min_size, &limit)) {
+        return NULL;
+    }
+    ids found = {0};
+    PyObject *list = NULL;
+    if (collect(o->graph, type, (size_t)length, min_size, &found) == MPR_OK) {
+        if (found.count > 1) {
+            qsort_r(found.items, found.count, sizeof *found.items, by_size, o->graph);
+        }
+        list = id_list(found.items, limit >= 0 && (size_t)limit < found.count ? (size_t)limit : found.count);
+    } else {
+        PyErr_NoMemory();
+    }
+    mpr_vec_free(&found, &o->alloc);
+    return list;
+}
+
+static PyObject *at(PyObject *self, PyObject *argument) {
+    uint32_t node;
+    unsigned long long address = PyLong_AsUnsignedLongLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!mpr_graph_find(cast(self)->graph, address, &node)) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromUnsignedLong(node);
+}
+
+/* ---- one node ---- */
+
+static PyObject *node(PyObject *self, PyObject *argument) {
+    const mpr_graph *g = cast(self)->graph;
+    uint32_t id = node_of(g, argument);
+    if (id == MPR_NO_NODE) {
+        return NULL;
+    }
+    const mpr_type *type = &g->types[g->type[id]];
+    size_t length = 0;
+    const char *text = mpr_graph_text(g, id, &length);
+    PyObject *name = binding_text(g->strings + type->name, type->name_length);
+    PyObject *contents = text == NULL ? Py_NewRef(Py_None) : binding_text(text, length);
+    if (name == NULL || contents == NULL) {
+        Py_XDECREF(name);
+        Py_XDECREF(contents);
+        return NULL;
+    }
+    return Py_BuildValue("(KNKILN)", (unsigned long long)mpr_graph_address(g, id), name, (unsigned long long)mpr_graph_size(g, id),
+                         (unsigned int)g->flags[id], (long long)mpr_graph_residual(g, id), contents);
+}
+
+static const char *const kind_names[] = {
+    [MPR_LABEL_OFFSET] = "offset",   [MPR_LABEL_FIELD] = "field", [MPR_LABEL_INDEX] = "index", [MPR_LABEL_KEY] = "key",
+    [MPR_LABEL_VALUE] = "value",     [MPR_LABEL_ATTR] = "attr",   [MPR_LABEL_INLINE] = "attr", [MPR_LABEL_NAME] = "name",
+    [MPR_LABEL_LOCAL] = "local",     [MPR_LABEL_CELL] = "cell",   [MPR_LABEL_STACK] = "stack", [MPR_LABEL_ELEMENT] = "element",
+    [MPR_LABEL_CHILD] = "child",
+};
+
+static int append_edge(PyObject *list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t other) {
+    char text[512];
+    size_t length = mpr_graph_describe(g, holder, edge, text, sizeof text);
+    mpr_label label = g->label[edge];
+    PyObject *words = binding_text(text, length);
+    PyObject *row = words == NULL ? NULL
+                                  : Py_BuildValue("(INsOO)", other, words, kind_names[mpr_label_kind_of(label)],
+                                                  mpr_label_strong(label) ? Py_False : Py_True,
+                                                  mpr_label_housekeeping(label) ? Py_True : Py_False);
+    int failed = row == NULL ? -1 : PyList_Append(list, row);
+    Py_XDECREF(row);
+    return failed;
+}
+
+static uint32_t edge_arguments(const mpr_graph *g, PyObject *args, PyObject *keywords, Py_ssize_t *limit) {
+    static char *names[] = {"id", "limit", NULL};
+    PyObject *id;
+    *limit = -1;
+    return PyArg_ParseTupleAndKeywords(args, keywords, "O|n", names, &id, limit) ? node_of(g, id) : MPR_NO_NODE;
+}
+
+static PyObject *edges_out(PyObject *self, PyObject *args, PyObject *keywords) {
+    const mpr_graph *g = cast(self)->graph;
+    Py_ssize_t limit;
+    uint32_t id = edge_arguments(g, args, keywords, &limit);
+    PyObject *list = id == MPR_NO_NODE ? NULL : PyList_New(0);
+    for (uint64_t k = list == NULL ? 0 : mpr_graph_first(g, id); list != NULL && k < mpr_graph_first(g, id + 1); k++) {
+        if (mpr_label_kind_of(g->label[k]) == MPR_LABEL_NAME) {
+            continue; /* it only names the next one */
+        }
+        if (PyList_GET_SIZE(list) == limit) {
+            break;
+        }
+        if (append_edge(list, g, id, k, g->target[k]) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+/* All edges of one holder that lead to a node. */
+static int append_parallel(PyObject *list, const mpr_graph *g, uint32_t holder, uint32_t target, Py_ssize_t limit) {
+    for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
+        bool wanted = g->target[k] == target && mpr_label_kind_of(g->label[k]) != MPR_LABEL_NAME;
+        if (wanted && PyList_GET_SIZE(list) != limit && append_edge(list, g, holder, k, holder) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *edges_in(PyObject *self, PyObject *args, PyObject *keywords) {
+    mpr_graph *g = cast(self)->graph;
+    Py_ssize_t limit;
+    uint32_t id = edge_arguments(g, args, keywords, &limit), last = MPR_NO_NODE;
+    if (id == MPR_NO_NODE) {
+        return NULL;
+    }
+    if (mpr_graph_make_reverse(g) != MPR_OK) {
+        return PyErr_NoMemory();
+    }
+    PyObject *list = PyList_New(0);
+    for (uint64_t k = g->reverse->first[id]; list != NULL && k < g->reverse->first[id + 1]; k++) {
+        uint32_t holder = g->reverse->source[k];
+        if (holder != last && append_parallel(list, g, holder, id, limit) < 0) {
+            Py_CLEAR(list);
+        }
+        last = holder;
+    }
+    return list;
+}
+
+/* ---- answers ---- */
+
+static int ids_of(const mpr_graph *g, PyObject *sequence, ids *out) {
+    PyObject *fast = PySequence_Fast(sequence, "ids must be a sequence of node numbers");
+    int failed = fast == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; failed == 0 && i < PySequence_Fast_GET_SIZE(fast); i++) {
+        uint32_t id = node_of(g, PySequence_Fast_GET_ITEM(fast, i));
+        failed = id == MPR_NO_NODE || mpr_vec_push(out, g->alloc, id) != MPR_OK ? -1 : 0;
+    }
+    Py_XDECREF(fast);
+    if (failed && !PyErr_Occurred()) {
+        PyErr_NoMemory();
+    }
+    return failed;
+}
+
+static PyObject *deep_size(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"ids", "housekeeping", NULL};
+    graph_object *o = cast(self);
+    PyObject *sequence;
+    int housekeeping = 0;
+    ids starts = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &sequence, &housekeeping)) {
+        return NULL;
+    }
+    uint64_t objects = 0, bytes = 0;
+    int status = MPR_ENOMEM, failed = ids_of(o->graph, sequence, &starts);
+    uint8_t *reached = failed ? NULL : mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
+    if (reached != NULL) {
+        mpr_reach_options options = {.housekeeping = housekeeping};
+        status = mpr_reach(o->graph, starts.items, starts.count, &options, reached, &objects, &bytes);
+    }
+    mpr_alloc_free(&o->alloc, reached, o->graph->nodes, 1);
+    mpr_vec_free(&starts, &o->alloc);
+    if (failed) {
+        return NULL;
+    }
+    return status != MPR_OK ? binding_error(status) : Py_BuildValue("(KK)", (unsigned long long)objects, (unsigned long long)bytes);
+}
+
+static PyObject *save(PyObject *self, PyObject *argument) {
+    graph_object *o = cast(self);
+    mpr_writer *writer;
+    int fd = PyObject_AsFileDescriptor(argument);
+    if (fd < 0) {
+        return NULL;
+    }
+    int status = mpr_writer_new(&writer, &o->alloc, fd);
+    if (status != MPR_OK) {
+        return binding_error(status);
+    }
+    status = mpr_graph_tell(o->graph, mpr_writer_sink(writer));
+    if (status == MPR_OK) {
+        status = mpr_writer_finish(writer);
+    }
+    uint64_t bytes = mpr_writer_bytes(writer);
+    mpr_writer_free(writer);
+    return status == MPR_OK ? PyLong_FromUnsignedLongLong(bytes) : binding_error(status);
+}
+
+static PyObject *check(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const char *wrong = mpr_graph_check(cast(self)->graph);
+    return wrong == NULL ? Py_NewRef(Py_None) : PyUnicode_FromString(wrong);
+}
+
+/* ---- the type ---- */
+
+#define KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
+
+static PyMethodDef methods[] = {
+    {"infos", infos, METH_NOARGS, "Facts about the process and the capture, by name."},
+    {"totals", totals, METH_NOARGS, "The accounting: numbers of objects and bytes."},
+    {"groups", groups, METH_NOARGS, "Root groups: name -> node."},
+    {"types", types, METH_NOARGS, "(type index, name, count, bytes) for each type with objects."},
+    {"find", KEYWORDS(find), "Nodes of a type and a least size, biggest first."},
+    {"at", at, METH_O, "The node at an address, or None."},
+    {"node", node, METH_O, "(address, type, size, flags, residual, text) of a node."},
+    {"edges_out", KEYWORDS(edges_out), "(target, label, kind, weak, housekeeping) for each edge from a node."},
+    {"edges_in", KEYWORDS(edges_in), "(holder, label, kind, weak, housekeeping) for each edge to a node."},
+    {"deep_size", KEYWORDS(deep_size), "(objects, bytes) of everything reachable."},
+    {"save", save, METH_O, "Write a snapshot to a descriptor; the bytes written."},
+    {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"nodes", get_nodes, NULL, "Number of nodes, root groups included.", NULL},
+    {"edges", get_edges, NULL, "Number of edges.", NULL},
+    {"memory", get_memory, NULL, "Bytes that this graph takes.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {{Py_tp_dealloc, dealloc},
+                              {Py_tp_methods, methods},
+                              {Py_tp_getset, getset},
+                              {Py_tp_doc, "A frozen heap graph. Node ids are 0 .. nodes-1."},
+                              {0, NULL}};
+
+PyType_Spec binding_graph_spec = {.name = "memprobe._core.Graph",
+                                  .basicsize = sizeof(graph_object),
+                                  .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                  .slots = slots};

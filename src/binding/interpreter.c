@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ * What the interpreter itself holds: the collector's generations, pymalloc, and what the self-check proved. */
+#include "binding/binding.h"
+#include "cpython/pymalloc.h"
+
+static PyObject *generations(PyObject *module, PyObject *unused) {
+    cpy_gc_head *heads[CPY_GENERATIONS];
+    (void)unused;
+    if (!binding_state(module)->proofs.can[CPY_CAN_GC_LISTS]) {
+        return PyList_New(0);
+    }
+    int lists = cpy_layout_gc_heads(heads);
+    Py_ssize_t counts[CPY_GENERATIONS] = {0};
+    for (int i = 0; i < lists; i++) { /* all lists before the first object is made */
+        for (cpy_gc_head *at = cpy_gc_next(heads[i]); at != heads[i]; at = cpy_gc_next(at)) {
+            counts[i]++;
+        }
+    }
+    return Py_BuildValue("[nnnn]", counts[0], counts[1], counts[2], counts[3]);
+}
+
+static PyObject *class_rows(const cpy_pymalloc *m) {
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < CPY_SIZE_CLASSES; i++) {
+        if (m->classes[i].pools == 0) {
+            continue;
+        }
+        PyObject *row = Py_BuildValue("(iKKK)", 16 * (i + 1), (unsigned long long)m->classes[i].pools,
+                                      (unsigned long long)m->classes[i].used, (unsigned long long)m->classes[i].free);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyObject *pymalloc(PyObject *module, PyObject *unused) {
+    cpy_pymalloc m;
+    (void)module, (void)unused;
+    int status = cpy_pymalloc_scan(&m);
+    PyObject *rows = status == MPR_OK ? class_rows(&m) : binding_error(status);
+    if (rows == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("{sKsKsKsKsKsKsKsKsN}", "arenas", (unsigned long long)m.arenas, "arena_bytes",
+                         (unsigned long long)(m.arenas * CPY_ARENA_BYTES), "pools", (unsigned long long)m.pools, "free_pools",
+                         (unsigned long long)m.free_pools, "used_blocks", (unsigned long long)m.used_blocks, "used_bytes",
+                         (unsigned long long)m.used_bytes, "free_bytes", (unsigned long long)m.free_bytes, "lost_bytes",
+                         (unsigned long long)m.lost_bytes, "classes", rows);
+}
+
+static PyObject *capabilities(PyObject *module, PyObject *unused) {
+    const cpy_proofs *proofs = &binding_state(module)->proofs;
+    PyObject *dict = PyDict_New();
+    (void)unused;
+    for (int i = 0; dict != NULL && i < CPY_CAPABILITY_COUNT; i++) {
+        if (PyDict_SetItemString(dict, cpy_capability_name((cpy_capability)i), proofs->can[i] ? Py_True : Py_False) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+PyMethodDef binding_interpreter_methods[] = {
+    {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
+    {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
+    {"capabilities", capabilities, METH_NOARGS, "Private sources of truth -> proved at import."},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * memprobe._core: multi-phase initialisation, per-module state, heap types. It shares the collector's lists with nobody, so a
+ * subinterpreter with a GIL of its own is refused, and a build without the GIL is refused by the package before it gets here. */
+#include "binding/binding.h"
+
+#include <errno.h>
+
+mod_state *binding_state(PyObject *module) { return PyModule_GetState(module); }
+
+PyObject *binding_error(int status) {
+    switch (status) {
+    case MPR_ENOMEM:
+        return PyErr_NoMemory();
+    case MPR_EIO:
+        return PyErr_SetFromErrno(PyExc_OSError);
+    case MPR_ECANCELLED:
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_KeyboardInterrupt, mpr_status_text(status));
+        }
+        return NULL;
+    case MPR_EFORMAT:
+    case MPR_EVERSION:
+        PyErr_SetString(PyExc_ValueError, mpr_status_text(status));
+        return NULL;
+    default:
+        PyErr_SetString(PyExc_RuntimeError, mpr_status_text(status));
+        return NULL;
+    }
+}
+
+PyObject *binding_text(const char *text, size_t length) { return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "replace"); }
+
+static int execute(PyObject *module) {
+    mod_state *state = binding_state(module);
+    if (cpy_selfcheck(&state->proofs) < 0) {
+        return -1;
+    }
+    state->graph_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_graph_spec, NULL);
+    if (state->graph_type == NULL || PyModule_AddType(module, state->graph_type) < 0) {
+        return -1;
+    }
+    PyMethodDef *const parts[] = {binding_live_methods, binding_file_methods, binding_interpreter_methods};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (PyModule_AddFunctions(module, parts[i]) < 0) {
+            return -1;
+        }
+    }
+    return PyModule_AddStringConstant(module, "ABI", MEMPROBE_VERSION);
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg) {
+    mod_state *state = binding_state(module);
+    Py_VISIT(state->graph_type);
+    return 0;
+}
+
+static int clear(PyObject *module) {
+    mod_state *state = binding_state(module);
+    Py_CLEAR(state->graph_type);
+    return 0;
+}
+
+static void destroy(void *module) { clear(module); }
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, CPY_MODULE_SLOTS{0, NULL}};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "memprobe._core",
+    .m_doc = "The C extension of memprobe: parse, call, convert.",
+    .m_size = sizeof(mod_state),
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = destroy,
+};
+
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }

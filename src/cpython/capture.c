@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ * A capture: facts that need the interpreter first, then the walk, which does not. */
+#include "cpython/capture.h"
+
+#include <string.h>
+
+#include "base/os/process.h"
+#include "cpython/kinds.h"
+#include "cpython/selfcheck.h"
+
+/* ---- facts ---- */
+
+typedef struct facts {
+    int64_t traced, blocks, rss, time, pid;
+    char fallbacks[512]; /* names, separated by spaces */
+} facts;
+
+/* Call a function of a loaded module that gives a number (or a tuple that begins with one): the number, or -1. */
+static int64_t ask(const char *module_name, const char *function_name) {
+    PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), module_name);
+    PyObject *answer = module == NULL ? NULL : PyObject_CallMethod(module, function_name, NULL);
+    PyObject *number = answer != NULL && PyTuple_Check(answer) && PyTuple_GET_SIZE(answer) > 0 ? PyTuple_GET_ITEM(answer, 0) : answer;
+    int64_t value = number != NULL && PyLong_Check(number) ? PyLong_AsLongLong(number) : -1;
+    Py_XDECREF(answer);
+    PyErr_Clear();
+    return value;
+}
+
+static void append(char *list, size_t size, const char *name) {
+    size_t length = strlen(list), more = strlen(name);
+    if (length + more + 2 < size) {
+        if (length > 0) {
+            list[length++] = ' ';
+        }
+        memcpy(list + length, name, more + 1);
+    }
+}
+
+static void gather(facts *f, const cpy_proofs *proofs) {
+    const char *failed[CPY_LIBRARY_MAX];
+    memset(f, 0, sizeof *f);
+    f->traced = ask("_tracemalloc", "get_traced_memory");
+    f->blocks = ask("sys", "getallocatedblocks");
+    f->rss = (int64_t)mpr_process_rss();
+    f->time = mpr_process_time_ns();
+    f->pid = mpr_process_id();
+    for (int i = 0; i < CPY_CAPABILITY_COUNT; i++) {
+        if (!proofs->can[i]) {
+            append(f->fallbacks, sizeof f->fallbacks, cpy_capability_name((cpy_capability)i));
+        }
+    }
+    size_t count = cpy_library_failed(proofs->library, failed, CPY_LIBRARY_MAX);
+    for (size_t i = 0; i < count; i++) {
+        append(f->fallbacks, sizeof f->fallbacks, failed[i]);
+    }
+}
+
+static int tell_number(mpr_sink *sink, const char *key, int64_t number) {
+    return sink->info(sink, &(mpr_seen_info){.key = key, .number = number});
+}
+
+static int tell_text(mpr_sink *sink, const char *key, const char *text) {
+    return sink->info(sink, &(mpr_seen_info){.key = key, .text = text, .length = strlen(text)});
+}
+
+static int tell_facts(mpr_sink *sink, const facts *f, const char *mode) {
+    const struct {
+        const char *key;
+        int64_t number;
+    } numbers[] = {{"pid", f->pid}, {"time_ns", f->time}, {"rss_bytes", f->rss}, {"allocated_blocks", f->blocks}};
+    int status = tell_text(sink, "python", Py_GetVersion());
+    status = status != MPR_OK ? status : tell_text(sink, "mode", mode);
+    status = status != MPR_OK ? status : tell_text(sink, "fallbacks", f->fallbacks);
+    for (size_t i = 0; status == MPR_OK && i < sizeof numbers / sizeof *numbers; i++) {
+        status = tell_number(sink, numbers[i].key, numbers[i].number);
+    }
+    return status == MPR_OK && f->traced > 0 ? tell_number(sink, "traced_bytes", f->traced) : status;
+}
+
+/* ---- the walk ---- */
+
+int cpy_capture(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, bool values, const char *mode, int64_t *pause_ns) {
+    facts f;
+    cpy_walk walk;
+    cpy_library_check(proofs->library);
+    gather(&f, proofs);
+    int64_t start = mpr_process_monotonic_ns();
+    int status = cpy_walk_begin(&walk, alloc, sink, proofs);
+    walk.values = values;
+    if (status == MPR_OK) {
+        status = tell_facts(sink, &f, mode);
+    }
+    if (status == MPR_OK) {
+        status = cpy_walk_seed_heap(&walk);
+    }
+    if (status == MPR_OK) {
+        status = cpy_walk_seed_roots(&walk);
+    }
+    if (status == MPR_OK) {
+        status = cpy_walk_run(&walk);
+    }
+    cpy_walk_end(&walk);
+    *pause_ns = mpr_process_monotonic_ns() - start;
+    return status == MPR_OK ? tell_number(sink, "pause_ns", *pause_ns) : status;
+}
