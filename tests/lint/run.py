@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "base": {"base"},
     "graph": {"base", "graph"},
     "algo": {"base", "graph", "algo"},
-    "format": {"base", "graph"},
+    "format": {"base", "graph", "format"},
     "export": {"base", "graph", "algo"},
     "cpython": {"base", "graph", "cpython"},
     "binding": {"base", "graph", "algo", "format", "export", "cpython", "binding"},
