@@ -6,8 +6,11 @@
  *            no cycle with anything that is still open; never smaller than an open node's, so finished nodes need no test of their own.
  *
  * A node whose rank was never lowered when its edges are through is the root of a component: itself and what waits above it with
- * a rank not smaller. Any other node waits. Nodes without edges cannot be in a cycle and are done before the search begins: in
- * a heap of Python that is most of them.
+ * a rank not smaller. Any other node waits.
+ *
+ * What refers only to nodes that are done is in no cycle, and done itself. A few passes along memory find most of a heap of Python so (numbers,
+ * strings, what holds only these) before the search begins to jump. One bit a node says that it is done, for most edges lead to such nodes,
+ * and all bits fit a cache where all ranks do not.
  *
  * The array of ranks becomes the array of components at the end. A path of any depth costs 16 bytes a node of it, and no recursion. */
 #include "algo/scc.h"
@@ -18,6 +21,7 @@
 
 #define DONE UINT32_MAX
 #define REPORT_EVERY 65536u /* nodes */
+#define TRIMS 4             /* passes */
 
 /* ---- the search ------------------------------------------------------------------------------------------------------- */
 
@@ -34,6 +38,7 @@ typedef struct search {
     mpr_alloc *alloc;
     mpr_scc_options options;
     uint32_t *rank;
+    uint64_t *done; /* a bit a node: its rank is DONE */
     uint32_t number, finished;
     MPR_VEC(frame) path;
     MPR_VEC(uint32_t) waiting;
@@ -45,14 +50,42 @@ static bool left_out(const search *s, uint32_t node) {
     return !mpr_graph_is_object(s->g, node) || (s->options.skip && s->options.skip[node]);
 }
 
-/* Nodes that refer to nothing, and those left out, are done from the start. */
-static void finish_leaves(search *s) {
+static int report(const search *s, uint32_t done) {
+    if (!s->options.progress || s->options.progress(s->options.context, done, s->g->nodes) == 0) return MPR_OK;
+    return MPR_ECANCELLED;
+}
+
+static inline bool is_done(const search *s, uint32_t v) { return s->done[v >> 6] >> (v & 63) & 1; }
+
+static inline void finish(search *s, uint32_t v) {
+    s->done[v >> 6] |= UINT64_C(1) << (v & 63);
+    s->rank[v] = DONE;
+}
+
+/* True when nothing that v refers to is open to it. */
+static bool is_dead_end(const search *s, uint32_t v) {
     const mpr_graph *g = s->g;
-    for (uint32_t v = 0; v < g->nodes; v++) {
-        bool leaf = mpr_graph_first(g, v) == mpr_graph_first(g, v + 1) &&
-                    (!s->options.housekeeping || mpr_steps_class(g, v) == MPR_NO_NODE);
-        if (leaf || left_out(s, v)) s->rank[v] = DONE;
+    uint64_t end = mpr_graph_first(g, v + 1);
+    for (uint64_t k = mpr_graph_first(g, v); k < end; k++)
+        if (!is_done(s, g->target[k]) && mpr_steps_follow(g->label[k], s->options.housekeeping)) return false;
+    if (!s->options.housekeeping) return true;
+    uint32_t class = mpr_steps_class(g, v);
+    return class == MPR_NO_NODE || is_done(s, class);
+}
+
+/* Along memory, finish what can be in no cycle: what is left out and what leads to finished nodes alone, again as long as it pays. */
+static int trim(search *s) {
+    uint32_t nodes = s->g->nodes, found = nodes;
+    for (unsigned pass = 0; pass < TRIMS && found >= nodes / 16; pass++) {
+        found = 0;
+        for (uint32_t v = 0; v < nodes; v++) {
+            if (is_done(s, v) || !(left_out(s, v) || is_dead_end(s, v))) continue;
+            finish(s, v);
+            found++;
+        }
+        if (report(s, 0) != MPR_OK) return MPR_ECANCELLED;
     }
+    return MPR_OK;
 }
 
 static int open_node(search *s, uint32_t v) {
@@ -78,6 +111,7 @@ static int advance(search *s, frame *f, uint32_t *found) {
     uint64_t end = mpr_graph_first(s->g, f->node + 1);
     uint32_t low = s->rank[f->node];
     for (uint32_t w; (w = next_target(s, f, end)) != MPR_NO_NODE;) {
+        if (is_done(s, w)) continue;
         uint32_t rank = s->rank[w];
         if (rank == 0) {
             s->rank[f->node] = low;
@@ -99,11 +133,11 @@ static int close_component(search *s, uint32_t v, bool self) {
     uint32_t own = s->rank[v], size = 1;
     size_t first = s->members.count;
     if (mpr_vec_push(&s->members, s->alloc, v) != MPR_OK) return MPR_ENOMEM;
-    s->rank[v] = DONE;
+    finish(s, v);
     while (s->waiting.count > 0 && s->rank[s->waiting.items[s->waiting.count - 1]] >= own) {
         uint32_t w = s->waiting.items[--s->waiting.count];
         if (mpr_vec_push(&s->members, s->alloc, w) != MPR_OK) return MPR_ENOMEM;
-        s->rank[w] = DONE;
+        finish(s, w);
         size++;
     }
     s->number -= size;
@@ -128,11 +162,6 @@ static int close_node(search *s) {
     return status;
 }
 
-static int report(const search *s, uint32_t done) {
-    if (!s->options.progress || s->options.progress(s->options.context, done, s->g->nodes) == 0) return MPR_OK;
-    return MPR_ECANCELLED;
-}
-
 static int search_from(search *s, uint32_t start) {
     uint32_t next = 0, steps = 0;
     int status = open_node(s, start);
@@ -147,8 +176,7 @@ static int search_from(search *s, uint32_t start) {
 }
 
 static int search_all(search *s) {
-    int status = MPR_OK;
-    finish_leaves(s);
+    int status = trim(s);
     for (uint32_t v = 0; v < s->g->nodes && status == MPR_OK; v++) {
         if (v % REPORT_EVERY == 0) status = report(s, v);
         if (status == MPR_OK && s->rank[v] == 0) status = search_from(s, v);
@@ -196,9 +224,11 @@ int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *ou
     search s = {.g = g, .alloc = g->alloc};
     if (options) s.options = *options;
     s.rank = mpr_alloc_array(g->alloc, g->nodes, sizeof *s.rank);
-    int status = s.rank ? search_all(&s) : MPR_ENOMEM;
+    s.done = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *s.done);
+    int status = s.rank && s.done ? search_all(&s) : MPR_ENOMEM;
     if (status == MPR_OK) status = make_result(&s, out);
     mpr_alloc_free(g->alloc, s.rank, g->nodes, sizeof *s.rank);
+    mpr_alloc_free(g->alloc, s.done, (size_t)g->nodes / 64 + 1, sizeof *s.done);
     mpr_vec_free(&s.path, g->alloc);
     mpr_vec_free(&s.waiting, g->alloc);
     mpr_vec_free(&s.members, g->alloc);
