@@ -18,6 +18,9 @@
 
 #define REPORT_EVERY 65536u /* nodes */
 
+#define AHEAD 8              /* edges */
+#define BARRED UINT32_MAX    /* the number of memprobe's own objects */
+
 typedef struct pair {
     uint32_t target, source; /* numbers */
 } pair;
@@ -33,7 +36,8 @@ typedef struct work {
     mpr_progress progress;
     void *context;
     uint32_t count;   /* nodes met */
-    uint32_t *number; /* of each node: its number + 1; 0: not met; in the search only */
+    uint32_t *number; /* of each node: its number + 1; 0: not met; BARRED; in the search only */
+    uint64_t *leaf;   /* a bit a node: it refers to nothing; in the search only */
     uint32_t *order;  /* node of each number */
     uint32_t *parent; /* in the tree, by number; later the ancestor over which paths are compressed */
     uint32_t *class;  /* of each type's instances */
@@ -70,19 +74,26 @@ static void meet(work *w, uint32_t node, uint32_t parent) {
     w->number[node] = ++w->count;
 }
 
-static inline bool is_leaf(const work *w, uint32_t node) {
-    return mpr_graph_first(w->g, node) == mpr_graph_first(w->g, node + 1) && class_of(w, node) == MPR_NO_NODE;
+static inline bool is_leaf(const work *w, uint32_t node) { return w->leaf[node >> 6] >> (node & 63) & 1; }
+
+/* One pass along memory for what the search would have to jump for at every node. */
+static void prepare(work *w) {
+    const mpr_graph *g = w->g;
+    for (uint32_t node = 0; node < g->nodes; node++) {
+        bool leaf = mpr_graph_first(g, node) == mpr_graph_first(g, node + 1) && class_of(w, node) == MPR_NO_NODE;
+        w->leaf[node >> 6] |= (uint64_t)leaf << (node & 63);
+        if (g->flags[node] & MPR_NODE_OWN) w->number[node] = BARRED;
+    }
 }
 
 /* Take one reference: 1 when its target is new and has references of its own. */
 static inline int take(work *w, uint32_t own, uint32_t target) {
     uint32_t number = w->number[target];
     if (number == 0) {
-        if (w->g->flags[target] & MPR_NODE_OWN) return 0;
         meet(w, target, own);
         return !is_leaf(w, target);
     }
-    if (number - 1 == own || number - 1 == 0) return 0;
+    if (number - 1 == own || number - 1 == 0 || number == BARRED) return 0;
     return mpr_vec_push(&w->pairs, w->alloc, ((pair){number - 1, own})) == MPR_OK ? 0 : MPR_ENOMEM;
 }
 
@@ -93,6 +104,7 @@ static int advance(work *w, frame *f, uint32_t *found) {
     uint32_t own = w->number[f->node] - 1;
     while (f->next <= end) {
         uint64_t k = f->next++;
+        if (k + AHEAD < end) __builtin_prefetch(&w->number[g->target[k + AHEAD]]);
         uint32_t target = k < end ? g->target[k] : class_of(w, f->node);
         if (k < end ? !mpr_label_strong(g->label[k]) : target == MPR_NO_NODE) continue;
         int status = take(w, own, target);
@@ -104,14 +116,18 @@ static int advance(work *w, frame *f, uint32_t *found) {
     return 0;
 }
 
+/* Open a node; the numbers of its first targets are fetched together rather than one after the other. */
 static int enter(work *w, uint32_t node) {
     frame f = {.next = mpr_graph_first(w->g, node), .node = node};
+    uint64_t end = mpr_graph_first(w->g, node + 1);
+    for (uint64_t k = f.next; k < end && k < f.next + AHEAD; k++) __builtin_prefetch(&w->number[w->g->target[k]]);
     return mpr_vec_push(&w->path, w->alloc, f);
 }
 
 static int search(work *w) {
     uint32_t root = w->g->group[MPR_GROUP_ROOT], next = 0, steps = 0;
     find_classes(w);
+    prepare(w);
     meet(w, root, 0);
     int status = enter(w, root);
     while (status == MPR_OK && w->path.count > 0) {
@@ -206,8 +222,10 @@ static int run_search(work *w) {
     w->number = numbers(w, nodes);
     w->parent = numbers(w, nodes);
     w->class = numbers(w, w->g->type_count);
-    int status = w->number && w->parent && w->class ? search(w) : MPR_ENOMEM;
+    w->leaf = mpr_alloc_array(w->alloc, nodes / 64 + 1, sizeof *w->leaf);
+    int status = w->number && w->parent && w->class && w->leaf ? search(w) : MPR_ENOMEM;
     drop(w, &w->number, nodes);
+    mpr_alloc_free(w->alloc, w->leaf, nodes / 64 + 1, sizeof *w->leaf);
     drop(w, &w->class, w->g->type_count);
     mpr_vec_free(&w->path, w->alloc);
     return status;
