@@ -64,9 +64,6 @@ static bool repeats(cpy_told *told, PyObject *target) {
             return true;
         }
     }
-    if (told->at == 0 && told->items != NULL && told->count > 0) { /* lists and tuples go backward, structseq forward */
-        told->backward = told->items[told->count - 1] == target;
-    }
     if (peek(told) != target) {
         return false;
     }
@@ -92,7 +89,7 @@ static bool was_told(cpy_walk *walk, PyObject *target) {
 
 /* The word of the body that holds the reference, searched from where the last one was found; `words` when there is none. */
 static uint32_t find_word(cpy_walk *walk, const PyObject *target, uint32_t words) {
-    for (uint32_t n = 0, word = walk->cursor; n < words; n++, word++) {
+    for (uint32_t n = 2, word = walk->cursor; n < words; n++, word++) {
         word = word < words ? word : 2;
         if ((walk->body[word] & ~(uintptr_t)3) == (uintptr_t)target) {
             return word;
@@ -167,7 +164,16 @@ void cpy_edges_items(cpy_walk *walk, PyObject *const *items, Py_ssize_t count, b
         cpy_walk_tell(walk, items[i], mpr_label_make(MPR_LABEL_INDEX, (uint64_t)i));
     }
     if (again) {
-        will_come_again(walk, &(cpy_told){.items = items, .count = count});
+        bool backward = walk->type->is_python; /* lists and tuples are; a C type derived from tuple is a structseq */
+        will_come_again(walk, &(cpy_told){.items = items, .count = count, .backward = backward});
+    }
+}
+
+void cpy_edges_word(cpy_walk *walk, uint32_t word, mpr_label label) {
+    PyObject *const *place = (PyObject *const *)walk->object + word;
+    if (*place != NULL) {
+        cpy_walk_tell(walk, *place, label);
+        will_come_again(walk, &(cpy_told){.items = place, .count = 1});
     }
 }
 
@@ -267,8 +273,10 @@ void cpy_edges_tell(cpy_walk *walk) {
     walk->loose = 0;
     walk->told_type = false;
     walk->told_dict = NULL;
-    walk->told[0].at = walk->told[0].count = walk->told[1].at = walk->told[1].count = 0;
-    walk->told[0].key_next = walk->told[1].key_next = false;
+    for (size_t i = 0; i < sizeof walk->told / sizeof *walk->told; i++) {
+        walk->told[i].at = walk->told[i].count = 0;
+        walk->told[i].key_next = false;
+    }
     if (type->kind->edges != NULL) {
         type->kind->edges(walk, walk->object);
     }

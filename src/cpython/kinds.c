@@ -130,8 +130,9 @@ static void edges_weakref(cpy_walk *walk, PyObject *object) {
 }
 
 static void edges_descriptor(cpy_walk *walk, PyObject *object) {
-    cpy_walk_tell(walk, ((PyDescrObject *)object)->d_name, mpr_label_field(MPR_FIELD_NAME));
-    cpy_walk_tell(walk, ((PyDescrObject *)object)->d_qualname, mpr_label_field(MPR_FIELD_QUALNAME));
+    (void)object;
+    cpy_edges_word(walk, offsetof(PyDescrObject, d_name) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_NAME));
+    cpy_edges_word(walk, offsetof(PyDescrObject, d_qualname) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_QUALNAME));
 }
 
 static void edges_module(cpy_walk *walk, PyObject *object) {

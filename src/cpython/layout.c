@@ -339,8 +339,6 @@ size_t cpy_layout_type_bytes(PyTypeObject *type) {
     return bytes;
 }
 
-bool cpy_layout_bytesio_visits(void) { return PY_VERSION_HEX >= 0x030C0000; }
-
 /* ---- the interpreter and its threads ---- */
 
 PyObject *cpy_layout_interned(void) {
@@ -396,7 +394,9 @@ void cpy_layout_interpreter(cpy_owned tell, void *context) {
     tell(context, interpreter->imports.importlib, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->imports.import_func, MPR_FIELD_INTERP_STATE);
     struct _Py_interp_cached_objects *cached = &interpreter->cached_objects;
-    tell(context, cached->objreduce, MPR_FIELD_INTERP_STATE);
+#if PY_VERSION_HEX < 0x030E0000
+    tell(context, cached->objreduce, MPR_FIELD_INTERP_STATE); /* only borrowed later */
+#endif
     tell(context, (PyObject *)cached->generic_type, MPR_FIELD_INTERP_STATE);
     tell(context, (PyObject *)cached->typevar_type, MPR_FIELD_INTERP_STATE);
     tell(context, (PyObject *)cached->typevartuple_type, MPR_FIELD_INTERP_STATE);

@@ -151,9 +151,6 @@ PyObject *cpy_layout_module_name(PyObject *module);
 void cpy_layout_interpreter(cpy_owned tell, void *context);
 void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context);
 
-/* True when BytesIO's tp_traverse visits its buffer (from 3.12 on). */
-bool cpy_layout_bytesio_visits(void);
-
 /* The dict of interned strings where it is visible to the collector, or NULL. */
 PyObject *cpy_layout_interned(void);
 

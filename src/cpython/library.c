@@ -58,9 +58,8 @@ static bool check_array(PyObject *array) { return ((const int *)WORD(array, 5))[
 
 /* { buffer (a bytes object), position, length ... } */
 static void edges_bytesio(cpy_walk *walk, PyObject *object) {
-    if (!cpy_layout_bytesio_visits()) {
-        cpy_walk_tell(walk, WORD(object, 2), mpr_label_field(MPR_FIELD_BUFFER));
-    }
+    (void)object;
+    cpy_edges_word(walk, 2, mpr_label_field(MPR_FIELD_BUFFER));
 }
 
 static bool check_bytesio(PyObject *io) { return WORD(io, 2) != NULL && PyBytes_CheckExact(WORD(io, 2)) && SIZE_WORD(io, 4) == 100; }
@@ -92,9 +91,9 @@ static size_t owned_decimal(PyObject *object) {
 static bool check_decimal(PyObject *decimal) { return SIZE_WORD(decimal, 5) == 200 && SIZE_WORD(decimal, 7) >= 11; }
 
 /* { hash, has a time zone, data ..., time zone }: the last word of the body, if the flag says that the object is that long */
-static void tell_zone(cpy_walk *walk, PyObject *object, size_t word) {
+static void tell_zone(cpy_walk *walk, PyObject *object, uint32_t word) {
     if (((const char *)object)[24] != 0) {
-        cpy_walk_tell(walk, WORD(object, word), mpr_label_field(MPR_FIELD_TZINFO));
+        cpy_edges_word(walk, word, mpr_label_field(MPR_FIELD_TZINFO));
     }
 }
 
@@ -123,7 +122,10 @@ static size_t owned_struct(PyObject *object) {
 
 static bool check_struct(PyObject *s) { return SIZE_WORD(s, 2) == 12 && SIZE_WORD(s, 3) == 2 && owned_struct(s) == 96; }
 
-static void edges_struct(cpy_walk *walk, PyObject *object) { cpy_walk_tell(walk, WORD(object, 5), mpr_label_field(MPR_FIELD_FORMAT)); }
+static void edges_struct(cpy_walk *walk, PyObject *object) {
+    (void)object;
+    cpy_edges_word(walk, 5, mpr_label_field(MPR_FIELD_FORMAT));
+}
 
 /* The list of a bounded lru_cache owns its links, { previous, next, hash, key, result }, beside the dict that finds them; tp_traverse
  * visits what the links hold. The wrapper begins with the list's root. */

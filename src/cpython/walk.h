@@ -10,9 +10,10 @@
 #ifndef CPY_WALK_H
 #define CPY_WALK_H
 
+#include "cpython/layout.h"
+
 #include "base/os/image.h"
 #include "base/workset.h"
-#include "cpython/layout.h"
 #include "graph/sink.h"
 
 typedef struct cpy_walk cpy_walk;
@@ -92,7 +93,7 @@ struct cpy_walk {
     uint32_t cursor; /* word of the body where the last visited reference was */
     uint32_t loose;  /* how many were not in the body */
     void *frame;     /* the frame inside it, or NULL */
-    cpy_told told[2];
+    cpy_told told[4];
     PyObject *told_dict; /* the materialised dict, told already */
     bool told_type;
     mpr_seen_edge edges[CPY_BATCH];
@@ -156,6 +157,7 @@ size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type,
 void cpy_edges_tell(cpy_walk *walk);
 void cpy_edges_dict(cpy_walk *walk, PyObject *dict, bool again);
 void cpy_edges_items(cpy_walk *walk, PyObject *const *items, Py_ssize_t count, bool again);
+void cpy_edges_word(cpy_walk *walk, uint32_t word, mpr_label label); /* a reference in the body, visited again or not */
 void cpy_edges_frame(cpy_walk *walk, const cpy_frame *frame, bool locals_only);
 
 /* The text of the object in hand, if it serves as a name (or values are asked for), told to the sink. */
