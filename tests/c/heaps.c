@@ -3,6 +3,7 @@
  * some to addresses that are no node. */
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -210,6 +211,21 @@ mpr_graph *graph_of(mpr_alloc *alloc, uint32_t nodes, const arrow *arrows, size_
     }
     mpr_alloc_free(alloc, references, nodes, sizeof *references);
     return graph;
+}
+
+static int by_from(const void *a, const void *b) {
+    const arrow *x = a, *y = b;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+mpr_graph *graph_random(mpr_alloc *alloc, uint64_t seed, uint32_t nodes) {
+    arrow arrows[3 * 64];
+    dice d = {seed};
+    uint32_t used = 2 + (uint32_t)dice_below(&d, nodes - 1);
+    size_t count = (size_t)dice_below(&d, 3 * used);
+    for (size_t i = 0; i < count; i++) arrows[i] = (arrow){(uint32_t)dice_below(&d, used), (uint32_t)dice_below(&d, used)};
+    qsort(arrows, count, sizeof *arrows, by_from);
+    return graph_of(alloc, used, arrows, count, 0);
 }
 
 static bool same_bytes(const char *a, size_t a_length, const char *b, size_t b_length) {

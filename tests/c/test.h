@@ -93,6 +93,9 @@ typedef struct arrow {
 } arrow;
 mpr_graph *graph_of(mpr_alloc *alloc, uint32_t nodes, const arrow *arrows, size_t count, uint32_t root);
 
+/* One of 2 .. nodes plain objects and random arrows, about as many as nodes to three times that; the root is node 0. nodes <= 64. */
+mpr_graph *graph_random(mpr_alloc *alloc, uint64_t seed, uint32_t nodes);
+
 /* NULL, or what differs. */
 const char *graph_difference(const mpr_graph *a, const mpr_graph *b);
 

@@ -97,23 +97,12 @@ static void against_definition(test *t, uint64_t seed) {
     CHECK(t, a.live == 0 && a.wrong == 0);
 }
 
-/* Arrows of few nodes: more joins and loops, and fewer nodes that the groups hold directly, than a made-up heap has. */
-static int by_from(const void *a, const void *b) {
-    const arrow *x = a, *y = b;
-    return x->from < y->from ? -1 : x->from > y->from;
-}
-
+/* More joins and loops, and fewer nodes that the groups hold directly, than a made-up heap has. */
 static void random_arrows(test *t, uint64_t seed) {
-    arrow arrows[3 * 42];
-    dice d = {seed};
-    mpr_alloc a;
+    test_alloc a;
     mpr_dominators found = {0};
-    uint32_t nodes = 2 + (uint32_t)dice_below(&d, 40);
-    size_t count = (size_t)dice_below(&d, 3 * nodes);
-    mpr_alloc_pages(&a);
-    for (size_t i = 0; i < count; i++) arrows[i] = (arrow){(uint32_t)dice_below(&d, nodes), (uint32_t)dice_below(&d, nodes)};
-    qsort(arrows, count, sizeof *arrows, by_from);
-    mpr_graph *g = graph_of(&a, nodes, arrows, count, 0);
+    test_alloc_init(&a);
+    mpr_graph *g = graph_random(&a.alloc, seed, 40);
     if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &found) == MPR_OK)) {
         uint8_t *dominates = matrix_of(g);
         compare(t, g, &found, dominates);
@@ -122,7 +111,7 @@ static void random_arrows(test *t, uint64_t seed) {
     }
     mpr_dominators_free(&found);
     mpr_graph_free(g);
-    CHECK(t, a.used == 0);
+    CHECK(t, a.live == 0 && a.wrong == 0);
 }
 
 /* A chain with an arrow back from every node to its start, and one forward over each node: long paths to compress. */

@@ -89,6 +89,19 @@ static void against_distances(test *t, uint64_t seed) {
     CHECK(t, a.live == 0 && a.wrong == 0);
 }
 
+static void random_arrows(test *t, uint64_t seed) {
+    test_alloc a;
+    uint32_t distance[80];
+    mpr_paths_options options = {0};
+    test_alloc_init(&a);
+    mpr_graph *g = graph_random(&a.alloc, seed, 40);
+    if (CHECK(t, g != NULL && g->nodes <= 80))
+        for (uint32_t node = 0; node < g->seen; node += 1 + (uint32_t)(seed % 7))
+            paths_to(t, g, &options, node, 1 + (unsigned)seed % 6, distance);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
 /* 0 -> 1 -> 3 and 0 -> 2 -> 3: both ways are found, and a third one is not invented. */
 static void diamond(test *t) {
     static const arrow arrows[] = {{0, 1}, {0, 2}, {1, 3}, {2, 3}};
@@ -132,6 +145,7 @@ static void without_memory(test *t) {
 
 void test_paths(test *t) {
     for (uint64_t seed = 1; seed <= (t->quick ? 5u : 300u); seed++) against_distances(t, seed);
+    for (uint64_t seed = 1; seed <= (t->quick ? 10u : 10000u); seed++) random_arrows(t, seed);
     diamond(t);
     without_memory(t);
 }

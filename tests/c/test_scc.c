@@ -111,6 +111,23 @@ static void against_matrix(test *t, uint64_t seed) {
     CHECK(t, a.live == 0 && a.wrong == 0);
 }
 
+static void random_arrows(test *t, uint64_t seed) {
+    test_alloc a;
+    mpr_scc scc = {0};
+    mpr_scc_options options = {0};
+    test_alloc_init(&a);
+    mpr_graph *g = graph_random(&a.alloc, seed, 20);
+    if (CHECK(t, g != NULL && mpr_scc_find(g, &options, &scc) == MPR_OK)) {
+        uint32_t *distance = distances(g, &options);
+        same_components(t, g, &scc, distance);
+        cycles_are_shortest(t, g, &scc, &options, distance);
+        free(distance);
+    }
+    mpr_scc_free(&scc);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
 /* A ring as long as the chain that leads to it, and a bipartite knot: depth and many edges. */
 static void worst_cases(test *t, uint32_t n) {
     mpr_alloc a;
@@ -182,6 +199,7 @@ static void without_memory(test *t) {
 
 void test_scc(test *t) {
     for (uint64_t seed = 1; seed <= (t->quick ? 5u : 400u); seed++) against_matrix(t, seed);
+    for (uint64_t seed = 1; seed <= (t->quick ? 10u : 10000u); seed++) random_arrows(t, seed);
     worst_cases(t, t->quick ? 1000 : 300000);
     knot(t, t->quick ? 20 : 300);
     without_memory(t);

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "algo/dominators.h"
 #include "algo/groups.h"
+#include "algo/paths.h"
 #include "algo/reach.h"
+#include "algo/scc.h"
 #include "base/status.h"
 #include "format/reader.h"
 #include "format/shapes.h"
@@ -61,6 +64,22 @@ static void require(int condition) {
     if (!condition) abort();
 }
 
+static void analyse(mpr_graph *g) {
+    mpr_scc scc = {0};
+    mpr_cycles cycles = {0};
+    mpr_dominators dominators = {0};
+    mpr_paths paths = {0};
+    mpr_scc_options options = {.housekeeping = true};
+    if (mpr_scc_find(g, &options, &scc) == MPR_OK) mpr_scc_cycles(g, &scc, &options, 0, scc.count, 10000, &cycles);
+    if (mpr_dominators_find(g, NULL, NULL, &dominators) == MPR_OK)
+        require(dominators.retained[g->group[MPR_GROUP_ROOT]] <= g->totals.bytes);
+    mpr_paths_find(g, g->nodes / 2, 3, NULL, &paths);
+    mpr_cycles_free(&cycles);
+    mpr_scc_free(&scc);
+    mpr_dominators_free(&dominators);
+    mpr_paths_free(&paths);
+}
+
 static void use_graph(mpr_graph *g) {
     char text[64];
     mpr_group_total *totals = mpr_alloc_array(g->alloc, g->type_count, sizeof *totals);
@@ -71,7 +90,7 @@ static void use_graph(mpr_graph *g) {
     for (uint32_t i = 0; i < g->nodes; i++)
         for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++)
             require(mpr_graph_describe(g, i, k, text, sizeof text) < sizeof text);
-    mpr_graph_make_reverse(g);
+    analyse(g);
     mpr_alloc_free(g->alloc, totals, g->type_count, sizeof *totals);
     mpr_alloc_free(g->alloc, reached, g->nodes, 1);
 }
