@@ -24,6 +24,14 @@ int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs) 
     return status;
 }
 
+/* Who asks for the size of a class or module means what it defines, though the way there is housekeeping. */
+static PyObject *contents_of(PyObject *object) {
+    if (PyModule_Check(object)) {
+        return PyModule_GetDict(object);
+    }
+    return PyType_Check(object) ? cpy_type_namespace((PyTypeObject *)object) : NULL;
+}
+
 int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *const *objects, size_t count,
                  PyObject *const *skip, size_t skipped, bool housekeeping) {
     cpy_walk walk;
@@ -36,6 +44,10 @@ int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, P
     }
     for (size_t i = 0; status == MPR_OK && i < count; i++) {
         status = cpy_walk_seed_object(&walk, objects[i]);
+        PyObject *contents = status == MPR_OK ? contents_of(objects[i]) : NULL;
+        if (contents != NULL) {
+            status = cpy_walk_seed_object(&walk, contents);
+        }
     }
     if (status == MPR_OK) {
         status = cpy_walk_run(&walk);

@@ -50,6 +50,15 @@ size_t cpy_int_digits(PyObject *integer) {
 
 bool cpy_is_interned(PyObject *str) { return PyUnicode_Check(str) && PyUnicode_CHECK_INTERNED(str) != 0; }
 
+size_t cpy_bytearray_bytes(PyObject *bytearray) {
+    size_t allocated = (size_t)((PyByteArrayObject *)bytearray)->ob_alloc;
+#if PY_VERSION_HEX >= 0x030F0000
+    return allocated == 0 ? 0 : (size_t)PyBytes_Type.tp_basicsize + allocated;
+#else
+    return allocated;
+#endif
+}
+
 bool cpy_str_is_ready(PyObject *str) {
 #if PY_VERSION_HEX < 0x030C0000
     return PyUnicode_IS_READY(str);

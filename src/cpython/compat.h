@@ -36,6 +36,9 @@ size_t cpy_int_digits(PyObject *integer);
 /* True when the str is interned. */
 bool cpy_is_interned(PyObject *str);
 
+/* Bytes of a bytearray's buffer; from 3.15 on it is a bytes object of its own. */
+size_t cpy_bytearray_bytes(PyObject *bytearray);
+
 /* True unless it is a legacy str (until 3.11) whose characters are not made yet. */
 bool cpy_str_is_ready(PyObject *str);
 

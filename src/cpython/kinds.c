@@ -40,7 +40,7 @@ static size_t body_slots(PyObject *object, PyTypeObject *type) {
 
 static size_t owned_list(PyObject *object) { return (size_t)((PyListObject *)object)->allocated * sizeof(PyObject *); }
 
-static size_t owned_dict(PyObject *object) {
+size_t cpy_owned_dict(PyObject *object) {
     cpy_table table;
     cpy_layout_dict(object, &table);
     return table.bytes;
@@ -51,7 +51,7 @@ static size_t owned_set(PyObject *object) {
     return set->table == set->smalltable ? 0 : ((size_t)set->mask + 1) * sizeof(setentry);
 }
 
-static size_t owned_bytearray(PyObject *object) { return (size_t)((PyByteArrayObject *)object)->ob_alloc; }
+static size_t owned_bytearray(PyObject *object) { return cpy_bytearray_bytes(object); }
 
 static size_t owned_type(PyObject *object) {
     PyTypeObject *type = (PyTypeObject *)object;
@@ -76,7 +76,7 @@ static void edges_tuple(cpy_walk *walk, PyObject *object) {
     cpy_edges_items(walk, ((PyTupleObject *)object)->ob_item, Py_SIZE(object), !walk->type->complete);
 }
 
-static void edges_dict(cpy_walk *walk, PyObject *object) {
+void cpy_edges_any_dict(cpy_walk *walk, PyObject *object) {
     if (walk->can[CPY_CAN_DICT]) {
         cpy_edges_dict(walk, object, !walk->type->complete);
         return;
@@ -197,7 +197,7 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyByteArray_Type, .owned = owned_bytearray},
     {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
     {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
-    {.exact = &PyDict_Type, .owned = owned_dict, .edges = edges_dict, .complete = true},
+    {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},
     {.exact = &PySet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyFrozenSet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true, .complete_below = true},
@@ -275,7 +275,7 @@ size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type,
     const cpy_kind *kind = type->kind;
     size_t bytes = cpy_layout_preheader(type->type, type->is_gc && PyObject_IS_GC(object));
     bytes += kind->body != NULL ? kind->body(object, type->type) : body_of(object, type);
-    if (kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != owned_dict)) {
+    if (kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != cpy_owned_dict)) {
         bytes += kind->owned(object);
     } else if (kind->owned != NULL || type->unknown_buffers) {
         *flags |= MPR_NODE_ESTIMATED;

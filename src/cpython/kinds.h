@@ -17,4 +17,8 @@ void cpy_library_check(signed char *proved);
 /* The names of the types whose proof failed: how many. */
 size_t cpy_library_failed(const signed char *proved, const char **names, size_t most);
 
+/* What every kind of dict owns and tells. */
+size_t cpy_owned_dict(PyObject *object);
+void cpy_edges_any_dict(cpy_walk *walk, PyObject *object);
+
 #endif

@@ -28,23 +28,14 @@ static size_t owned_deque(PyObject *object) {
 
 static bool check_deque(PyObject *deque) { return owned_deque(deque) == 3 * DEQUE_BLOCK; }
 
-/* A dict whose order is a list of nodes { key, hash, next, previous }, found by an array as long as the table. */
+/* A dict whose order is a list of nodes { key, hash, next, previous }, found by an array as long as the table:
+ * { dict, first, last, array, its length ... } */
 static size_t owned_odict(PyObject *object) {
-    cpy_table table;
-    cpy_layout_dict(object, &table);
-    size_t nodes = (size_t)PyDict_GET_SIZE(object), index = 0;
-    if (WORD(object, 6) != NULL) {
-        index = SIZE_WORD(object, 7);
-    }
-    return table.bytes + nodes * 4 * sizeof(PyObject *) + index * sizeof(PyObject *);
+    size_t nodes = (size_t)PyDict_GET_SIZE(object), index = WORD(object, 8) == NULL ? 0 : SIZE_WORD(object, 9);
+    return cpy_owned_dict(object) + nodes * 4 * sizeof(PyObject *) + index * sizeof(PyObject *);
 }
 
-static bool check_odict(PyObject *odict) {
-    size_t index = SIZE_WORD(odict, 7);
-    return WORD(odict, 6) != NULL && index == 256;
-}
-
-static void edges_odict(cpy_walk *walk, PyObject *object) { cpy_edges_dict(walk, object, true); }
+static bool check_odict(PyObject *odict) { return WORD(odict, 8) != NULL && SIZE_WORD(odict, 9) == 256; }
 
 /* ---- buffers ---- */
 
@@ -195,7 +186,7 @@ typedef struct library_row {
 
 static const library_row rows[] = {
     {{.name = "collections.deque", .owned = owned_deque, .loose = INDEX}, "_collections", "deque", "T(range(150))", check_deque},
-    {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = edges_odict}, "_collections", "OrderedDict",
+    {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_edges_any_dict}, "_collections", "OrderedDict",
      "T.fromkeys(range(100))", check_odict},
     {{.name = "array.array", .owned = owned_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
     {{.name = "_io.BytesIO", .owned = owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
@@ -210,7 +201,7 @@ static const library_row rows[] = {
     {{.name = "functools._lru_cache_wrapper", .edges = edges_lru, .ignored = "functools._lru_list_elem"}, "_functools", "_lru_cache_wrapper",
      "(lambda f: (f('x'), f)[1])(T(lambda x: x, 8, False, __import__('collections').namedtuple('C', 'a b c d')))", check_lru},
     {{.name = "numpy.ndarray", .owned = owned_numpy, .edges = edges_numpy}, "numpy", "ndarray", "T((7, 3))", check_numpy},
-    {{.name = "collections.defaultdict", .places = places_defaultdict}, NULL, NULL, NULL, NULL},
+    {{.name = "collections.defaultdict", .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .places = places_defaultdict}, NULL, NULL, NULL, NULL},
     {{.name = "functools.partial", .places = places_partial}, NULL, NULL, NULL, NULL},
 };
 
