@@ -107,5 +107,5 @@ def program(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Program]]:
 
     yield start
     for one in started:
-        if one.process.poll() is None:
+        if one.process.stdout and not one.process.stdout.closed:
             one.kill()
