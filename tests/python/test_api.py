@@ -22,6 +22,15 @@ class Holder:
         self.value = value
 
 
+class Slotted:
+    """Its attributes are its own on every version; before 3.11 a plain instance's are those of its dict."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
 @pytest.fixture(scope="module")
 def heap() -> memprobe.Heap:
     return memprobe.capture()
@@ -148,7 +157,7 @@ def test_deep_sizeof() -> None:
 
 def test_references_have_names() -> None:
     target = object()
-    holder = Holder(target)
+    holder = Slotted(target)
     table = {"key": target}
     found = memprobe.referrers(target)
     assert (holder, ".value") in [(reference.holder, reference.label) for reference in found]
@@ -233,7 +242,7 @@ def test_types_and_find(heap: memprobe.Heap) -> None:
 
 def test_nodes_and_edges() -> None:
     target = bytearray(123_456)
-    holder = Holder(target)
+    holder = Slotted(target)
     table = {"key": holder}
     heap = memprobe.capture()
     node = heap.at(id(target))
