@@ -105,6 +105,7 @@ void test_bytes(test *t);
 void test_alloc_module(test *t);
 void test_vec(test *t);
 void test_addrset(test *t);
+void test_workset(test *t);
 void test_graph(test *t);
 void test_format(test *t);
 void test_hostile(test *t);

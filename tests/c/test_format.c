@@ -229,7 +229,7 @@ static void disk_fills(test *t) {
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     size_t whole = 0;
     mpr_alloc_free(&a.alloc, snapshot_make(&a.alloc, 4, &shape, &whole), whole, 1);
-    for (size_t limit = 0; limit < whole; limit += t->quick ? 97 : 1) {
+    for (size_t limit = 0; limit < whole; limit += t->quick ? 97 : 3) {
         int fd = file_nameless();
         now = old;
         now.rlim_cur = limit;
@@ -294,7 +294,7 @@ static void cancelled(test *t) {
 }
 
 void test_format(test *t) {
-    for (uint64_t seed = 1; seed <= (t->quick ? 2u : 40u); seed++) {
+    for (uint64_t seed = 1; seed <= (t->quick ? 2u : 25u); seed++) {
         heap_shape small = {.nodes = (uint32_t)seed * 11, .types = 1 + (uint32_t)seed % 7, .edges = 1 + (unsigned)seed % 5};
         heap_shape wild = {.nodes = 500, .types = 9, .edges = 12, .wild = true, .long_lists = true};
         round_trip(t, seed, &small);
