@@ -28,8 +28,8 @@ def capture(*, values: bool = False) -> Heap:
 def snapshot(path: Path, *, values: bool = False) -> SnapshotInfo:
     """Write the whole heap of this process to a file, for load() here or on another machine.
 
-    The walk happens in a forked copy of the process, so that this one pauses only for the fork. The file appears whole or not
-    at all, readable by its owner alone; an old one is replaced. Raises OSError when it cannot be written. With `values` the
+    The heap is streamed: it needs next to no memory of its own, and the process stands still for `pause_ms`. The file appears whole
+    or not at all, readable by its owner alone; an old one is replaced. Raises OSError when it cannot be written. With `values` the
     contents of all strings are in it, not only names: secrets, too."""
     target = os.fspath(path)
     sys.audit("memprobe.snapshot", target)
