@@ -109,7 +109,7 @@ const char *cpy_type_member_name(PyTypeObject *type, uint32_t offset) {
 /* Inline attributes are called by the class's shared keys. */
 static int name_inline(cpy_walk *walk, const cpy_type *record, names *out) {
     cpy_table keys;
-    if (!record->has_managed_dict || !cpy_layout_shared_keys(record->type, &keys)) {
+    if (!record->has_managed_dict || !walk->can[CPY_CAN_DICT] || !cpy_layout_shared_keys(record->type, &keys)) {
         return MPR_OK;
     }
     for (Py_ssize_t i = 0; i < keys.count; i++) {
@@ -129,17 +129,12 @@ static int name_inline(cpy_walk *walk, const cpy_type *record, names *out) {
 
 /* ---- the full name ---- */
 
-/* A str attribute of a Python class's namespace that needs no lookup: __module__. */
+/* The __module__ in a Python class's namespace, without a lookup. */
 static PyObject *module_of(PyTypeObject *type) {
-    cpy_table table;
-    PyObject *dict = type->tp_dict;
-    if (dict == NULL || !PyDict_CheckExact(dict)) {
-        return NULL;
-    }
-    cpy_layout_dict(dict, &table);
-    for (Py_ssize_t i = 0; i < table.count; i++) {
-        PyObject *key = cpy_table_key(&table, i), *value = key == NULL ? NULL : cpy_table_value(&table, i);
-        if (value != NULL && PyUnicode_CheckExact(key) && PyUnicode_Check(value) && PyUnicode_IS_COMPACT_ASCII(key) &&
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    while (type->tp_dict != NULL && PyDict_Next(type->tp_dict, &at, &key, &value)) {
+        if (PyUnicode_CheckExact(key) && PyUnicode_Check(value) && PyUnicode_IS_COMPACT_ASCII(key) &&
             PyUnicode_GET_LENGTH(key) == 10 && memcmp(PyUnicode_1BYTE_DATA(key), "__module__", 10) == 0) {
             return value;
         }

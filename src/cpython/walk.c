@@ -94,7 +94,7 @@ static bool is_own_module(const cpy_walk *walk, PyObject *object) {
 
 static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_static) {
     uint32_t flags = cpy_is_immortal(object) ? MPR_NODE_IMMORTAL : 0;
-    flags |= is_static ? MPR_NODE_STATIC : 0;
+    flags |= (is_static ? MPR_NODE_STATIC : 0) | (type->own ? MPR_NODE_OWN_WALL : 0);
     if (type->is_gc && PyObject_IS_GC(object) && ((const cpy_gc_head *)object)[-1].next != 0) {
         flags |= MPR_NODE_TRACKED;
         if (walk->frozen.members != 0 && mpr_addrset_contains(&walk->frozen, (uint64_t)(uintptr_t)object)) {
