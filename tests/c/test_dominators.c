@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "algo/dominators.h"
+#include "algo/retained.h"
 #include "base/status.h"
 #include "test.h"
 
@@ -78,6 +79,28 @@ static uint64_t unreached_bytes(const mpr_graph *g, const uint8_t *dominates) {
     return bytes;
 }
 
+/* True when a node above v in the tree is an object of v's type. */
+static bool has_like_above(const mpr_graph *g, const mpr_dominators *found, uint32_t v) {
+    for (uint32_t u = found->parent[v]; u != MPR_NO_NODE; u = found->parent[u])
+        if (g->type[u] == g->type[v] && mpr_graph_is_object(g, u)) return true;
+    return false;
+}
+
+static void types_retain(test *t, const mpr_graph *g, const mpr_dominators *found) {
+    mpr_tree tree = {0};
+    uint64_t *by_type = calloc(g->type_count, sizeof *by_type);
+    if (!CHECK(t, mpr_tree_make(found, &tree) == MPR_OK)) return;
+    CHECK(t, mpr_retained_by_type(g, found, &tree, NULL, NULL, by_type) == MPR_OK);
+    for (uint32_t v = 0; v < g->nodes; v++) {
+        for (uint32_t k = tree.first[v]; k < tree.first[v + 1]; k++) CHECK(t, found->parent[tree.child[k]] == v);
+        if (mpr_graph_is_object(g, v) && !has_like_above(g, found, v)) by_type[g->type[v]] -= found->retained[v];
+    }
+    CHECK(t, tree.first[0] == 0 && tree.first[g->nodes] == found->reached - 1);
+    for (size_t i = 0; i < g->type_count; i++) CHECK(t, by_type[i] == 0);
+    mpr_tree_free(&tree);
+    free(by_type);
+}
+
 static void against_definition(test *t, uint64_t seed) {
     heap_shape shape = {.nodes = 5 + (uint32_t)seed % 70, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0};
     test_alloc a;
@@ -89,6 +112,7 @@ static void against_definition(test *t, uint64_t seed) {
         uint8_t *dominates = matrix_of(g);
         compare(t, g, &found, dominates);
         order_is_right(t, g, &found);
+        types_retain(t, g, &found);
         CHECK(t, found.retained[g->group[MPR_GROUP_ROOT]] + unreached_bytes(g, dominates) == g->totals.bytes);
         free(dominates);
     }
@@ -107,6 +131,7 @@ static void random_arrows(test *t, uint64_t seed) {
         uint8_t *dominates = matrix_of(g);
         compare(t, g, &found, dominates);
         order_is_right(t, g, &found);
+        types_retain(t, g, &found);
         free(dominates);
     }
     mpr_dominators_free(&found);
@@ -149,7 +174,13 @@ static void without_memory(test *t) {
         a.calls = 0;
         a.fail_at = nth;
         a.tripped = false;
-        CHECK(t, (mpr_dominators_find(g, NULL, NULL, &found) == MPR_ENOMEM) == a.tripped);
+        mpr_tree tree = {0};
+        uint64_t by_type[16];
+        int status = mpr_dominators_find(g, NULL, NULL, &found);
+        if (status == MPR_OK) status = mpr_tree_make(&found, &tree);
+        if (status == MPR_OK) status = mpr_retained_by_type(g, &found, &tree, NULL, NULL, by_type);
+        CHECK(t, (status == MPR_ENOMEM) == a.tripped);
+        mpr_tree_free(&tree);
         mpr_dominators_free(&found);
         tripped = a.tripped;
     }
