@@ -1,78 +1,44 @@
 /* SPDX-License-Identifier: MIT
- * Reachability by a work list. A node is marked when it is put on the list, so it stands there once, and the list never has more
- * than one entry a node. The list is used as a stack: the order in which nodes are met is nobody's business here, and the last node
- * found is the one whose columns are still in the cache. */
+ * Reachability with its totals: a sweep that counts what it leaves. */
 #include "algo/reach.h"
 
-#include "base/vec.h"
+#include "base/status.h"
+#include "graph/sweep.h"
 
-typedef MPR_VEC(uint32_t) worklist;
-
-typedef struct walk {
+typedef struct count {
     const mpr_graph *g;
-    const uint8_t *walls; /* or NULL */
-    bool housekeeping;
-    uint8_t *seen;
-    worklist todo;
     uint64_t objects, bytes;
-} walk;
+} count;
 
-/* Mark a node and put it on the list, unless it is marked already or behind a wall. */
-static inline int enter(walk *w, uint32_t node) {
-    if (w->seen[node] || (w->walls && w->walls[node])) return MPR_OK;
-    if (mpr_vec_push(&w->todo, w->g->alloc, node) != MPR_OK) return MPR_ENOMEM;
-    w->seen[node] = 1;
-    return MPR_OK;
-}
-
-static void count_node(walk *w, uint32_t node) {
-    if (!mpr_graph_is_object(w->g, node)) return;
-    w->objects++;
-    w->bytes += w->g->flags[node] & MPR_NODE_BIG ? mpr_graph_size(w->g, node) : w->g->size[node];
-}
-
-static inline bool follows(const walk *w, mpr_label label) {
-    return mpr_label_strong(label) && (w->housekeeping || !mpr_label_housekeeping(label));
-}
-
-static int enter_class(walk *w, uint32_t node) {
-    uint32_t type = w->g->type[node];
-    if (type >= w->g->type_count || w->g->types[type].node == MPR_NO_NODE) return MPR_OK;
-    return enter(w, w->g->types[type].node);
-}
-
-static int expand(walk *w, uint32_t node) {
-    const mpr_graph *g = w->g;
-    uint64_t end = mpr_graph_first(g, node + 1);
-    for (uint64_t k = mpr_graph_first(g, node); k < end; k++)
-        if (follows(w, g->label[k]) && enter(w, g->target[k]) != MPR_OK) return MPR_ENOMEM;
-    return w->housekeeping ? enter_class(w, node) : MPR_OK;
-}
-
-static int run(walk *w, const uint32_t *starts, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        int status = enter(w, starts[i]);
-        while (status == MPR_OK && w->todo.count > 0) {
-            uint32_t node = w->todo.items[--w->todo.count];
-            count_node(w, node);
-            status = expand(w, node);
-        }
-        if (status != MPR_OK) return status;
+static void count_node(void *context, uint32_t node) {
+    count *c = context;
+    if (mpr_graph_is_object(c->g, node)) {
+        c->objects++;
+        c->bytes += mpr_graph_size(c->g, node);
     }
-    return MPR_OK;
 }
 
-int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t count, const mpr_reach_options *options, uint8_t *out,
+int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t start_count, const mpr_reach_options *options, uint8_t *out,
               uint64_t *objects, uint64_t *bytes) {
-    walk w = {.g = g, .seen = out};
-    if (options) {
-        w.walls = options->walls;
-        w.housekeeping = options->housekeeping;
+    mpr_sweep sweep;
+    count c = {.g = g};
+    int status = mpr_sweep_begin(&sweep, g);
+    sweep.reached = out;
+    sweep.mark = 1;
+    sweep.housekeeping = options != NULL && options->housekeeping;
+    sweep.fence = options == NULL ? NULL : options->walls;
+    if (status == MPR_OK) {
+        for (size_t i = 0; i < start_count; i++) {
+            mpr_sweep_enter(&sweep, starts[i]);
+        }
+        mpr_sweep_run(&sweep, g, count_node, &c);
+        if (objects != NULL) {
+            *objects = c.objects;
+        }
+        if (bytes != NULL) {
+            *bytes = c.bytes;
+        }
     }
-    int status = run(&w, starts, count);
-    mpr_vec_free(&w.todo, g->alloc);
-    if (status != MPR_OK) return status;
-    if (objects) *objects = w.objects;
-    if (bytes) *bytes = w.bytes;
-    return MPR_OK;
+    mpr_sweep_end(&sweep);
+    return status;
 }

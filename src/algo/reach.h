@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What can be reached from some nodes, and how many bytes it has. Breadth does not matter and depth has no limit: the work list is
- * an array of node ids. Cost: O(nodes + edges reached), one bit a node and 4 bytes a node on the list. */
+ * What can be reached from some nodes, and how many bytes it has. Cost: O(nodes + edges reached) and a bit a node (graph/sweep.h). */
 #ifndef MPR_ALGO_REACH_H
 #define MPR_ALGO_REACH_H
 

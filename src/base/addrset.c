@@ -86,20 +86,9 @@ static int make_page(mpr_addrset *set, uint64_t number, uint32_t *index) {
     return MPR_OK;
 }
 
-static int page_index(mpr_addrset *set, uint64_t number, uint32_t *index) {
-    if (set->count > 0 && set->pages[set->last]->number == number) {
-        *index = set->last;
-        return MPR_OK;
-    }
+int mpr_addrset_page_index(mpr_addrset *set, uint64_t number, uint32_t *index) {
     *index = find_page(set, number);
-    if (*index == NO_PAGE) {
-        int status = make_page(set, number, index);
-        if (status != MPR_OK) {
-            return status;
-        }
-    }
-    set->last = *index;
-    return MPR_OK;
+    return *index == NO_PAGE ? make_page(set, number, index) : MPR_OK;
 }
 
 /* ---- members ---- */
@@ -108,16 +97,9 @@ static uint32_t granule_of(uint64_t address) { return (uint32_t)(address >> 4) &
 
 static bool test_bit(const uint64_t *bits, uint32_t granule) { return bits[granule >> 6] >> (granule & 63) & 1; }
 
-int mpr_addrset_handle(mpr_addrset *set, uint64_t address, uint32_t *handle) {
-    uint32_t index = 0;
-    int status = page_index(set, address >> MPR_PAGE_SHIFT, &index);
-    if (status == MPR_OK) {
-        *handle = index << 16 | granule_of(address);
-    }
-    return status;
-}
-
-static int mark_odd(mpr_addrset *set, mpr_addrset_page *page, uint32_t granule) {
+int mpr_addrset_mark_odd(mpr_addrset *set, uint32_t handle) {
+    mpr_addrset_page *page = set->pages[handle >> 16];
+    uint32_t granule = handle & (GRANULES - 1);
     if (page->odd == NULL) {
         page->odd = mpr_alloc_array(set->alloc, MPR_PAGE_WORDS, sizeof(uint64_t));
         if (page->odd == NULL) {
@@ -126,24 +108,6 @@ static int mark_odd(mpr_addrset *set, mpr_addrset_page *page, uint32_t granule) 
     }
     page->odd[granule >> 6] |= UINT64_C(1) << (granule & 63);
     return MPR_OK;
-}
-
-int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *handle) {
-    int status = mpr_addrset_handle(set, address, handle);
-    if (status != MPR_OK) {
-        return status;
-    }
-    mpr_addrset_page *page = set->pages[*handle >> 16];
-    uint32_t granule = *handle & (GRANULES - 1);
-    if (test_bit(page->bits, granule)) {
-        return 0;
-    }
-    if ((address & 8) != 0 && mark_odd(set, page, granule) != MPR_OK) {
-        return MPR_ENOMEM;
-    }
-    page->bits[granule >> 6] |= UINT64_C(1) << (granule & 63);
-    set->members++;
-    return 1;
 }
 
 bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle) {
@@ -166,9 +130,7 @@ void mpr_addrset_rank(mpr_addrset *set) {
         uint32_t inside = 0;
         page->before = before;
         for (uint32_t word = 0; word < MPR_PAGE_WORDS; word++) {
-            if (word % 8 == 0) {
-                page->block[word / 8] = (uint16_t)inside;
-            }
+            page->inside[word] = (uint16_t)inside;
             inside += (uint32_t)__builtin_popcountll(page->bits[word]);
         }
         before += inside;
@@ -178,11 +140,8 @@ void mpr_addrset_rank(mpr_addrset *set) {
 uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle) {
     const mpr_addrset_page *page = set->pages[handle >> 16];
     uint32_t granule = handle & (GRANULES - 1), word = granule >> 6;
-    uint32_t number = page->before + page->block[word / 8];
-    for (uint32_t w = word & ~7u; w < word; w++) {
-        number += (uint32_t)__builtin_popcountll(page->bits[w]);
-    }
-    return number + (uint32_t)__builtin_popcountll(page->bits[word] & ((UINT64_C(1) << (granule & 63)) - 1));
+    uint64_t below = page->bits[word] & ((UINT64_C(1) << (granule & 63)) - 1);
+    return page->before + page->inside[word] + (uint32_t)__builtin_popcountll(below);
 }
 
 /* The handle of a member, found without making anything. */

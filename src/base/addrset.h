@@ -6,7 +6,7 @@
  * popcounts, made once by mpr_addrset_rank, number the members 0, 1, 2 ... in handle order. Statically allocated objects may start
  * at 8 modulo 16: a page where that happens has a second bitmap that says so.
  *
- * Cost: 8 KiB + 256 bytes a page that holds objects, one hash probe an access (none when the page is that of the access before).
+ * Cost: 10 KiB a page that holds objects, one hash probe an access (none when the page is that of the access before).
  * At most 65,536 pages (64 GiB of address space that holds objects): beyond it MPR_ELIMIT, never a wrong answer. */
 #ifndef MPR_BASE_ADDRSET_H
 #define MPR_BASE_ADDRSET_H
@@ -24,7 +24,7 @@
 typedef struct mpr_addrset_page {
     uint64_t number;  /* address >> MPR_PAGE_SHIFT */
     uint32_t before;  /* members in the pages before this one; valid after mpr_addrset_rank */
-    uint16_t block[MPR_PAGE_WORDS / 8]; /* members before each 8 words, within the page; a full page's last value fits: 65,024 */
+    uint16_t inside[MPR_PAGE_WORDS]; /* members before each word, within the page: at most 65,472 */
     uint64_t *odd;    /* NULL, or one bit per granule: the member starts at 8 modulo 16 */
     uint64_t bits[MPR_PAGE_WORDS];
 } mpr_addrset_page;
@@ -43,11 +43,44 @@ typedef struct mpr_addrset {
 void mpr_addrset_init(mpr_addrset *set, mpr_alloc *alloc);
 void mpr_addrset_free(mpr_addrset *set);
 
+/* The page of a number, made if it is not there. MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
+int mpr_addrset_page_index(mpr_addrset *set, uint64_t number, uint32_t *index);
+
+/* The slow half of mpr_addrset_add: a member that starts at 8 modulo 16. */
+int mpr_addrset_mark_odd(mpr_addrset *set, uint32_t handle);
+
 /* The handle of an address, whether or not it is a member (its page is made). MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
-int mpr_addrset_handle(mpr_addrset *set, uint64_t address, uint32_t *handle);
+static inline int mpr_addrset_handle(mpr_addrset *set, uint64_t address, uint32_t *handle) {
+    uint32_t index = set->last;
+    uint64_t number = address >> MPR_PAGE_SHIFT;
+    if (set->count == 0 || set->pages[index]->number != number) {
+        int status = mpr_addrset_page_index(set, number, &index);
+        if (status != 0) {
+            return status;
+        }
+        set->last = index;
+    }
+    *handle = index << 16 | ((uint32_t)(address >> 4) & 0xFFFF);
+    return 0;
+}
 
 /* Make it a member. 1 it is new, 0 its granule was taken already, negative as above. *handle is set when >= 0. */
-int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *handle);
+static inline int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *handle) {
+    int status = mpr_addrset_handle(set, address, handle);
+    if (status != 0) {
+        return status;
+    }
+    uint64_t *word = &set->pages[*handle >> 16]->bits[(*handle & 0xFFFF) >> 6], bit = UINT64_C(1) << (*handle & 63);
+    if (*word & bit) {
+        return 0;
+    }
+    if ((address & 8) != 0 && (status = mpr_addrset_mark_odd(set, *handle)) != 0) {
+        return status;
+    }
+    *word |= bit;
+    set->members++;
+    return 1;
+}
 
 bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle);
 

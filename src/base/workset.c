@@ -58,12 +58,7 @@ static void enqueue(mpr_workset *w, uint32_t index, mpr_pending *page) {
     w->queue[(w->head + w->waiting++) % w->capacity] = index;
 }
 
-int mpr_workset_mark(mpr_workset *w, uint64_t address) {
-    uint32_t handle;
-    int added = mpr_addrset_add(&w->seen, address, &handle);
-    if (added <= 0) {
-        return added;
-    }
+int mpr_workset_push(mpr_workset *w, uint32_t handle) {
     mpr_pending *page;
     uint32_t index = handle >> 16, granule = handle & 0xFFFF;
     if (page_of(w, index, &page) != MPR_OK) {
@@ -78,7 +73,7 @@ int mpr_workset_mark(mpr_workset *w, uint64_t address) {
 }
 
 int mpr_workset_skip(mpr_workset *w, uint64_t address) {
-    uint32_t handle;
+    uint32_t handle = 0;
     return mpr_addrset_add(&w->seen, address, &handle);
 }
 

@@ -32,8 +32,15 @@ typedef struct mpr_workset {
 void mpr_workset_init(mpr_workset *w, mpr_alloc *alloc);
 void mpr_workset_free(mpr_workset *w);
 
+/* The second half of mpr_workset_mark. */
+int mpr_workset_push(mpr_workset *w, uint32_t handle);
+
 /* Make it a member, and pending if it was not one. 1 new, 0 known, negative: MPR_ENOMEM, MPR_ELIMIT. */
-int mpr_workset_mark(mpr_workset *w, uint64_t address);
+static inline int mpr_workset_mark(mpr_workset *w, uint64_t address) {
+    uint32_t handle = 0;
+    int added = mpr_addrset_add(&w->seen, address, &handle);
+    return added <= 0 ? added : mpr_workset_push(w, handle);
+}
 
 /* Make it a member without ever giving it. As above. */
 int mpr_workset_skip(mpr_workset *w, uint64_t address);

@@ -236,6 +236,19 @@ void cpy_layout_instance(PyObject *object, cpy_instance *out) {
     }
 }
 
+void cpy_layout_prefetch(PyObject *object) {
+    if (PyDict_CheckExact(object)) {
+        const char *keys = (const char *)((PyDictObject *)object)->ma_keys;
+        __builtin_prefetch(keys);
+        __builtin_prefetch(keys + 64);
+        __builtin_prefetch(((PyDictObject *)object)->ma_values);
+    } else if (PyList_CheckExact(object)) {
+        __builtin_prefetch(((PyListObject *)object)->ob_item);
+    } else if (cpy_layout_has_managed_dict(Py_TYPE(object))) {
+        __builtin_prefetch((const void *)((uintptr_t)WORD(object, -3) & ~(uintptr_t)7));
+    }
+}
+
 /* ---- code ---- */
 
 void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context) {

@@ -139,10 +139,25 @@ static void take(cpy_walk *walk, PyObject *object) {
     walk->unowned = 0;
 }
 
+#define AHEAD 8 /* objects taken from the work list but not yet told, so that what they point to can be fetched meanwhile */
+
 int cpy_walk_run(cpy_walk *walk) {
+    PyObject *ring[AHEAD];
+    uint32_t head = 0, count = 0;
     uint64_t address;
-    while (walk->status == MPR_OK && mpr_workset_next(&walk->work, &address)) {
-        take(walk, (PyObject *)(uintptr_t)address);
+    while (walk->status == MPR_OK) {
+        while (count < AHEAD && mpr_workset_next(&walk->work, &address)) {
+            ring[(head + count++) % AHEAD] = (PyObject *)(uintptr_t)address;
+        }
+        if (count == 0) {
+            break;
+        }
+        if (count > AHEAD / 2) {
+            cpy_layout_prefetch(ring[(head + AHEAD / 2) % AHEAD]);
+        }
+        take(walk, ring[head]);
+        head = (head + 1) % AHEAD;
+        count--;
     }
     return walk->status;
 }

@@ -104,7 +104,7 @@ static int take_node(mpr_sink *sink, const mpr_seen_node *seen) {
     if (seen->type >= b->types.count || seen->flags >= MPR_NODE_DERIVED || seen->address % 8 != 0) {
         return MPR_EFORMAT;
     }
-    uint32_t handle;
+    uint32_t handle = 0;
     int added = mpr_addrset_add(&b->addresses, seen->address, &handle);
     if (added <= 0) {
         return added == 0 ? MPR_EFORMAT : added;
@@ -129,7 +129,7 @@ static int take_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) 
         if (!mpr_label_valid(edges[i].label)) {
             return MPR_EFORMAT;
         }
-        uint32_t handle;
+        uint32_t handle = 0;
         int status = mpr_addrset_handle(&b->addresses, edges[i].target, &handle);
         if (status != MPR_OK) {
             return status;

@@ -35,10 +35,57 @@ static void find_classes(struct mpr_builder *b) {
     }
 }
 
+/* The way from a handle to an id jumps through memory twice: to the order of its number, and to the count of its id. So edges go through three
+ * stages, some edges apart, and each fetches what the next one reads. */
+#define STAGE 16 /* edges from one stage to the next */
+#define RING (4 * STAGE)
+
+typedef struct ring {
+    uint32_t id[RING]; /* first the number, then the id; MPR_NO_NODE for an address that was never seen */
+    uint64_t ahead;    /* edges that passed the first stage */
+} ring;
+
+static void number_target(struct mpr_builder *b, ring *r) {
+    uint32_t handle = b->target.items[r->ahead], number = MPR_NO_NODE;
+    if (mpr_addrset_has(&b->addresses, handle)) {
+        number = mpr_addrset_number(&b->addresses, handle);
+        __builtin_prefetch(&b->order[number]);
+    }
+    r->id[r->ahead++ % RING] = number;
+}
+
+static void order_target(struct mpr_builder *b, ring *r, uint64_t edge) {
+    uint32_t *id = &r->id[edge % RING];
+    if (*id != MPR_NO_NODE) {
+        *id = b->order[*id];
+        __builtin_prefetch(&b->refs.items[*id], 1);
+    }
+}
+
+/* Bring the stages to where edge `from` can be translated. */
+static void look_ahead(struct mpr_builder *b, ring *r, uint64_t from) {
+    uint64_t count = b->target.count;
+    if (from == 0) {
+        while (r->ahead < 2 * STAGE && r->ahead < count) {
+            number_target(b, r);
+        }
+        for (uint64_t i = 0; i < STAGE && i < count; i++) {
+            order_target(b, r, i);
+        }
+    }
+    if (r->ahead < count) {
+        number_target(b, r);
+    }
+    if (from + STAGE < count) {
+        order_target(b, r, from + STAGE);
+    }
+}
+
 /* Translate edge `from` to its place `to`: 1 kept, 0 dropped because its target was never seen. */
-static int translate_edge(struct mpr_builder *b, uint64_t from, uint64_t to, bool orphan) {
-    uint32_t handle = b->target.items[from];
-    if (!mpr_addrset_has(&b->addresses, handle)) {
+static int translate_edge(struct mpr_builder *b, ring *r, uint64_t from, uint64_t to, bool orphan) {
+    look_ahead(b, r, from);
+    uint32_t target = r->id[from % RING];
+    if (target == MPR_NO_NODE) {
         b->dangling++;
         return 0;
     }
@@ -46,7 +93,6 @@ static int translate_edge(struct mpr_builder *b, uint64_t from, uint64_t to, boo
     if (orphan && mpr_label_named_by_previous(label)) { /* its name is gone: say so rather than borrow another's */
         label = mpr_label_field(MPR_FIELD_NONE) | (label & (MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING));
     }
-    uint32_t target = b->order[mpr_addrset_number(&b->addresses, handle)];
     b->target.items[to] = target;
     b->label.items[to] = label;
     b->refs.items[target] -= (uint32_t)mpr_label_strong(label);
@@ -63,6 +109,7 @@ static void set_first(struct mpr_builder *b, size_t node, uint64_t first) {
 /* All targets to ids, in place; edges that lead nowhere are squeezed out, and offsets follow. */
 static void translate_edges(struct mpr_builder *b) {
     uint64_t from = 0, to = 0, old_base = 0;
+    ring r = {.ahead = 0};
     for (size_t node = 0; node < b->handle.count; node++) {
         size_t next = node + 1;
         if ((node & 0xFFFF) == 0) {
@@ -73,7 +120,7 @@ static void translate_edges(struct mpr_builder *b) {
         set_first(b, node, to);
         bool orphan = true;
         for (; from < end; from++) {
-            int kept = translate_edge(b, from, to, orphan);
+            int kept = translate_edge(b, &r, from, to, orphan);
             to += (uint64_t)kept;
             orphan = !kept;
         }

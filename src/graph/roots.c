@@ -71,24 +71,23 @@ static int residual_group(mpr_graph *g, uint32_t type) {
 
 /* ---- what is reached ---- */
 
-static int enter_groups(mpr_sweep *sweep, const mpr_graph *g) {
+static void enter_groups(mpr_sweep *sweep, const mpr_graph *g) {
     for (uint32_t group = MPR_GROUP_THREADS; group < MPR_GROUP_UNREACHABLE; group++) {
-        if (g->group[group] != MPR_NO_NODE && mpr_sweep_enter(sweep, g->group[group]) != MPR_OK) {
-            return MPR_ENOMEM;
+        if (g->group[group] != MPR_NO_NODE) {
+            mpr_sweep_enter(sweep, g->group[group]);
         }
     }
-    return MPR_OK;
 }
 
-static int sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
+static void sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
     sweep->mark = OWN;
     sweep->walls = 0;
     for (uint32_t i = 0; i < g->seen; i++) {
-        if ((g->flags[i] & MPR_NODE_OWN_WALL) && mpr_sweep_enter(sweep, i) != MPR_OK) {
-            return MPR_ENOMEM;
+        if (g->flags[i] & MPR_NODE_OWN_WALL) {
+            mpr_sweep_enter(sweep, i);
         }
     }
-    return mpr_sweep_run(sweep, g, NULL, NULL);
+    mpr_sweep_run(sweep, g, NULL, NULL);
 }
 
 /* The group of garbage: one member for every part of it that no other member reaches first, collected objects before others. */
@@ -105,8 +104,9 @@ static int garbage_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
             status = push_edge(s, i, mpr_label_make(MPR_LABEL_CHILD, 0));
             mpr_collected_view(g);
             sweep->flags = g->flags;
-            if (status == MPR_OK && (status = mpr_sweep_enter(sweep, i)) == MPR_OK) {
-                status = mpr_sweep_run(sweep, g, NULL, NULL);
+            if (status == MPR_OK) {
+                mpr_sweep_enter(sweep, i);
+                mpr_sweep_run(sweep, g, NULL, NULL);
             }
         }
     }
@@ -124,24 +124,23 @@ static void flag_reached(mpr_graph *g, const uint8_t *reached) {
 }
 
 static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
-    mpr_sweep sweep = {.alloc = g->alloc, .reached = reached, .mark = ALIVE, .housekeeping = true};
-    sweep.flags = g->flags;
+    mpr_sweep sweep;
+    int status = mpr_sweep_begin(&sweep, g);
+    sweep.reached = reached;
+    sweep.mark = ALIVE;
+    sweep.housekeeping = true;
     sweep.walls = MPR_NODE_OWN_WALL;
-    int status = enter_groups(&sweep, g);
     if (status == MPR_OK) {
-        status = mpr_sweep_run(&sweep, g, NULL, NULL);
-    }
-    if (status == MPR_OK) {
-        status = sweep_own(&sweep, g);
-    }
-    if (status == MPR_OK) {
+        enter_groups(&sweep, g);
+        mpr_sweep_run(&sweep, g, NULL, NULL);
+        sweep_own(&sweep, g);
         status = garbage_group(g, type, &sweep);
     }
     if (status == MPR_OK) {
         mpr_collected_view(g);
         flag_reached(g, reached);
     }
-    mpr_sweep_free(&sweep);
+    mpr_sweep_end(&sweep);
     return status;
 }
 

@@ -1,38 +1,81 @@
 /* SPDX-License-Identifier: MIT
- * Reachability over strong edges, with an array for a work list: no recursion, no limit of depth. */
+ * Reachability with a bitmap for a work list. */
 #include "graph/sweep.h"
 
-int mpr_sweep_enter(mpr_sweep *sweep, uint32_t node) {
-    if (sweep->reached[node] != 0 || (sweep->flags[node] & sweep->walls) != 0) {
-        return MPR_OK;
-    }
-    sweep->reached[node] = sweep->mark;
-    return mpr_vec_push(&sweep->open, sweep->alloc, node);
+#include "base/status.h"
+
+static uint32_t words_of(uint32_t nodes) { return nodes / 64 + 1; }
+
+int mpr_sweep_begin(mpr_sweep *s, const mpr_graph *g) {
+    *s = (mpr_sweep){.alloc = g->alloc, .nodes = g->nodes, .flags = g->flags, .pages = words_of(g->nodes) / 64 + 1};
+    s->pending = mpr_alloc_array(s->alloc, words_of(s->nodes), sizeof *s->pending);
+    s->summary = mpr_alloc_array(s->alloc, s->pages, sizeof *s->summary);
+    s->queue = mpr_alloc_array(s->alloc, s->pages, sizeof *s->queue);
+    return s->pending == NULL || s->summary == NULL || s->queue == NULL ? MPR_ENOMEM : MPR_OK;
 }
 
-static int leave(mpr_sweep *sweep, const mpr_graph *g, uint32_t node) {
-    mpr_label skip = MPR_LABEL_WEAK | (sweep->housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
+void mpr_sweep_end(mpr_sweep *s) {
+    mpr_alloc_free(s->alloc, s->pending, words_of(s->nodes), sizeof *s->pending);
+    mpr_alloc_free(s->alloc, s->summary, s->pages, sizeof *s->summary);
+    mpr_alloc_free(s->alloc, s->queue, s->pages, sizeof *s->queue);
+}
+
+static void push(mpr_sweep *s, uint32_t node) {
+    uint32_t word = node >> 6, page = node >> 12;
+    if (s->summary[page] == 0) {
+        uint32_t tail = s->head + s->waiting++;
+        s->queue[tail < s->pages ? tail : tail - s->pages] = page;
+    }
+    s->summary[page] |= UINT64_C(1) << (word & 63);
+    s->pending[word] |= UINT64_C(1) << (node & 63);
+}
+
+void mpr_sweep_enter(mpr_sweep *s, uint32_t node) {
+    if (s->reached[node] != 0 || (s->flags[node] & s->walls) != 0 || (s->fence != NULL && s->fence[node] != 0)) {
+        return;
+    }
+    s->reached[node] = s->mark;
+    push(s, node);
+}
+
+static void leave(mpr_sweep *s, const mpr_graph *g, uint32_t node) {
+    mpr_label skip = MPR_LABEL_WEAK | (s->housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
     uint64_t end = mpr_graph_first(g, node + 1);
     for (uint64_t k = mpr_graph_first(g, node); k < end; k++) {
-        if ((g->label[k] & skip) == 0 && mpr_sweep_enter(sweep, g->target[k]) != MPR_OK) {
-            return MPR_ENOMEM;
+        if ((g->label[k] & skip) == 0) {
+            mpr_sweep_enter(s, g->target[k]);
         }
     }
     uint32_t class = g->types[g->type[node]].node;
-    return sweep->housekeeping && class != MPR_NO_NODE ? mpr_sweep_enter(sweep, class) : MPR_OK;
-}
-
-int mpr_sweep_run(mpr_sweep *sweep, const mpr_graph *g, void (*each)(void *context, uint32_t node), void *context) {
-    while (sweep->open.count > 0) {
-        uint32_t node = sweep->open.items[--sweep->open.count];
-        if (each != NULL) {
-            each(context, node);
-        }
-        if (leave(sweep, g, node) != MPR_OK) {
-            return MPR_ENOMEM;
-        }
+    if (s->housekeeping && class != MPR_NO_NODE) {
+        mpr_sweep_enter(s, class);
     }
-    return MPR_OK;
 }
 
-void mpr_sweep_free(mpr_sweep *sweep) { mpr_vec_free(&sweep->open, sweep->alloc); }
+/* The lowest pending node of a page, no longer pending. The page has one. */
+static uint32_t take(mpr_sweep *s, uint32_t page) {
+    uint32_t word = page << 6 | (uint32_t)__builtin_ctzll(s->summary[page]);
+    uint32_t node = word << 6 | (uint32_t)__builtin_ctzll(s->pending[word]);
+    s->pending[word] &= s->pending[word] - 1;
+    return node;
+}
+
+/* A page keeps its bit in the summary, and its place at the head of the queue, until the word is empty after its node was left: what is
+ * marked meanwhile in the same page then needs no second place. */
+void mpr_sweep_run(mpr_sweep *s, const mpr_graph *g, void (*each)(void *context, uint32_t node), void *context) {
+    while (s->waiting > 0) {
+        uint32_t page = s->queue[s->head];
+        while (s->summary[page] != 0) {
+            uint32_t node = take(s, page), word = node >> 6;
+            if (each != NULL) {
+                each(context, node);
+            }
+            leave(s, g, node);
+            if (s->pending[word] == 0) {
+                s->summary[page] &= ~(UINT64_C(1) << (word & 63));
+            }
+        }
+        s->head = s->head + 1 < s->pages ? s->head + 1 : 0;
+        s->waiting--;
+    }
+}

@@ -104,7 +104,7 @@ static size_t fill(test *t, mpr_addrset *set, dice *d, uint64_t *members, uint32
     uint64_t *sorted = malloc(tries * sizeof *sorted);
     for (size_t i = 0; i < tries && sorted; i++) {
         uint64_t address = random_address(d);
-        uint32_t handle, again;
+        uint32_t handle = 0, again = 0;
         bool taken = granule_taken(sorted, count, address);
         int added = mpr_addrset_add(set, address, &handle);
         CHECK(t, added == !taken);
@@ -163,7 +163,7 @@ static void against_array(test *t, uint64_t seed, size_t tries) {
 static void full_page(test *t) {
     test_alloc a;
     mpr_addrset set;
-    uint32_t handle, number;
+    uint32_t handle = 0, number = 0;
     test_alloc_init(&a);
     mpr_addrset_init(&set, &a.alloc);
     for (uint64_t i = 0; i < 65536 + 10; i++) CHECK(t, mpr_addrset_add(&set, 0x100000 + i * 16, &handle) == 1);
@@ -176,7 +176,7 @@ static void set_without_memory(test *t) {
     for (uint64_t nth = 1; nth < 40; nth++) {
         test_alloc a;
         mpr_addrset set;
-        uint32_t handle;
+        uint32_t handle = 0;
         int status = 1;
         test_alloc_init(&a);
         a.fail_at = nth;
@@ -193,7 +193,7 @@ static void set_without_memory(test *t) {
 static void too_many_pages(test *t) {
     mpr_alloc a;
     mpr_addrset set;
-    uint32_t handle;
+    uint32_t handle = 0;
     int status = MPR_OK;
     mpr_alloc_pages(&a);
     mpr_addrset_init(&set, &a);
