@@ -3,6 +3,8 @@
     memprobe.summary()                  the biggest types, now
     memprobe.deep_sizeof(obj)           bytes of everything that an object leads to
     memprobe.referrers(obj)             who holds it, by name
+    memprobe.why_alive(obj)             the shortest paths to it, and what would be freed: retained_sizeof(obj)
+    memprobe.find_cycles(obj)           reference cycles, and where to cut them
     memprobe.snapshot("heap.snap")      the whole heap to a file; memprobe.load("heap.snap") reads it
     memprobe.agent.start()              let `memprobe snapshot PID` ask this process
 
@@ -16,6 +18,7 @@ from memprobe.errors import AttachError, Error, SnapshotError, UnsupportedError
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     import memprobe.agent as agent
+    from memprobe.analysis import Cycle, Dominated, Path, find_cycles, retained_sizeof, why_alive
     from memprobe.attach import snapshot_process
     from memprobe.heap import Heap, capture, load, snapshot
     from memprobe.live import (
@@ -55,6 +58,7 @@ if "t" in sys.abiflags:
 # Where each public name lives. A module is loaded when one of its names is first asked for.
 _HOMES = {
     "agent": ("agent",),
+    "analysis": ("Cycle", "Dominated", "Path", "find_cycles", "retained_sizeof", "why_alive"),
     "attach": ("snapshot_process",),
     "heap": ("Heap", "capture", "load", "snapshot"),
     "live": (
@@ -71,6 +75,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Accounting",
     "AttachError",
+    "Cycle",
+    "Dominated",
     "Edge",
     "Error",
     "GcStats",
@@ -78,6 +84,7 @@ __all__ = [
     "Heap",
     "HeapInfo",
     "Node",
+    "Path",
     "PymallocStats",
     "RefCount",
     "Reference",
@@ -90,6 +97,7 @@ __all__ = [
     "capture",
     "count",
     "deep_sizeof",
+    "find_cycles",
     "gc_stats",
     "growth",
     "is_immortal",
@@ -98,9 +106,11 @@ __all__ = [
     "pymalloc_stats",
     "refcount",
     "referrers",
+    "retained_sizeof",
     "snapshot",
     "snapshot_process",
     "summary",
+    "why_alive",
 ]
 
 

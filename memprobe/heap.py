@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from memprobe import _core
+from memprobe import _core, analysis
 from memprobe._atomic import replacing
+from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.live import check_limit
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
@@ -148,6 +149,22 @@ class Heap:
     def deep_sizeof(self, *nodes: Node, housekeeping: bool = False) -> int:
         """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof()."""
         return self._graph.deep_size(_ids(nodes), housekeeping)[1]
+
+    def retained(self, node: Node) -> int:
+        """Bytes that would be freed with a node: its own, and those of all that only it keeps alive."""
+        return self._graph.retained(node.id)
+
+    def dominators(self, node: Node | None = None, *, depth: int = 3, limit: int = 10) -> Dominated:
+        """Who keeps how much: the dominator tree below a node (None: the whole heap), the `limit` biggest at each of `depth` levels."""
+        return analysis.dominators(self, node, depth, limit)
+
+    def paths(self, node: Node, limit: int = 3) -> list[analysis.Path]:
+        """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it."""
+        return analysis.paths(self, node, limit)
+
+    def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
+        """Reference cycles, biggest first; see memprobe.find_cycles()."""
+        return analysis.cycles(self, garbage, housekeeping, limit)
 
     def save(self, path: Path) -> SnapshotInfo:
         """Write it to a file that load() reads; whole or not at all, as snapshot() does."""

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ask(words: list[str]) -> int:
     """Every verb but `run`."""
-    from memprobe.cli import files, sentences, snapshot
+    from memprobe.cli import files, questions, sentences, snapshot
     from memprobe.cli.options import parser, split_program
 
     words, program = split_program(words)
@@ -31,7 +31,14 @@ def ask(words: list[str]) -> int:
     options.program = program
     if program and options.verb != "snapshot":
         parser().error(f"{options.verb} takes no program: `memprobe snapshot -- SCRIPT` runs one.")
-    verbs = {"snapshot": snapshot.snapshot, "info": files.info, "summary": files.summary}
+    verbs = {
+        "snapshot": snapshot.snapshot,
+        "info": files.info,
+        "summary": files.summary,
+        "dominators": questions.dominators,
+        "paths": questions.paths,
+        "cycles": questions.cycles,
+    }
     try:
         code = verbs[options.verb](options)
         sys.stdout.flush()

@@ -64,6 +64,21 @@ def parser() -> argparse.ArgumentParser:
     summary = verbs.add_parser("summary", parents=[common], help="objects by type, the biggest first")
     summary.add_argument("file", metavar="FILE")
     summary.add_argument("--since", metavar="OLDER", help="what grew since this older snapshot")
+
+    tree = verbs.add_parser("dominators", parents=[common], help="who keeps how much alive: the dominator tree")
+    tree.add_argument("file", metavar="FILE")
+    tree.add_argument("--depth", type=positive, default=3, metavar="N", help="levels to show (3)")
+    tree.add_argument("--node", type=int, metavar="ID", help="begin at this node")
+
+    paths = verbs.add_parser("paths", parents=[common], help="why an object is alive: shortest paths from the roots")
+    paths.add_argument("file", metavar="FILE")
+    paths.add_argument("object", metavar="OBJECT", help="an address (0x...), the id of a node, or a type: its biggest object")
+
+    cycles = verbs.add_parser("cycles", parents=[common], help="reference cycles, and where to cut them")
+    cycles.add_argument("file", metavar="FILE")
+    cycles.add_argument("--garbage", action="store_true", help="only what nothing reaches any more")
+    cycles.add_argument("--housekeeping", action="store_true", help="follow the references that every program has, too")
+    cycles.add_argument("--fail-on-cycles", action="store_true", help="exit code 1 when there are any")
     return top
 
 
@@ -72,6 +87,13 @@ def count(text: str) -> int | None:
     if value < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return value or None
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
 
 
 def process(text: str) -> int:

@@ -4,6 +4,10 @@
 #define MPR_BINDING_BINDING_H
 
 #include "cpython/selfcheck.h"
+
+#include "algo/dominators.h"
+#include "algo/paths.h"
+#include "algo/retained.h"
 #include "graph/graph.h"
 
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
@@ -25,7 +29,40 @@ typedef struct graph_object {
     PyObject_HEAD
     mpr_alloc alloc;
     mpr_graph *graph; /* NULL until it is made: such an object is never given to Python */
+    mpr_dominators dominators; /* made by the first question that needs them */
+    mpr_tree tree;
 } graph_object;
+
+/* Is the dominator tree there, or can it be made now? 0, or -1 with an exception. */
+int binding_graph_dominate(graph_object *self);
+
+/* The node that an argument names, or MPR_NO_NODE with an exception. */
+uint32_t binding_graph_node(const mpr_graph *g, PyObject *argument);
+
+/* Append (other, label, kind, weak, housekeeping) for an edge of `holder`: 0, or -1 with an exception. */
+int binding_graph_append_edge(PyObject *list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t other);
+
+/* Stop for a signal: an mpr_progress for work that keeps the GIL. */
+int binding_progress(void *context, uint64_t done, uint64_t total);
+
+/* Methods of Graph that analyse, in a file of their own. */
+PyObject *binding_graph_retained(PyObject *self, PyObject *id);
+PyObject *binding_graph_dominator(PyObject *self, PyObject *id);
+PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
+PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *binding_graph_cycles(PyObject *self, PyObject *args, PyObject *keywords);
+
+/* The nodes that take part in cycles, those of garbage alone if asked: a vector in the graph's memory. No signal handler
+ * runs. */
+int binding_cyclic_nodes(graph_object *self, bool garbage, bool housekeeping, uint32_t **items, size_t *count, size_t *capacity);
+
+/* Paths that a programmer can use: through "C references" and "static" only when there is no other. progress may be NULL: then no
+ * signal handler runs. */
+int binding_paths_best(mpr_graph *g, uint32_t node, unsigned limit, mpr_progress progress, mpr_paths *out);
+
+/* Capture into `out`, without ever letting another thread run: 0, or -1 with an exception. */
+int binding_capture(mod_state *state, graph_object *out, bool values);
 
 /* One without a graph yet, or NULL with an exception. */
 graph_object *binding_graph_new(mod_state *state);
@@ -37,5 +74,6 @@ PyObject *binding_text(const char *text, size_t length);
 extern PyMethodDef binding_live_methods[];
 extern PyMethodDef binding_file_methods[];
 extern PyMethodDef binding_interpreter_methods[];
+extern PyMethodDef binding_question_methods[];
 
 #endif

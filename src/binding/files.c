@@ -9,6 +9,24 @@
 
 /* ---- capture ---- */
 
+int binding_capture(mod_state *state, graph_object *out, bool values) {
+    mpr_builder *builder = NULL;
+    int64_t pause;
+    int status = mpr_builder_new(&builder, &out->alloc);
+    if (status == MPR_OK) {
+        status = cpy_capture(mpr_builder_sink(builder), &out->alloc, &state->proofs, values, "in process", &pause);
+    }
+    if (status == MPR_OK) {
+        status = mpr_builder_freeze(builder, &out->graph);
+    }
+    mpr_builder_free(builder);
+    if (status != MPR_OK) {
+        binding_error(status);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
     static char *names[] = {"values", NULL};
     int values = 0;
@@ -17,24 +35,8 @@ static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
     }
     mod_state *state = binding_state(module);
     graph_object *out = binding_graph_new(state);
-    if (out == NULL) {
-        return NULL;
-    }
-    mpr_builder *builder = NULL;
-    int64_t pause;
-    int status = mpr_builder_new(&builder, &out->alloc);
-    if (status == MPR_OK) {
-        status = cpy_capture(mpr_builder_sink(builder), &out->alloc, &state->proofs, values, "in process", &pause);
-    }
-    if (status == MPR_OK) {
-        Py_BEGIN_ALLOW_THREADS
-        status = mpr_builder_freeze(builder, &out->graph);
-        Py_END_ALLOW_THREADS
-    }
-    mpr_builder_free(builder);
-    if (status != MPR_OK) {
-        Py_DECREF(out);
-        return binding_error(status);
+    if (out != NULL && binding_capture(state, out, values != 0) < 0) {
+        Py_CLEAR(out);
     }
     return (PyObject *)out;
 }

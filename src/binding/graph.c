@@ -23,13 +23,14 @@ graph_object *binding_graph_new(mod_state *state) {
 
 static void dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    mpr_tree_free(&cast(self)->tree);
+    mpr_dominators_free(&cast(self)->dominators);
     mpr_graph_free(cast(self)->graph);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-/* The node that an argument names, or MPR_NO_NODE with an exception. */
-static uint32_t node_of(const mpr_graph *g, PyObject *argument) {
+uint32_t binding_graph_node(const mpr_graph *g, PyObject *argument) {
     long long id = PyLong_AsLongLong(argument);
     if (id == -1 && PyErr_Occurred()) {
         return MPR_NO_NODE;
@@ -222,7 +223,7 @@ static PyObject *at(PyObject *self, PyObject *argument) {
 
 static PyObject *node(PyObject *self, PyObject *argument) {
     const mpr_graph *g = cast(self)->graph;
-    uint32_t id = node_of(g, argument);
+    uint32_t id = binding_graph_node(g, argument);
     if (id == MPR_NO_NODE) {
         return NULL;
     }
@@ -247,7 +248,7 @@ static const char *const kind_names[] = {
     [MPR_LABEL_CHILD] = "child",
 };
 
-static int append_edge(PyObject *list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t other) {
+int binding_graph_append_edge(PyObject *list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t other) {
     char text[512];
     size_t length = mpr_graph_describe(g, holder, edge, text, sizeof text);
     mpr_label label = g->label[edge];
@@ -265,7 +266,7 @@ static uint32_t edge_arguments(const mpr_graph *g, PyObject *args, PyObject *key
     static char *names[] = {"id", "limit", NULL};
     PyObject *id;
     *limit = -1;
-    return PyArg_ParseTupleAndKeywords(args, keywords, "O|n", names, &id, limit) ? node_of(g, id) : MPR_NO_NODE;
+    return PyArg_ParseTupleAndKeywords(args, keywords, "O|n", names, &id, limit) ? binding_graph_node(g, id) : MPR_NO_NODE;
 }
 
 static PyObject *edges_out(PyObject *self, PyObject *args, PyObject *keywords) {
@@ -280,7 +281,7 @@ static PyObject *edges_out(PyObject *self, PyObject *args, PyObject *keywords) {
         if (PyList_GET_SIZE(list) == limit) {
             break;
         }
-        if (append_edge(list, g, id, k, g->target[k]) < 0) {
+        if (binding_graph_append_edge(list, g, id, k, g->target[k]) < 0) {
             Py_CLEAR(list);
         }
     }
@@ -291,7 +292,7 @@ static PyObject *edges_out(PyObject *self, PyObject *args, PyObject *keywords) {
 static int append_parallel(PyObject *list, const mpr_graph *g, uint32_t holder, uint32_t target, Py_ssize_t limit) {
     for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
         bool wanted = g->target[k] == target && mpr_label_kind_of(g->label[k]) != MPR_LABEL_NAME;
-        if (wanted && PyList_GET_SIZE(list) != limit && append_edge(list, g, holder, k, holder) < 0) {
+        if (wanted && PyList_GET_SIZE(list) != limit && binding_graph_append_edge(list, g, holder, k, holder) < 0) {
             return -1;
         }
     }
@@ -325,7 +326,7 @@ static int ids_of(const mpr_graph *g, PyObject *sequence, ids *out) {
     PyObject *fast = PySequence_Fast(sequence, "ids must be a sequence of node numbers");
     int failed = fast == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; failed == 0 && i < PySequence_Fast_GET_SIZE(fast); i++) {
-        uint32_t id = node_of(g, PySequence_Fast_GET_ITEM(fast, i));
+        uint32_t id = binding_graph_node(g, PySequence_Fast_GET_ITEM(fast, i));
         failed = id == MPR_NO_NODE || mpr_vec_push(out, g->alloc, id) != MPR_OK ? -1 : 0;
     }
     Py_XDECREF(fast);
@@ -401,6 +402,12 @@ static PyMethodDef methods[] = {
     {"edges_in", KEYWORDS(edges_in), "(holder, label, kind, weak, housekeeping) for each edge to a node."},
     {"deep_size", KEYWORDS(deep_size), "(objects, bytes) of everything reachable."},
     {"save", save, METH_O, "Write a snapshot to a descriptor; the bytes written."},
+    {"retained", binding_graph_retained, METH_O, "Bytes that would be freed with a node."},
+    {"dominator", binding_graph_dominator, METH_O, "The immediate dominator of a node, or None."},
+    {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
+    {"retained_types", binding_graph_retained_types, METH_NOARGS, "(type index, bytes) that the objects of each type retain together."},
+    {"paths", KEYWORDS(binding_graph_paths), "Shortest paths from the roots to a node."},
+    {"cycles", KEYWORDS(binding_graph_cycles), "Cycles, biggest first."},
     {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},
     {NULL, NULL, 0, NULL},
 };

@@ -135,6 +135,15 @@ static void edges_descriptor(cpy_walk *walk, PyObject *object) {
     cpy_edges_word(walk, offsetof(PyDescrObject, d_qualname) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_QUALNAME));
 }
 
+/* A function of a module refers to it: so does every other. */
+static void edges_builtin(cpy_walk *walk, PyObject *object) {
+    PyObject *self = ((PyCFunctionObject *)object)->m_self;
+    if (self != NULL && PyModule_Check(self)) {
+        mpr_label label = mpr_label_field(MPR_FIELD_SELF) | MPR_LABEL_HOUSEKEEPING;
+        cpy_edges_word(walk, offsetof(PyCFunctionObject, m_self) / sizeof(PyObject *), label);
+    }
+}
+
 static void edges_module(cpy_walk *walk, PyObject *object) {
     cpy_walk_tell(walk, cpy_layout_module_name(object), mpr_label_field(MPR_FIELD_NAME));
 }
@@ -204,7 +213,7 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyCode_Type, .owned = owned_code, .edges = edges_code, .complete = true},
     {.exact = &PyFunction_Type, .places = places_function},
     {.exact = &PyMethod_Type, .places = places_method},
-    {.exact = &PyCFunction_Type, .places = places_builtin},
+    {.exact = &PyCFunction_Type, .edges = edges_builtin, .places = places_builtin},
     {.exact = &PyCell_Type, .places = places_cell},
     {.exact = &PyModule_Type, .edges = edges_module, .places = places_module},
     {.name = "weakref", .exact = &_PyWeakref_RefType, .edges = edges_weakref, .places = places_weakref},

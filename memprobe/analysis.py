@@ -1,0 +1,222 @@
+"""Who keeps it alive, what would be freed, what is in a circle: on a heap, and for live objects.
+
+Dominators: Georgiadis, semi-NCA; components: Pearce; paths: breadth first, backwards. The C files in src/algo say more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from memprobe import _core, _names
+from memprobe._text import size
+from memprobe.results import Json, Node
+
+if TYPE_CHECKING:
+    from memprobe.heap import Heap
+
+Row = tuple[int, str, str, bool, bool]
+
+# What a programmer calls the way back: the edge of a cycle that may as well be weak.
+BACKWARD = re.compile(r"\b_*(parent|owner|self|back|prev|previous|callback|handler|container|root|outer|manager|listener)\w*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root; in a
+    heap's, nodes."""
+
+    holder: Any
+    label: str
+
+
+@dataclass(frozen=True)
+class Path:
+    """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is Python, starting
+    at a module."""
+
+    steps: tuple[Step, ...]
+    expression: str
+    evaluable: bool
+
+    def to_dict(self) -> Json:
+        """{expression, evaluable, labels}."""
+        return {"expression": self.expression, "evaluable": self.evaluable, "labels": [step.label for step in self.steps]}
+
+    def __str__(self) -> str:
+        return self.expression
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is the one to
+    make weak or to cut, with the reason. `size` is the bytes of all objects."""
+
+    objects: tuple[Any, ...] = field(repr=False)
+    edges: tuple[tuple[Any, str, Any], ...] = field(repr=False)
+    size: int
+    is_garbage: bool
+    break_at: tuple[Any, str, Any, str] = field(repr=False)
+    text: str
+
+    def to_dict(self) -> Json:
+        """{objects: count, size, is_garbage, cycle, break_at, reason}."""
+        cut = {"break_at": self.break_at[1], "reason": self.break_at[3]}
+        return {"objects": len(self.objects), "size": self.size, "is_garbage": self.is_garbage, "cycle": self.text, **cut}
+
+    def __str__(self) -> str:
+        kind = "garbage" if self.is_garbage else "alive"
+        return f"{self.text}\n    {len(self.objects):,} objects, {size(self.size)}, {kind}; {self.break_at[3]}"
+
+
+@dataclass(frozen=True)
+class Dominated:
+    """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest path."""
+
+    node: Node
+    name: str
+    retained: int
+    children: tuple[Dominated, ...] = field(repr=False)
+
+    def to_dict(self) -> Json:
+        """{node, name, retained, children}."""
+        return {"node": self.node.to_dict(), "name": self.name, "retained": self.retained, "children": [child.to_dict() for child in self.children]}
+
+
+# ---- on a heap --------------------------------------------------------------------------------------------------------
+
+
+def hops(heap: Heap, start: int, rows: Sequence[Row]) -> list[_names.Hop]:
+    """A path's steps as what _names joins."""
+    out, id = [], start
+    for target, label, kind, _, _ in rows:
+        node = heap.node(id)
+        out.append(_names.Hop(node.type, node.text, node.flags, label, kind))
+        id = target
+    return out
+
+
+def paths(heap: Heap, node: Node, limit: int) -> list[Path]:
+    """Up to `limit` shortest paths from the roots, those that read alike once."""
+    return _different([_path(heap, rows, heap.node) for rows in heap._graph.paths(node.id, limit)])
+
+
+def _different(found: list[Path]) -> list[Path]:
+    return list({path.expression: path for path in reversed(found)}.values())[::-1]
+
+
+def _path(heap: Heap, rows: Sequence[Row], shown: Callable[[int], Any]) -> Path:
+    start = heap.roots()["roots"].id
+    name = _names.join(hops(heap, start, rows))
+    holders = [start, *(row[0] for row in rows)]
+    steps = tuple(Step(shown(id), row[1]) for id, row in zip(holders, rows))
+    return Path(steps, name.text, name.evaluable)
+
+
+def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominated:
+    """The dominator tree below a node (None: the whole heap), `limit` biggest children at each of `depth` levels."""
+    id = heap.roots()["roots"].id if top is None else top.id
+    below = heap._graph.dominated(id, limit) if depth > 0 else []
+    children = tuple(dominators(heap, heap.node(child), depth - 1, limit) for child, _ in below)
+    return Dominated(heap.node(id), name_of(heap, heap.node(id)), heap._graph.retained(id), children)
+
+
+def name_of(heap: Heap, node: Node) -> str:
+    """The shortest path to a node in words; a root group's own name."""
+    if "synthetic" in node.flags:
+        return f"<{node.text or node.type}>"
+    found = paths(heap, node, 1)
+    return found[0].expression if found and found[0].expression else str(node)
+
+
+def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> list[Cycle]:
+    """The heap's cycles, biggest first."""
+    found = heap._graph.cycles(housekeeping, garbage, -1 if limit is None else limit)
+    return [_cycle(heap, row, heap.node) for row in found]
+
+
+def _cycle(heap: Heap, found: tuple[list[int], int, bool, int, list[Row]], shown: Callable[[int], Any]) -> Cycle:
+    members, total, garbage, first, rows = found
+    holders = [first, *(row[0] for row in rows)][: len(rows)]
+    edges = tuple((shown(id), row[1], shown(row[0])) for id, row in zip(holders, rows))
+    types = [heap.node(id).type for id in holders]
+    text = f"{_names.chain(types, (row[1] for row in rows))} → {types[0].rpartition('.')[2]}"
+    cut, reason = _weakest(types, [row[1] for row in rows])
+    return Cycle(tuple(map(shown, members)), edges, total, garbage, (*edges[cut], reason), text)
+
+
+def _weakest(types: Sequence[str], labels: Sequence[str]) -> tuple[int, str]:
+    """Which edge of a cycle to cut, and why."""
+    for i, label in enumerate(labels):
+        if not label.startswith(".__") and BACKWARD.search(label):
+            return i, f"make `{types[i].rpartition('.')[2]}{label}` a weakref: it reads like a way back"
+    last = next((i for i, label in enumerate(labels) if label.startswith(".") and not label.startswith(".__")), 0)
+    return last, f"cut or weaken `{types[last].rpartition('.')[2]}{labels[last]}`"
+
+
+# ---- live -------------------------------------------------------------------------------------------------------------
+
+
+def retained_sizeof(obj: object) -> int:
+    """Bytes that would be freed if the last references to `obj` went: of all objects that only it keeps alive, itself included.
+
+    The whole heap is captured to know that. Raises ValueError for an object that no container or frame holds."""
+    return _core.retained_sizeof(obj)
+
+
+def why_alive(obj: object, limit: int = 3) -> list[Path]:
+    """Why `obj` is alive: up to `limit` (1 to 255) shortest paths of references to it, from a module, a thread's frame or another root.
+
+    Steps hold the objects themselves. Raises ValueError for an object that nothing but this call holds."""
+    if not 1 <= limit <= 255:
+        raise ValueError(f"limit is {limit}: ask for 1 to 255 paths.")
+    (graph, objects), node = _core.why_alive(obj, limit)
+    heap = _heap(graph)
+    shown = _shown(heap, objects)
+    root = heap.roots()["roots"].id
+    return _different([_path(heap, _with_keys(root, rows, objects), shown) for rows in graph.paths(node, limit)])
+
+
+def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
+    """The reference cycles that can be reached from `obj`, or those of the whole heap, biggest first.
+
+    With `garbage` those alone that nothing reaches: what gc.collect() would free now. Without `housekeeping` the edges that every program
+    has, such as from a function to its globals, are left out: with them, nearly everything is one cycle."""
+    graph, objects = _core.hold_cyclic(garbage, housekeeping)
+    heap = _heap(graph)
+    start = None if obj is None else graph.at(id(obj))
+    if obj is not None and start is None:
+        return []
+    shown = _shown(heap, objects)
+    found = graph.cycles(housekeeping, garbage, -1 if limit is None else limit, start)
+    return [_cycle(heap, (*row[:4], _with_keys(row[3], row[4], objects)), shown) for row in found]
+
+
+def _heap(graph: _core.Graph) -> Heap:
+    from memprobe.heap import Heap
+
+    return Heap(graph)
+
+
+def _shown(heap: Heap, objects: dict[int, object]) -> Callable[[int], Any]:
+    return lambda id: objects[id] if id in objects else str(heap.node(id))
+
+
+def _with_keys(start: int, rows: Sequence[Row], objects: dict[int, object]) -> list[Row]:
+    """The rows with the keys of live dicts, which a file would mask."""
+    out, holder = [], start
+    for row in rows:
+        owner = objects.get(holder)
+        if row[1].startswith("[<") and isinstance(owner, dict):
+            row = (row[0], _key(owner, objects.get(row[0]), row[1]), *row[2:])
+        out.append(row)
+        holder = row[0]
+    return out
+
+
+def _key(owner: dict[object, object], target: object, label: str) -> str:
+    for key, value in dict.items(owner):
+        if value is target and type(key) in (str, bytes, int, float, bool):
+            return f"[{key!r}]"
+    return label

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT
+ * The methods of Graph that analyse: dominators and retained sizes, paths, cycles. What is expensive is made once and kept. */
+#include "binding/binding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "algo/paths.h"
+#include "algo/reach.h"
+#include "algo/scc.h"
+#include "base/vec.h"
+
+static graph_object *cast(PyObject *self) { return (graph_object *)self; }
+
+int binding_progress(void *context, uint64_t done, uint64_t total) {
+    (void)context, (void)done, (void)total;
+    return PyErr_CheckSignals();
+}
+
+/* ---- dominators ---- */
+
+int binding_graph_dominate(graph_object *self) {
+    int status = MPR_OK;
+    if (self->dominators.parent == NULL) {
+        status = mpr_dominators_find(self->graph, binding_progress, NULL, &self->dominators);
+    }
+    if (status == MPR_OK && self->tree.first == NULL) {
+        status = mpr_tree_make(&self->dominators, &self->tree);
+    }
+    if (status != MPR_OK) {
+        binding_error(status);
+        return -1;
+    }
+    return 0;
+}
+
+/* The node of an argument, with the tree made: MPR_NO_NODE with an exception. */
+static uint32_t dominated_node(graph_object *self, PyObject *argument) {
+    uint32_t id = binding_graph_node(self->graph, argument);
+    return id != MPR_NO_NODE && binding_graph_dominate(self) < 0 ? MPR_NO_NODE : id;
+}
+
+PyObject *binding_graph_retained(PyObject *self, PyObject *argument) {
+    uint32_t id = dominated_node(cast(self), argument);
+    return id == MPR_NO_NODE ? NULL : PyLong_FromUnsignedLongLong(cast(self)->dominators.retained[id]);
+}
+
+PyObject *binding_graph_dominator(PyObject *self, PyObject *argument) {
+    uint32_t id = dominated_node(cast(self), argument);
+    if (id == MPR_NO_NODE) {
+        return NULL;
+    }
+    uint32_t parent = cast(self)->dominators.parent[id];
+    return parent == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(parent);
+}
+
+typedef struct sized {
+    uint64_t bytes;
+    uint32_t node;
+} sized;
+
+static int by_bytes(const void *left, const void *right) {
+    const sized *a = left, *b = right;
+    return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1) : (a->node > b->node) - (a->node < b->node);
+}
+
+static PyObject *sized_list(sized *items, size_t count, Py_ssize_t limit) {
+    PyObject *list = PyList_New(0);
+    qsort(items, count, sizeof *items, by_bytes);
+    for (size_t i = 0; list != NULL && i < count && (limit < 0 || i < (size_t)limit); i++) {
+        PyObject *row = Py_BuildValue("(IK)", (unsigned int)items[i].node, (unsigned long long)items[i].bytes);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"id", "limit", NULL};
+    graph_object *o = cast(self);
+    PyObject *argument;
+    Py_ssize_t limit = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|n", names, &argument, &limit)) {
+        return NULL;
+    }
+    uint32_t id = dominated_node(o, argument);
+    if (id == MPR_NO_NODE) {
+        return NULL;
+    }
+    uint32_t first = o->tree.first[id], count = o->tree.first[id + 1] - first;
+    sized *items = mpr_alloc_array(&o->alloc, count, sizeof *items);
+    if (items == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t child = o->tree.child[first + i];
+        items[i] = (sized){.bytes = o->dominators.retained[child], .node = child};
+    }
+    PyObject *list = sized_list(items, count, limit);
+    mpr_alloc_free(&o->alloc, items, count, sizeof *items);
+    return list;
+}
+
+PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
+    graph_object *o = cast(self);
+    (void)unused;
+    if (binding_graph_dominate(o) < 0) {
+        return NULL;
+    }
+    size_t count = o->graph->type_count;
+    uint64_t *bytes = mpr_alloc_array(&o->alloc, count, sizeof *bytes);
+    if (bytes == NULL) {
+        return PyErr_NoMemory();
+    }
+    int status = mpr_retained_by_type(o->graph, &o->dominators, &o->tree, binding_progress, NULL, bytes);
+    PyObject *list = status == MPR_OK ? PyList_New(0) : binding_error(status);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *row = Py_BuildValue("(nK)", (Py_ssize_t)i, (unsigned long long)bytes[i]);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    mpr_alloc_free(&o->alloc, bytes, count, sizeof *bytes);
+    return list;
+}
+
+/* ---- paths ---- */
+
+/* [(next node, label, kind, weak, housekeeping), ...] from the super-root on. */
+static PyObject *path_list(const mpr_graph *g, const mpr_path_step *step, size_t count) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i + 1 < count; i++) {
+        if (binding_graph_append_edge(list, g, step[i].node, step[i].edge, step[i + 1].node) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static PyObject *path_lists(const mpr_graph *g, const mpr_paths *paths) {
+    PyObject *out = PyList_New(0);
+    for (size_t i = 0; out != NULL && i < paths->count; i++) {
+        PyObject *path = path_list(g, paths->step + paths->first[i], paths->first[i + 1] - paths->first[i]);
+        if (path == NULL || PyList_Append(out, path) < 0) {
+            Py_CLEAR(out);
+        }
+        Py_XDECREF(path);
+    }
+    return out;
+}
+
+int binding_paths_best(mpr_graph *g, uint32_t node, unsigned limit, mpr_progress progress, mpr_paths *out) {
+    uint8_t *walls = mpr_alloc_array(g->alloc, g->nodes, 1);
+    if (walls == NULL) {
+        return MPR_ENOMEM;
+    }
+    for (uint32_t group = MPR_GROUP_STATIC; group < MPR_GROUP_COUNT; group++) {
+        if (g->group[group] != MPR_NO_NODE && g->group[group] != node) {
+            walls[g->group[group]] = 1;
+        }
+    }
+    mpr_paths_options options = {.walls = walls, .progress = progress};
+    int status = mpr_paths_find(g, node, limit, &options, out);
+    if (status == MPR_OK && out->count == 0) {
+        mpr_paths_free(out);
+        options.walls = NULL;
+        status = mpr_paths_find(g, node, limit, &options, out);
+    }
+    mpr_alloc_free(g->alloc, walls, g->nodes, 1);
+    return status;
+}
+
+PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"id", "limit", NULL};
+    graph_object *o = cast(self);
+    PyObject *argument;
+    int limit = 1;
+    mpr_paths paths = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|i", names, &argument, &limit)) {
+        return NULL;
+    }
+    uint32_t id = binding_graph_node(o->graph, argument);
+    if (id == MPR_NO_NODE) {
+        return NULL;
+    }
+    if (limit < 1 || limit > 255) {
+        return PyErr_Format(PyExc_ValueError, "limit is %d: ask for 1 to 255 paths.", limit);
+    }
+    int status = binding_paths_best(o->graph, id, (unsigned)limit, binding_progress, &paths);
+    PyObject *list = status == MPR_OK ? path_lists(o->graph, &paths) : binding_error(status);
+    mpr_paths_free(&paths);
+    return list;
+}
+
+/* ---- cycles ---- */
+
+typedef struct component {
+    uint64_t bytes;
+    uint32_t index;
+} component;
+
+static int by_component_bytes(const void *left, const void *right) {
+    const component *a = left, *b = right;
+    return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1) : (a->index > b->index) - (a->index < b->index);
+}
+
+/* [(member, ...)], [(holder, label, kind, target)] of one component. */
+static PyObject *member_list(const mpr_scc *scc, uint32_t index) {
+    PyObject *list = PyList_New(0);
+    for (uint32_t k = scc->first[index]; list != NULL && k < scc->first[index + 1]; k++) {
+        PyObject *id = PyLong_FromUnsignedLong(scc->member[k]);
+        if (id == NULL || PyList_Append(list, id) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(id);
+    }
+    return list;
+}
+
+static PyObject *step_list(const mpr_graph *g, const mpr_cycles *cycles) {
+    PyObject *list = PyList_New(0);
+    size_t count = cycles->first[1];
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        const mpr_cycle_step *step = &cycles->step[i];
+        uint32_t next = cycles->step[(i + 1) % count].node;
+        PyObject *row = NULL;
+        if (step->edge == MPR_NO_EDGE) {
+            row = Py_BuildValue("(IssOO)", (unsigned int)next, ".__class__", "field", Py_False, Py_True);
+        }
+        int failed = step->edge != MPR_NO_EDGE ? binding_graph_append_edge(list, g, step->node, step->edge, next)
+                                               : (row == NULL ? -1 : PyList_Append(list, row));
+        Py_XDECREF(row);
+        if (failed) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static PyObject *component_row(graph_object *o, const mpr_scc *scc, const mpr_scc_options *options, const component *c) {
+    mpr_cycles cycles = {0};
+    int status = mpr_scc_cycles(o->graph, scc, options, c->index, 1, 1 << 20, &cycles);
+    if (status != MPR_OK) {
+        return binding_error(status);
+    }
+    bool garbage = (o->graph->flags[scc->member[scc->first[c->index]]] & MPR_NODE_UNREACHABLE) != 0;
+    PyObject *members = member_list(scc, c->index), *steps = members == NULL ? NULL : step_list(o->graph, &cycles);
+    unsigned start = cycles.step[0].node;
+    mpr_cycles_free(&cycles);
+    if (steps == NULL) {
+        Py_XDECREF(members);
+        return NULL;
+    }
+    return Py_BuildValue("(NKOIN)", members, (unsigned long long)c->bytes, garbage ? Py_True : Py_False, start, steps);
+}
+
+/* The components that are asked for, biggest first; *count of them. */
+static component *choose(graph_object *o, const mpr_scc *scc, bool garbage, uint32_t *count) {
+    component *chosen = mpr_alloc_array(&o->alloc, scc->count, sizeof *chosen);
+    *count = 0;
+    for (uint32_t i = 0; chosen != NULL && i < scc->count; i++) {
+        uint64_t bytes = 0;
+        for (uint32_t k = scc->first[i]; k < scc->first[i + 1]; k++) {
+            bytes += mpr_graph_size(o->graph, scc->member[k]);
+        }
+        if (!garbage || (o->graph->flags[scc->member[scc->first[i]]] & MPR_NODE_UNREACHABLE)) {
+            chosen[(*count)++] = (component){.bytes = bytes, .index = i};
+        }
+    }
+    if (chosen != NULL) {
+        qsort(chosen, *count, sizeof *chosen, by_component_bytes);
+    }
+    return chosen;
+}
+
+static PyObject *component_list(graph_object *o, const mpr_scc *scc, const mpr_scc_options *options, bool garbage, Py_ssize_t limit) {
+    uint32_t count;
+    component *chosen = choose(o, scc, garbage, &count);
+    PyObject *list = chosen == NULL ? PyErr_NoMemory() : PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < count && (limit < 0 || i < limit); i++) {
+        PyObject *row = component_row(o, scc, options, &chosen[i]);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    mpr_alloc_free(&o->alloc, chosen, scc->count, sizeof *chosen);
+    return list;
+}
+
+/* One byte a node: != 0 for what cannot be reached from `start`. NULL with an exception. */
+static uint8_t *unreached(graph_object *o, uint32_t start, bool housekeeping) {
+    uint8_t *out = mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
+    mpr_reach_options options = {.housekeeping = housekeeping};
+    if (out == NULL || mpr_reach(o->graph, &start, 1, &options, out, NULL, NULL) != MPR_OK) {
+        mpr_alloc_free(&o->alloc, out, o->graph->nodes, 1);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (uint32_t i = 0; i < o->graph->nodes; i++) {
+        out[i] = !out[i];
+    }
+    return out;
+}
+
+PyObject *binding_graph_cycles(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"housekeeping", "garbage", "limit", "start", NULL};
+    graph_object *o = cast(self);
+    int housekeeping = 0, garbage = 0;
+    Py_ssize_t limit = -1;
+    PyObject *start = Py_None;
+    mpr_scc scc = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|ppnO", names, &housekeeping, &garbage, &limit, &start)) {
+        return NULL;
+    }
+    uint32_t from = start == Py_None ? MPR_NO_NODE : binding_graph_node(o->graph, start);
+    uint8_t *skip = from == MPR_NO_NODE ? NULL : unreached(o, from, housekeeping != 0);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    mpr_scc_options options = {.housekeeping = housekeeping, .skip = skip, .progress = binding_progress};
+    int status = mpr_scc_find(o->graph, &options, &scc);
+    PyObject *list = status == MPR_OK ? component_list(o, &scc, &options, garbage != 0, limit) : binding_error(status);
+    mpr_scc_free(&scc);
+    mpr_alloc_free(&o->alloc, skip, o->graph->nodes, 1);
+    return list;
+}
+
+int binding_cyclic_nodes(graph_object *self, bool garbage, bool housekeeping, uint32_t **items, size_t *count, size_t *capacity) {
+    MPR_VEC(uint32_t) found = {0};
+    mpr_scc scc = {0};
+    mpr_scc_options options = {.housekeeping = housekeeping};
+    int status = mpr_scc_find(self->graph, &options, &scc);
+    for (uint32_t k = 0; status == MPR_OK && scc.count > 0 && k < scc.first[scc.count]; k++) {
+        uint32_t node = scc.member[k];
+        if (!garbage || (self->graph->flags[node] & MPR_NODE_UNREACHABLE)) {
+            status = mpr_vec_push(&found, &self->alloc, node);
+        }
+    }
+    mpr_scc_free(&scc);
+    *items = found.items;
+    *count = found.count;
+    *capacity = found.capacity;
+    return status;
+}

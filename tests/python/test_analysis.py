@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""Who keeps it alive, what would be freed, what is in a circle: against the interpreter itself."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tracemalloc
+from typing import Any
+
+import memprobe
+import pytest
+from structures import STRUCTURES
+
+module_cache: dict[str, Any] = {}
+
+
+class User:
+    def __init__(self) -> None:
+        self.orders: list[Any] = []
+        self.name = "n" * 50
+
+
+class Order:
+    def __init__(self, user: User) -> None:
+        self.user = user
+
+
+def pair() -> User:
+    user = User()
+    user.orders.append(Order(user))
+    return user
+
+
+# ---- cycles ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cycle_reads_as_python() -> None:
+    user = pair()
+    found = memprobe.find_cycles(user)
+    assert len(found) == 1
+    cycle = found[0]
+    assert {id(thing) for thing in cycle.objects} >= {id(user), id(user.orders), id(user.orders[0])}
+    assert not cycle.is_garbage
+    assert ".orders" in cycle.text.replace("['orders']", ".orders") and "[0]" in cycle.text
+    holder, label, target, reason = cycle.break_at
+    assert label in reason and (holder, label, target) in cycle.edges
+    assert all(gc.get_referents(edge[0]) for edge in cycle.edges)
+
+
+def test_no_cycle() -> None:
+    assert memprobe.find_cycles([1, [2], {"a": (3,)}]) == []
+
+
+def test_garbage_is_what_the_collector_finds() -> None:
+    """find_cycles(garbage=True) against gc.collect() with DEBUG_SAVEALL. What hangs on a cycle is garbage, too, and in no cycle: so the
+    collected heads are compared, and every member of a cycle must have been found."""
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(50):
+            user = pair()
+            user.orders.append([i])
+        loop: list[Any] = []
+        loop.append(loop)
+        del user, loop
+        found = {id(thing) for cycle in memprobe.find_cycles(garbage=True) for thing in cycle.objects}
+        heap = memprobe.capture()
+        ours = {node.address for kind in ("list", "dict") for node in heap.find(kind) if {"unreachable", "tracked"} <= node.flags}
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        collected = {id(thing) for thing in gc.garbage}
+        lists = {id(thing) for thing in gc.garbage if type(thing) in (list, dict)}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+        gc.collect()
+    assert len(found) >= 101
+    assert found <= collected
+    assert ours == lists
+
+
+# ---- retained sizes ----------------------------------------------------------------------------------------------------
+
+OWNED = [
+    *("list, nested", "list, grown", "dict, str keys", "dict, int keys", "set, large", "tuple, large", "deque, large", "OrderedDict"),
+    *("defaultdict", "Counter", "namedtuple", "instance", "instance, dict touched", "instance, 40 attributes", "slots", "slots, derived"),
+    *("slots and dict", "list subclass", "dict subclass", "tuple subclass", "str subclass", "exception", "partial", "function", "generator"),
+    *("SimpleNamespace", "MappingProxy", "memoryview", "bytearray", "BytesIO", "frozenset", "array, doubles", "Fraction", "dict, mixed keys"),
+]
+
+
+@pytest.mark.skipif(os.environ.get("PYTHONMALLOC", "pymalloc") not in ("pymalloc", ""), reason="debug allocators pad blocks")
+@pytest.mark.parametrize("name", OWNED)
+def test_retained_is_what_dies(name: str) -> None:
+    """The bytes that tracemalloc sees go when the last reference goes."""
+    gc.collect()  # empties the free lists, whose blocks tracemalloc has not seen
+    gc.disable()
+    tracemalloc.start()
+    try:
+        held = [[STRUCTURES[name]() for _ in range(100)]]
+        retained = memprobe.retained_sizeof(held[0])
+        gc.collect()  # empties the free lists, before and after
+        before = tracemalloc.get_traced_memory()[0]
+        held[0] = None  # type: ignore[call-overload]
+        gc.collect()
+        freed = before - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert abs(freed - retained) <= 0.02 * freed + 100 * 8 + 2048, (freed, retained)
+
+
+def test_the_root_retains_the_heap() -> None:
+    heap = memprobe.capture()
+    root = heap.roots()["roots"]
+    assert heap.retained(root) == heap.info.bytes
+    tree = heap.dominators(depth=2, limit=5)
+    assert tree.retained == heap.info.bytes
+    assert sum(child.retained for child in tree.children) <= tree.retained
+    assert [child.retained for child in tree.children] == sorted((child.retained for child in tree.children), reverse=True)
+
+
+# ---- paths ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_path_can_be_typed() -> None:
+    thing = User()
+    module_cache["the key"] = [thing]
+    try:
+        found = memprobe.why_alive(thing, limit=10)
+        expressions = [path.expression for path in found]
+        wanted = f"{__name__}.module_cache['the key'][0]"
+        assert wanted in expressions, expressions
+        path = found[expressions.index(wanted)]
+        assert path.evaluable
+        import sys
+
+        assert eval(path.expression, {__name__.partition(".")[0]: sys.modules[__name__]}) is thing
+        assert path.steps[-1].holder == [thing]
+        assert any("thing" in expression for expression in expressions), expressions
+    finally:
+        module_cache.clear()
+
+
+def test_paths_of_a_heap() -> None:
+    thing = User()
+    module_cache["key"] = thing
+    try:
+        heap = memprobe.capture()
+        node = heap.at(id(thing))
+        assert node is not None
+        assert f"{__name__}.module_cache['key']" in [path.expression for path in heap.paths(node, 10)]
+    finally:
+        module_cache.clear()
+
+
+def test_bad_questions() -> None:
+    with pytest.raises(ValueError, match="ask for 1 to 255"):
+        memprobe.why_alive([], limit=0)
+    heap = memprobe.capture()
+    with pytest.raises(IndexError, match="not in this heap"):
+        heap.node(heap.nodes)
