@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 
 class Hop(NamedTuple):
-    """One step of a path: the holder's type, name (of a module, class, thread, frame or root group) and flags, and what it calls the next."""
+    """One step of a path: the holder's type, name (of a module, class, thread, frame or root group) and flags, and its label for
+    the next."""
 
     type: str
     name: str | None
@@ -41,7 +42,10 @@ def join(hops: Sequence[Hop]) -> Name:
 
 def chain(types: Iterable[str], labels: Iterable[str]) -> str:
     """A cycle in words: Order.user -> User.orders -> list[3] -> Order."""
-    parts = [f"{type.rpartition('.')[2]}{label if label[:1] in '.[' else f' {label} '}" for type, label in zip(types, labels)]
+    parts = [
+        f"{type.rpartition('.')[2]}{label if label[:1] in '.[' else f' {label} '}"
+        for type, label in zip(types, labels, strict=False)
+    ]
     return " → ".join(parts)
 
 

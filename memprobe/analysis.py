@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 Row = tuple[int, str, str, bool, bool]
 
 # What a programmer calls the way back: the edge of a cycle that may as well be weak.
-BACKWARD = re.compile(r"\b_*(parent|owner|self|back|prev|previous|callback|handler|container|root|outer|manager|listener)\w*", re.IGNORECASE)
+BACKWARD = re.compile(
+    r"\b_*(parent|owner|self|back|prev|previous|callback|handler|container|root|outer|manager|listener)\w*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class Step:
-    """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root; in a
-    heap's, nodes."""
+    """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root;
+    in a heap's, nodes."""
 
     holder: Any
     label: str
@@ -33,8 +35,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Path:
-    """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is Python, starting
-    at a module."""
+    """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is
+    Python, starting at a module."""
 
     steps: tuple[Step, ...]
     expression: str
@@ -50,8 +52,8 @@ class Path:
 
 @dataclass(frozen=True)
 class Cycle:
-    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is the one to
-    make weak or to cut, with the reason. `size` is the bytes of all objects."""
+    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is the
+    one to make weak or to cut, with the reason. `size` is the bytes of all objects."""
 
     objects: tuple[Any, ...] = field(repr=False)
     edges: tuple[tuple[Any, str, Any], ...] = field(repr=False)
@@ -72,7 +74,8 @@ class Cycle:
 
 @dataclass(frozen=True)
 class Dominated:
-    """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest path."""
+    """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest
+    path."""
 
     node: Node
     name: str
@@ -81,7 +84,12 @@ class Dominated:
 
     def to_dict(self) -> Json:
         """{node, name, retained, children}."""
-        return {"node": self.node.to_dict(), "name": self.name, "retained": self.retained, "children": [child.to_dict() for child in self.children]}
+        return {
+            "node": self.node.to_dict(),
+            "name": self.name,
+            "retained": self.retained,
+            "children": [child.to_dict() for child in self.children],
+        }
 
 
 # ---- on a heap --------------------------------------------------------------------------------------------------------
@@ -110,7 +118,7 @@ def _path(heap: Heap, rows: Sequence[Row], shown: Callable[[int], Any]) -> Path:
     start = heap.roots()["roots"].id
     name = _names.join(hops(heap, start, rows))
     holders = [start, *(row[0] for row in rows)]
-    steps = tuple(Step(shown(id), row[1]) for id, row in zip(holders, rows))
+    steps = tuple(Step(shown(id), row[1]) for id, row in zip(holders, rows, strict=False))
     return Path(steps, name.text, name.evaluable)
 
 
@@ -139,7 +147,7 @@ def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> 
 def _cycle(heap: Heap, found: tuple[list[int], int, bool, int, list[Row]], shown: Callable[[int], Any]) -> Cycle:
     members, total, garbage, first, rows = found
     holders = [first, *(row[0] for row in rows)][: len(rows)]
-    edges = tuple((shown(id), row[1], shown(row[0])) for id, row in zip(holders, rows))
+    edges = tuple((shown(id), row[1], shown(row[0])) for id, row in zip(holders, rows, strict=True))
     types = [heap.node(id).type for id in holders]
     text = f"{_names.chain(types, (row[1] for row in rows))} → {types[0].rpartition('.')[2]}"
     cut, reason = _weakest(types, [row[1] for row in rows])
@@ -166,7 +174,7 @@ def retained_sizeof(obj: object) -> int:
 
 
 def why_alive(obj: object, limit: int = 3) -> list[Path]:
-    """Why `obj` is alive: up to `limit` (1 to 255) shortest paths of references to it, from a module, a thread's frame or another root.
+    """Why `obj` is alive: up to `limit` (1 to 255) shortest paths of references to it, from a module, a frame or another root.
 
     Steps hold the objects themselves. Raises ValueError for an object that nothing but this call holds."""
     if not 1 <= limit <= 255:
@@ -181,8 +189,8 @@ def why_alive(obj: object, limit: int = 3) -> list[Path]:
 def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
     """The reference cycles that can be reached from `obj`, or those of the whole heap, biggest first.
 
-    With `garbage` those alone that nothing reaches: what gc.collect() would free now. Without `housekeeping` the edges that every program
-    has, such as from a function to its globals, are left out: with them, nearly everything is one cycle."""
+    With `garbage` those alone that nothing reaches: what gc.collect() would free now. Without `housekeeping` the edges that every
+    program has, such as from a function to its globals, are left out: with them, nearly everything is one cycle."""
     graph, objects = _core.hold_cyclic(garbage, housekeeping)
     heap = _heap(graph)
     start = None if obj is None else graph.at(id(obj))

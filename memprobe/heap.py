@@ -155,7 +155,8 @@ class Heap:
         return self._graph.retained(node.id)
 
     def dominators(self, node: Node | None = None, *, depth: int = 3, limit: int = 10) -> Dominated:
-        """Who keeps how much: the dominator tree below a node (None: the whole heap), the `limit` biggest at each of `depth` levels."""
+        """Who keeps how much: the dominator tree below a node (None: the whole heap), the `limit` biggest at each of `depth`
+        levels."""
         return analysis.dominators(self, node, depth, limit)
 
     def paths(self, node: Node, limit: int = 3) -> list[analysis.Path]:

@@ -91,6 +91,7 @@ def cycles(options: argparse.Namespace) -> int:
         print("none")
         return code
     show.next_step(
-        f"memprobe paths {shlex.quote(options.file)} {found[0].objects[0].id}", "says who holds the first of them; or cut where each line says"
+        f"memprobe paths {shlex.quote(options.file)} {found[0].objects[0].id}",
+        "says who holds the first of them; or cut where each line says",
     )
     return code

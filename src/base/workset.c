@@ -139,6 +139,4 @@ int mpr_workset_next(mpr_workset *w, uint64_t *address) {
     return 1;
 }
 
-bool mpr_workset_has(const mpr_workset *w, uint64_t address) {
-    return mpr_addrset_contains(&w->seen, address);
-}
+bool mpr_workset_has(const mpr_workset *w, uint64_t address) { return mpr_addrset_contains(&w->seen, address); }

@@ -276,7 +276,8 @@ static component *choose(graph_object *o, const mpr_scc *scc, bool garbage, uint
     return chosen;
 }
 
-static PyObject *component_list(graph_object *o, const mpr_scc *scc, const mpr_scc_options *options, bool garbage, Py_ssize_t limit) {
+static PyObject *component_list(graph_object *o, const mpr_scc *scc, const mpr_scc_options *options, bool garbage,
+                                Py_ssize_t limit) {
     uint32_t count;
     component *chosen = choose(o, scc, garbage, &count);
     PyObject *list = chosen == NULL ? PyErr_NoMemory() : PyList_New(0);

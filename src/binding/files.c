@@ -67,8 +67,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
         status = mpr_writer_finish(writer);
     }
     PyObject *result = status != MPR_OK ? binding_error(status)
-                                        : Py_BuildValue("{sKsKsKsLsn}", "objects", (unsigned long long)mpr_writer_nodes(writer), "edges",
-                                                        (unsigned long long)mpr_writer_edges(writer), "bytes",
+                                        : Py_BuildValue("{sKsKsKsLsn}", "objects", (unsigned long long)mpr_writer_nodes(writer),
+                                                        "edges", (unsigned long long)mpr_writer_edges(writer), "bytes",
                                                         (unsigned long long)mpr_writer_bytes(writer), "pause_ns", (long long)pause,
                                                         "memory", (Py_ssize_t)alloc.peak);
     mpr_writer_free(writer);
@@ -158,7 +158,7 @@ static PyObject *load(PyObject *module, PyObject *args, PyObject *keywords) {
     return (PyObject *)out;
 }
 
-#define KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
+#define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
 PyMethodDef binding_file_methods[] = {
     {"capture", KEYWORDS(capture), "The whole heap of this interpreter as a Graph."},

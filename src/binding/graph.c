@@ -44,8 +44,12 @@ uint32_t binding_graph_node(const mpr_graph *g, PyObject *argument) {
 
 /* ---- the whole ---- */
 
-static PyObject *get_nodes(PyObject *self, void *closure) { return (void)closure, PyLong_FromUnsignedLong(cast(self)->graph->nodes); }
-static PyObject *get_edges(PyObject *self, void *closure) { return (void)closure, PyLong_FromUnsignedLongLong(cast(self)->graph->edges); }
+static PyObject *get_nodes(PyObject *self, void *closure) {
+    return (void)closure, PyLong_FromUnsignedLong(cast(self)->graph->nodes);
+}
+static PyObject *get_edges(PyObject *self, void *closure) {
+    return (void)closure, PyLong_FromUnsignedLongLong(cast(self)->graph->edges);
+}
 static PyObject *get_memory(PyObject *self, void *closure) { return (void)closure, PyLong_FromSize_t(cast(self)->alloc.used); }
 
 static PyObject *info_value(const mpr_graph *g, const mpr_info *info) {
@@ -242,9 +246,9 @@ static PyObject *node(PyObject *self, PyObject *argument) {
 }
 
 static const char *const kind_names[] = {
-    [MPR_LABEL_OFFSET] = "offset",   [MPR_LABEL_FIELD] = "field", [MPR_LABEL_INDEX] = "index", [MPR_LABEL_KEY] = "key",
-    [MPR_LABEL_VALUE] = "value",     [MPR_LABEL_ATTR] = "attr",   [MPR_LABEL_INLINE] = "attr", [MPR_LABEL_NAME] = "name",
-    [MPR_LABEL_LOCAL] = "local",     [MPR_LABEL_CELL] = "cell",   [MPR_LABEL_STACK] = "stack", [MPR_LABEL_ELEMENT] = "element",
+    [MPR_LABEL_OFFSET] = "offset", [MPR_LABEL_FIELD] = "field", [MPR_LABEL_INDEX] = "index", [MPR_LABEL_KEY] = "key",
+    [MPR_LABEL_VALUE] = "value",   [MPR_LABEL_ATTR] = "attr",   [MPR_LABEL_INLINE] = "attr", [MPR_LABEL_NAME] = "name",
+    [MPR_LABEL_LOCAL] = "local",   [MPR_LABEL_CELL] = "cell",   [MPR_LABEL_STACK] = "stack", [MPR_LABEL_ELEMENT] = "element",
     [MPR_LABEL_CHILD] = "child",
 };
 
@@ -388,7 +392,7 @@ static PyObject *check(PyObject *self, PyObject *unused) {
 
 /* ---- the type ---- */
 
-#define KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
+#define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
     {"infos", infos, METH_NOARGS, "Facts about the process and the capture, by name."},
@@ -405,7 +409,8 @@ static PyMethodDef methods[] = {
     {"retained", binding_graph_retained, METH_O, "Bytes that would be freed with a node."},
     {"dominator", binding_graph_dominator, METH_O, "The immediate dominator of a node, or None."},
     {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
-    {"retained_types", binding_graph_retained_types, METH_NOARGS, "(type index, bytes) that the objects of each type retain together."},
+    {"retained_types", binding_graph_retained_types, METH_NOARGS,
+     "(type index, bytes) that the objects of each type retain together."},
     {"paths", KEYWORDS(binding_graph_paths), "Shortest paths from the roots to a node."},
     {"cycles", KEYWORDS(binding_graph_cycles), "Cycles, biggest first."},
     {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},

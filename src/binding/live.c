@@ -17,7 +17,8 @@ static PyObject *tally_rows(const mpr_tally *tally) {
         }
         const char *text = tally->names.items + row->name;
         PyObject *name = binding_text(text, strlen(text));
-        PyObject *item = name == NULL ? NULL : Py_BuildValue("(NKK)", name, (unsigned long long)row->count, (unsigned long long)row->bytes);
+        PyObject *item =
+            name == NULL ? NULL : Py_BuildValue("(NKK)", name, (unsigned long long)row->count, (unsigned long long)row->bytes);
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_CLEAR(list);
         }
@@ -55,7 +56,8 @@ static PyObject *deep_sizeof(PyObject *module, PyObject *args, PyObject *keyword
     int housekeeping = 0;
     mpr_tally tally;
     mpr_alloc alloc;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O!p", names, &PyTuple_Type, &objects, &PyTuple_Type, &skip, &housekeeping)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O!p", names, &PyTuple_Type, &objects, &PyTuple_Type, &skip,
+                                     &housekeeping)) {
         return NULL;
     }
     int status = ask_deep(binding_state(module), &tally, &alloc, objects, skip, housekeeping);
@@ -152,7 +154,7 @@ static PyObject *is_interned(PyObject *module, PyObject *object) {
     return PyBool_FromLong(cpy_is_interned(object));
 }
 
-#define KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
+#define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
 PyMethodDef binding_live_methods[] = {
     {"count", count, METH_NOARGS, "(type, count, bytes) for every type of the heap."},

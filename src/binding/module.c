@@ -39,7 +39,8 @@ static int execute(PyObject *module) {
     if (state->graph_type == NULL || PyModule_AddType(module, state->graph_type) < 0) {
         return -1;
     }
-    PyMethodDef *const parts[] = {binding_live_methods, binding_file_methods, binding_interpreter_methods, binding_question_methods};
+    PyMethodDef *const parts[] = {binding_live_methods, binding_file_methods, binding_interpreter_methods,
+                                  binding_question_methods};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (PyModule_AddFunctions(module, parts[i]) < 0) {
             return -1;

@@ -157,7 +157,8 @@ static PyObject *hold_cyclic(PyObject *module, PyObject *args) {
 
 PyMethodDef binding_question_methods[] = {
     {"retained_sizeof", retained_sizeof, METH_O, "Bytes that would be freed with an object."},
-    {"why_alive", why_alive, METH_VARARGS, "((Graph, {node: object}), node): the shortest paths to an object, and what is on them."},
+    {"why_alive", why_alive, METH_VARARGS,
+     "((Graph, {node: object}), node): the shortest paths to an object, and what is on them."},
     {"hold_cyclic", hold_cyclic, METH_VARARGS, "(Graph, {node: object}): everything in cycles."},
     {NULL, NULL, 0, NULL},
 };

@@ -103,7 +103,8 @@ static void describe_inline(const finder *f, mpr_label label, char *out, size_t 
     PyTypeObject *type = Py_TYPE((PyObject *)(uintptr_t)f->holder);
     Py_ssize_t i = (Py_ssize_t)mpr_label_payload(label);
     out[0] = '.';
-    size_t length = cpy_layout_shared_keys(type, &keys) && i < keys.count ? put_name(out + 1, size - 2, cpy_table_key(&keys, i)) : 0;
+    size_t length =
+        cpy_layout_shared_keys(type, &keys) && i < keys.count ? put_name(out + 1, size - 2, cpy_table_key(&keys, i)) : 0;
     out[1 + length] = '\0';
 }
 

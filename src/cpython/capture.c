@@ -19,7 +19,8 @@ typedef struct facts {
 static int64_t ask(const char *module_name, const char *function_name) {
     PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), module_name);
     PyObject *answer = module == NULL ? NULL : PyObject_CallMethod(module, function_name, NULL);
-    PyObject *number = answer != NULL && PyTuple_Check(answer) && PyTuple_GET_SIZE(answer) > 0 ? PyTuple_GET_ITEM(answer, 0) : answer;
+    PyObject *number =
+        answer != NULL && PyTuple_Check(answer) && PyTuple_GET_SIZE(answer) > 0 ? PyTuple_GET_ITEM(answer, 0) : answer;
     int64_t value = number != NULL && PyLong_Check(number) ? PyLong_AsLongLong(number) : -1;
     Py_XDECREF(answer);
     PyErr_Clear();

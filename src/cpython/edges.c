@@ -186,7 +186,8 @@ void cpy_edges_dict(cpy_walk *walk, PyObject *dict, bool again) {
     cpy_table table;
     cpy_layout_dict(dict, &table);
     mpr_label weak = weak_if_interned(walk, dict);
-    mpr_label key_label = table.values != NULL ? mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK : mpr_label_make(MPR_LABEL_KEY, 0);
+    mpr_label key_label =
+        table.values != NULL ? mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK : mpr_label_make(MPR_LABEL_KEY, 0);
     mpr_label value_label = mpr_label_make(MPR_LABEL_VALUE, 0) | weak;
     for (Py_ssize_t i = 0; i < table.count; i++) {
         PyObject *key = cpy_table_key(&table, i), *value = cpy_table_value(&table, i);
@@ -242,7 +243,8 @@ void cpy_edges_frame(cpy_walk *walk, const cpy_frame *frame, bool locals_only) {
         cpy_walk_tell(walk, (PyObject *)frame->code, mpr_label_field(MPR_FIELD_F_CODE) | (frame->code_owned ? 0 : MPR_LABEL_WEAK));
         cpy_walk_tell(walk, frame->function, mpr_label_field(MPR_FIELD_F_FUNCOBJ) | (frame->function_owned ? 0 : MPR_LABEL_WEAK));
         cpy_walk_tell(walk, frame->globals, mpr_label_field(MPR_FIELD_F_GLOBALS) | MPR_LABEL_WEAK);
-        cpy_walk_tell(walk, frame->locals, mpr_label_field(MPR_FIELD_F_LOCALS) | (frame->locals == frame->globals ? MPR_LABEL_HOUSEKEEPING : 0));
+        cpy_walk_tell(walk, frame->locals,
+                      mpr_label_field(MPR_FIELD_F_LOCALS) | (frame->locals == frame->globals ? MPR_LABEL_HOUSEKEEPING : 0));
         cpy_walk_tell(walk, frame->object, mpr_label_field(MPR_FIELD_F_OBJECT));
     }
     tell_slots(walk, frame, locals_only);

@@ -23,13 +23,12 @@ static size_t body_int(PyObject *object, PyTypeObject *type) {
 
 static size_t body_str(PyObject *object, PyTypeObject *type) {
     size_t bytes = cpy_str_bytes(object);
-    size_t extra = (size_t)(type->tp_basicsize > PyUnicode_Type.tp_basicsize ? type->tp_basicsize - PyUnicode_Type.tp_basicsize : 0);
+    size_t extra =
+        (size_t)(type->tp_basicsize > PyUnicode_Type.tp_basicsize ? type->tp_basicsize - PyUnicode_Type.tp_basicsize : 0);
     return bytes + extra;
 }
 
-static size_t body_bytes(PyObject *object, PyTypeObject *type) {
-    return (size_t)type->tp_basicsize + (size_t)Py_SIZE(object);
-}
+static size_t body_bytes(PyObject *object, PyTypeObject *type) { return (size_t)type->tp_basicsize + (size_t)Py_SIZE(object); }
 
 /* Frames and generators have items but no ob_size: their code knows how many. */
 static size_t body_slots(PyObject *object, PyTypeObject *type) {
@@ -148,9 +147,7 @@ static void edges_module(cpy_walk *walk, PyObject *object) {
     cpy_walk_tell(walk, cpy_layout_module_name(object), mpr_label_field(MPR_FIELD_NAME));
 }
 
-static void edges_generator(cpy_walk *walk, PyObject *object) {
-    cpy_layout_generator(object, tell_field, walk);
-}
+static void edges_generator(cpy_walk *walk, PyObject *object) { cpy_layout_generator(object, tell_field, walk); }
 
 /* ---- what the words of a body are called ---- */
 
@@ -168,26 +165,25 @@ static const struct cpy_place places_function[] = {PLACE(PyFunctionObject, func_
                                                    PLACE(PyFunctionObject, func_annotations, ANNOTATIONS),
                                                    END};
 static const struct cpy_place places_method[] = {PLACE(PyMethodObject, im_func, FUNC), PLACE(PyMethodObject, im_self, SELF), END};
-static const struct cpy_place places_builtin[] = {PLACE(PyCFunctionObject, m_self, SELF), PLACE(PyCFunctionObject, m_module, MODULE), END};
+static const struct cpy_place places_builtin[] = {PLACE(PyCFunctionObject, m_self, SELF),
+                                                  PLACE(PyCFunctionObject, m_module, MODULE), END};
 static const struct cpy_place places_cell[] = {PLACE(PyCellObject, ob_ref, CELL_CONTENTS), END};
 static const struct cpy_place places_module[] = {WORD_PLACE(2, NAMESPACE), END};
 static const struct cpy_place places_weakref[] = {PLACE(PyWeakReference, wr_callback, CALLBACK), END};
-static const struct cpy_place places_property[] = {WORD_PLACE(2, FGET), WORD_PLACE(3, FSET), WORD_PLACE(4, FDEL), WORD_PLACE(5, DOC),
-                                                   WORD_PLACE(6, NAME), END};
+static const struct cpy_place places_property[] = {WORD_PLACE(2, FGET), WORD_PLACE(3, FSET), WORD_PLACE(4, FDEL),
+                                                   WORD_PLACE(5, DOC),  WORD_PLACE(6, NAME), END};
 static const struct cpy_place places_wrapped[] = {WORD_PLACE(2, WRAPPED), END};
 static const struct cpy_place places_descriptor[] = {PLACE(PyDescrObject, d_type, OBJCLASS), END};
 static const struct cpy_place places_slice[] = {PLACE(PySliceObject, start, START), PLACE(PySliceObject, stop, STOP),
                                                 PLACE(PySliceObject, step, STEP), END};
-static const struct cpy_place places_exception[] = {PLACE(PyBaseExceptionObject, dict, DICT),
-                                                    PLACE(PyBaseExceptionObject, args, ARGS),
-                                                    PLACE(PyBaseExceptionObject, traceback, TRACEBACK),
-                                                    PLACE(PyBaseExceptionObject, context, CONTEXT),
-                                                    PLACE(PyBaseExceptionObject, cause, CAUSE),
-                                                    END};
+static const struct cpy_place places_exception[] = {
+    PLACE(PyBaseExceptionObject, dict, DICT),           PLACE(PyBaseExceptionObject, args, ARGS),
+    PLACE(PyBaseExceptionObject, traceback, TRACEBACK), PLACE(PyBaseExceptionObject, context, CONTEXT),
+    PLACE(PyBaseExceptionObject, cause, CAUSE),         END};
 static const struct cpy_place places_traceback[] = {PLACE(PyTracebackObject, tb_next, TB_NEXT),
                                                     PLACE(PyTracebackObject, tb_frame, TB_FRAME), END};
-static const struct cpy_place places_range[] = {WORD_PLACE(2, START), WORD_PLACE(3, STOP), WORD_PLACE(4, STEP),
-                                                WORD_PLACE(5, NONE), END};
+static const struct cpy_place places_range[] = {WORD_PLACE(2, START), WORD_PLACE(3, STOP), WORD_PLACE(4, STEP), WORD_PLACE(5, NONE),
+                                                END};
 static const struct cpy_place places_mappingproxy[] = {WORD_PLACE(2, NONE), END};
 
 static const struct cpy_place places_frame[] = {WORD_PLACE(2, F_BACK), END};

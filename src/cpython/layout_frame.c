@@ -145,9 +145,7 @@ static int stack_depth(const iframe *f, int locals) {
 #endif
 }
 
-static PyObject *generator_of(const iframe *f) {
-    return (PyObject *)((char *)f - offsetof(PyGenObject, gi_iframe));
-}
+static PyObject *generator_of(const iframe *f) { return (PyObject *)((char *)f - offsetof(PyGenObject, gi_iframe)); }
 
 void cpy_layout_frame(void *frame, cpy_frame *out) {
     const iframe *f = frame;

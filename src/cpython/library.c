@@ -53,7 +53,9 @@ static void edges_bytesio(cpy_walk *walk, PyObject *object) {
     cpy_edges_word(walk, 2, mpr_label_field(MPR_FIELD_BUFFER));
 }
 
-static bool check_bytesio(PyObject *io) { return WORD(io, 2) != NULL && PyBytes_CheckExact(WORD(io, 2)) && SIZE_WORD(io, 4) == 100; }
+static bool check_bytesio(PyObject *io) {
+    return WORD(io, 2) != NULL && PyBytes_CheckExact(WORD(io, 2)) && SIZE_WORD(io, 4) == 100;
+}
 
 /* { characters, position, length, allocated characters ... } */
 static size_t owned_stringio(PyObject *object) { return WORD(object, 2) == NULL ? 0 : SIZE_WORD(object, 5) * sizeof(Py_UCS4); }
@@ -162,9 +164,9 @@ static void edges_numpy(cpy_walk *walk, PyObject *object) {
 }
 
 static bool check_numpy(PyObject *array) {
-    return ((const int *)array)[6] == 2 && ((const Py_ssize_t *)WORD(array, 4))[0] == 7 && ((const Py_ssize_t *)WORD(array, 4))[1] == 3 &&
-           numpy_bytes(array) == 7 * 3 * sizeof(double) && (((const int *)array)[16] & NUMPY_OWNS) != 0 &&
-           ((const char *)WORD(array, 7))[24] == 'f';
+    return ((const int *)array)[6] == 2 && ((const Py_ssize_t *)WORD(array, 4))[0] == 7 &&
+           ((const Py_ssize_t *)WORD(array, 4))[1] == 3 && numpy_bytes(array) == 7 * 3 * sizeof(double) &&
+           (((const int *)array)[16] & NUMPY_OWNS) != 0 && ((const char *)WORD(array, 7))[24] == 'f';
 }
 
 static size_t owned_nothing(PyObject *object) {
@@ -186,22 +188,42 @@ typedef struct library_row {
 
 static const library_row rows[] = {
     {{.name = "collections.deque", .owned = owned_deque, .loose = INDEX}, "_collections", "deque", "T(range(150))", check_deque},
-    {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_edges_any_dict}, "_collections", "OrderedDict",
-     "T.fromkeys(range(100))", check_odict},
+    {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_edges_any_dict},
+     "_collections",
+     "OrderedDict",
+     "T.fromkeys(range(100))",
+     check_odict},
     {{.name = "array.array", .owned = owned_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
     {{.name = "_io.BytesIO", .owned = owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
-    {{.name = "_io.StringIO", .owned = owned_stringio}, "_io", "StringIO", "(lambda s: (s.read(1), s)[1])(T('x' * 100))", check_stringio},
+    {{.name = "_io.StringIO", .owned = owned_stringio},
+     "_io",
+     "StringIO",
+     "(lambda s: (s.read(1), s)[1])(T('x' * 100))",
+     check_stringio},
     {{.name = "_ctypes._CData", .owned = owned_cdata}, "_ctypes", "Array", "(__import__('ctypes').c_char * 1000)()", check_cdata},
     {{.name = "decimal.Decimal", .owned = owned_decimal}, "_decimal", "Decimal", "T('1' * 200)", check_decimal},
-    {{.name = "datetime.datetime", .body = body_datetime, .edges = edges_datetime}, "_datetime", "datetime",
-     "T(2000, 1, 1, tzinfo=__import__('datetime').timezone.utc)", check_datetime},
-    {{.name = "datetime.time", .body = body_datetime, .edges = edges_time}, "_datetime", "time",
-     "T(1, tzinfo=__import__('datetime').timezone.utc)", check_time},
+    {{.name = "datetime.datetime", .body = body_datetime, .edges = edges_datetime},
+     "_datetime",
+     "datetime",
+     "T(2000, 1, 1, tzinfo=__import__('datetime').timezone.utc)",
+     check_datetime},
+    {{.name = "datetime.time", .body = body_datetime, .edges = edges_time},
+     "_datetime",
+     "time",
+     "T(1, tzinfo=__import__('datetime').timezone.utc)",
+     check_time},
     {{.name = "_struct.Struct", .owned = owned_struct, .edges = edges_struct}, "_struct", "Struct", "T('<id')", check_struct},
-    {{.name = "functools._lru_cache_wrapper", .edges = edges_lru, .ignored = "functools._lru_list_elem"}, "_functools", "_lru_cache_wrapper",
-     "(lambda f: (f('x'), f)[1])(T(lambda x: x, 8, False, __import__('collections').namedtuple('C', 'a b c d')))", check_lru},
+    {{.name = "functools._lru_cache_wrapper", .edges = edges_lru, .ignored = "functools._lru_list_elem"},
+     "_functools",
+     "_lru_cache_wrapper",
+     "(lambda f: (f('x'), f)[1])(T(lambda x: x, 8, False, __import__('collections').namedtuple('C', 'a b c d')))",
+     check_lru},
     {{.name = "numpy.ndarray", .owned = owned_numpy, .edges = edges_numpy}, "numpy", "ndarray", "T((7, 3))", check_numpy},
-    {{.name = "collections.defaultdict", .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .places = places_defaultdict}, NULL, NULL, NULL, NULL},
+    {{.name = "collections.defaultdict", .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .places = places_defaultdict},
+     NULL,
+     NULL,
+     NULL,
+     NULL},
     {{.name = "functools.partial", .places = places_partial}, NULL, NULL, NULL, NULL},
 };
 

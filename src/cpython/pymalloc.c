@@ -69,7 +69,8 @@ static int scan_mapping(void *context, uintptr_t begin, uintptr_t end) {
     for (uintptr_t chunk = begin; chunk < end; chunk += CPY_ARENA_BYTES) {
         uintptr_t stop = end - chunk < CPY_ARENA_BYTES ? end : chunk + CPY_ARENA_BYTES;
         mpr_maps_resident(chunk, (stop - chunk) / PAGE_BYTES, resident);
-        for (uintptr_t at = (chunk + POOL_BYTES - 1) & ~(uintptr_t)(POOL_BYTES - 1); at + POOL_BYTES <= end && at < stop; at += POOL_BYTES) {
+        for (uintptr_t at = (chunk + POOL_BYTES - 1) & ~(uintptr_t)(POOL_BYTES - 1); at + POOL_BYTES <= end && at < stop;
+             at += POOL_BYTES) {
             if ((resident[(at - chunk) / PAGE_BYTES] & 1) && is_pool((const pool *)at)) {
                 add_pool(s, (const pool *)at);
             }

@@ -94,7 +94,8 @@ static bool prove_inline(const proof *p) {
         return false;
     }
     cpy_layout_instance(opened, &instance);
-    return instance.values == NULL && instance.dict != NULL && PyDict_CheckExact(instance.dict) && PyDict_GET_SIZE(instance.dict) == 2;
+    return instance.values == NULL && instance.dict != NULL && PyDict_CheckExact(instance.dict) &&
+           PyDict_GET_SIZE(instance.dict) == 2;
 }
 
 /* ---- frames ---- */

@@ -2,8 +2,8 @@
  * What is known about each class, found out once: its kind, and what each word of its instances is called. */
 #include "cpython/walk.h"
 
-#include <structmember.h>
 #include <string.h>
+#include <structmember.h>
 
 typedef MPR_VEC(mpr_seen_name) names; /* borrowed texts */
 

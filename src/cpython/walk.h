@@ -44,7 +44,8 @@ struct cpy_type {
 struct cpy_kind {
     const char *name;           /* full name of the type, as tp_name has it */
     PyTypeObject *exact;        /* or the type itself */
-    size_t (*body)(PyObject *object, PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
+    size_t (*body)(PyObject *object,
+                   PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
     size_t (*owned)(PyObject *object);                    /* bytes of private buffers */
     void (*edges)(cpy_walk *walk, PyObject *object);      /* tells what tp_traverse does not, or tells in better words */
     bool complete;      /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */

@@ -105,9 +105,7 @@ typedef struct mpr_graph {
 
 void mpr_graph_free(mpr_graph *graph); /* NULL is allowed */
 
-static inline uint64_t mpr_graph_first(const mpr_graph *g, uint32_t node) {
-    return g->first_base[node >> 16] + g->first_low[node];
-}
+static inline uint64_t mpr_graph_first(const mpr_graph *g, uint32_t node) { return g->first_base[node >> 16] + g->first_low[node]; }
 
 uint64_t mpr_graph_address(const mpr_graph *g, uint32_t node); /* synthetic address for a group */
 uint64_t mpr_graph_size(const mpr_graph *g, uint32_t node);

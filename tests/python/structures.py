@@ -280,7 +280,7 @@ STRUCTURES: dict[str, Callable[[], Any]] = {
     "weakref.proxy": lambda: (made := Plain(), weakref.proxy(made)),
     "WeakValueDictionary": lambda: (made := Plain(), weakref.WeakValueDictionary({fresh(): made})),
     "Struct": lambda: struct.Struct("<iidd10s"),
-    "pattern": lambda: (made := re.compile(f"a(b|c)*{fresh()}(?P<name>d)"), re.purge())[0],
+    "pattern": lambda: [re.compile(f"a(b|c)*{fresh()}(?P<name>d)"), re.purge()][0],
     "match": lambda: re.match(r"(x+)(y)", text(30)),
     "datetime": lambda: datetime.datetime(2000, 1, 1, microsecond=fresh() % 1000),
     "datetime, zone": lambda: datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(0, fresh() % 1000))),

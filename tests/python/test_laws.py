@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The laws of the walk, and the traps that CPYTHON.md names: each a test. (Sizes, T12, and reference counts, T5 and T6, have files of
-their own; T17 to T19, T22 and T24 belong to the forked capture and to attaching; T21 is tested on the free-threaded build.)"""
+"""The laws of the walk, and the traps that CPYTHON.md names: each a test. (Sizes, T12, and reference counts, T5 and T6, have files
+of their own; T17 to T19, T22 and T24 belong to the forked capture and to attaching; T21 is tested on the free-threaded build.)"""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-import memprobe
 import pytest
+
+import memprobe
 from memprobe import _core
 
 OWN = 0x1000
@@ -90,7 +91,9 @@ def test_t7_a_materialised_dict_has_its_owner() -> None:
     heap = good(memprobe.capture())
     assert ".__dict__" in labels_to(heap, names)
     assert "['value']" in labels_to(heap, thing.value)
-    found = [edge for edge in node_of(heap, thing.value).referrers() if not edge.weak and edge.holder.type in ("dict", Holder.__name__)]
+    found = [
+        edge for edge in node_of(heap, thing.value).referrers() if not edge.weak and edge.holder.type in ("dict", Holder.__name__)
+    ]
     assert len(found) == 1, found
     assert node_of(heap, names).residual <= 1  # `names` itself, where frames hide their stacks
 
@@ -110,12 +113,25 @@ def logging(name: str) -> Any:
 
 HOSTILE = [
     *("__sizeof__", "__repr__", "__str__", "__hash__", "__eq__", "__getattr__", "__getattribute__", "__len__", "__iter__"),
-    *("__bool__", "__buffer__", "__call__", "__contains__", "__getitem__", "__index__", "__int__", "__dir__", "__reduce__", "__format__"),
+    *(
+        "__bool__",
+        "__buffer__",
+        "__call__",
+        "__contains__",
+        "__getitem__",
+        "__index__",
+        "__int__",
+        "__dir__",
+        "__reduce__",
+        "__format__",
+    ),
 ]
 Hostile = type("Hostile", (), {name: logging(name) for name in HOSTILE})
 HostileList = type("HostileList", (list,), {name: logging(name) for name in HOSTILE})
 HostileDict = type("HostileDict", (dict,), {name: logging(name) for name in HOSTILE})
-HostileMeta = type("HostileMeta", (type,), {name: logging(name) for name in HOSTILE if name not in ("__getattribute__", "__call__")})
+HostileMeta = type(
+    "HostileMeta", (type,), {name: logging(name) for name in HOSTILE if name not in ("__getattribute__", "__call__")}
+)
 
 
 def test_t13_no_user_code_runs() -> None:

@@ -8,9 +8,10 @@ import os
 import tracemalloc
 from typing import Any
 
-import memprobe
 import pytest
 from structures import STRUCTURES
+
+import memprobe
 
 COPIES = 100
 
