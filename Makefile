@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench demo format clean
+.PHONY: help venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ $(VENV)/peers: $(VENV)/ready benchmarks/requirements.txt
 
 bench: build $(VENV)/peers ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md
 	@$(PY) benchmarks/run.py $(ARGS)
+
+accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md
+	@$(PY) benchmarks/accuracy.py
 
 demo: build ## find a planted leak in a running service
 	@$(PY) examples/demo.py $(ARGS)
