@@ -75,5 +75,6 @@ extern PyMethodDef binding_live_methods[];
 extern PyMethodDef binding_file_methods[];
 extern PyMethodDef binding_interpreter_methods[];
 extern PyMethodDef binding_question_methods[];
+extern PyMethodDef binding_leak_methods[];
 
 #endif

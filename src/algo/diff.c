@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ * Each heap goes down its dominators' order into one hash table of rows, so that a node's parent has its row before it. */
+#include "algo/diff.h"
+
+#include <stdlib.h>
+
+#include "base/status.h"
+
+typedef struct work {
+    const mpr_graph *const *graphs;
+    const mpr_dominators *const *dominators;
+    mpr_progress progress;
+    void *context;
+    mpr_diff *out;
+    uint32_t *slots; /* row + 1 by signature; a power of two, at most half full */
+    size_t slot_count;
+    uint32_t *row;   /* of each node of the heap at hand */
+    uint8_t *inside; /* by row: it grows, or hangs below one that does */
+    uint32_t *holding; /* by row: its place in `growth` + 1 */
+} work;
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------- */
+
+static size_t find_slot(const work *w, uint64_t signature) {
+    size_t at = (size_t)signature & (w->slot_count - 1);
+    while (w->slots[at] && w->out->rows.items[w->slots[at] - 1].signature != signature) at = (at + 1) & (w->slot_count - 1);
+    return at;
+}
+
+static int grow_slots(work *w) {
+    size_t wanted = w->slot_count ? 2 * w->slot_count : 4096;
+    uint32_t *slots = mpr_alloc_array(w->out->alloc, wanted, sizeof *slots);
+    if (!slots) return MPR_ENOMEM;
+    mpr_alloc_free(w->out->alloc, w->slots, w->slot_count, sizeof *w->slots);
+    w->slots = slots;
+    w->slot_count = wanted;
+    for (uint32_t i = 0; i < w->out->rows.count; i++) w->slots[find_slot(w, w->out->rows.items[i].signature)] = i + 1;
+    return MPR_OK;
+}
+
+/* The row of a signature, made if it is not there. */
+static int find_row(work *w, uint64_t signature, uint32_t parent, uint32_t *row) {
+    size_t at = find_slot(w, signature);
+    if (w->slots[at] == 0) {
+        mpr_diff_row made = {.signature = signature, .parent = parent, .graph = MPR_NO_ROW};
+        if (w->out->rows.count >= MPR_NO_ROW - 1) return MPR_ELIMIT;
+        if (mpr_vec_push(&w->out->rows, w->out->alloc, made) != MPR_OK) return MPR_ENOMEM;
+        w->slots[at] = (uint32_t)w->out->rows.count;
+        if (2 * w->out->rows.count > w->slot_count && grow_slots(w) != MPR_OK) return MPR_ENOMEM;
+        *row = (uint32_t)w->out->rows.count - 1;
+    } else {
+        *row = w->slots[at] - 1;
+    }
+    return MPR_OK;
+}
+
+static void count_node(work *w, uint32_t which, uint32_t node, mpr_diff_row *row) {
+    const mpr_graph *g = w->graphs[which];
+    const uint64_t *retained = w->dominators[which]->retained;
+    row->count[which]++;
+    if (mpr_graph_is_object(g, node)) row->bytes[which] += mpr_graph_size(g, node);
+    if (row->graph == which && retained[row->node] >= retained[node]) return;
+    row->graph = which;
+    row->node = node;
+    row->type = g->type[node];
+}
+
+static int count_graph(work *w, uint32_t which, const mpr_signatures *signatures) {
+    const mpr_dominators *d = w->dominators[which];
+    int status = MPR_OK;
+    for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
+        uint32_t node = d->order[i];
+        uint32_t parent = i == 0 ? MPR_NO_ROW : w->row[d->parent[node]];
+        status = find_row(w, signatures->value[node], parent, &w->row[node]);
+        if (status == MPR_OK) count_node(w, which, node, &w->out->rows.items[w->row[node]]);
+    }
+    return status;
+}
+
+static int take_graph(work *w, uint32_t which) {
+    const mpr_graph *g = w->graphs[which];
+    mpr_signatures signatures = {0};
+    int status = mpr_signatures_find(g, w->dominators[which], w->progress, w->context, &signatures);
+    w->row = mpr_alloc_array(w->out->alloc, g->nodes, sizeof *w->row);
+    if (status == MPR_OK) status = w->row ? count_graph(w, which, &signatures) : MPR_ENOMEM;
+    mpr_alloc_free(w->out->alloc, w->row, g->nodes, sizeof *w->row);
+    mpr_signatures_free(&signatures);
+    return status;
+}
+
+static void add_up(mpr_diff *out) {
+    for (size_t i = out->rows.count; i-- > 0;) {
+        mpr_diff_row *row = &out->rows.items[i];
+        for (uint32_t k = 0; k < out->graphs; k++) {
+            row->whole[k] += row->bytes[k];
+            if (row->parent != MPR_NO_ROW) out->rows.items[row->parent].whole[k] += row->whole[k];
+        }
+    }
+}
+
+/* ---- growth ----------------------------------------------------------------------------------------------------------- */
+
+/* Of a row's counts or bytes. */
+static int64_t growth_of(const mpr_diff *out, const uint64_t *value) {
+    uint64_t now = value[1];
+    if (out->graphs == 3 && value[2] < now) now = value[2];
+    return (int64_t)now - (int64_t)value[0];
+}
+
+/* The place of a holder among what grew, made if it is not there. */
+static int find_growth(work *w, uint32_t holder, mpr_diff_growth **place) {
+    mpr_diff *out = w->out;
+    if (w->holding[holder] == 0) {
+        mpr_diff_growth made = {.holder = holder, .grown = MPR_NO_ROW, .bytes = growth_of(out, out->rows.items[holder].bytes)};
+        if (mpr_vec_push(&out->growth, out->alloc, made) != MPR_OK) return MPR_ENOMEM;
+        w->holding[holder] = (uint32_t)out->growth.count;
+    }
+    *place = &out->growth.items[w->holding[holder] - 1];
+    return MPR_OK;
+}
+
+/* The super-root and its groups hold everything: that says nothing. */
+static bool is_root(const work *w, uint32_t row) {
+    const mpr_diff_row *r = &w->out->rows.items[row];
+    const mpr_graph *g = w->graphs[r->graph];
+    for (uint32_t group = 0; group < MPR_GROUP_COUNT; group++)
+        if (g->group[group] == r->node) return true;
+    return false;
+}
+
+static int add_growth(work *w, uint32_t row, int64_t count, int64_t bytes) {
+    mpr_diff *out = w->out;
+    uint32_t holder = out->rows.items[row].parent;
+    mpr_diff_growth *place;
+    if (holder == MPR_NO_ROW || is_root(w, holder)) {
+        mpr_diff_growth made = {.holder = MPR_NO_ROW, .grown = row, .count = count, .bytes = bytes};
+        return mpr_vec_push(&out->growth, out->alloc, made);
+    }
+    if (find_growth(w, holder, &place) != MPR_OK) return MPR_ENOMEM;
+    if (place->grown == MPR_NO_ROW || growth_of(out, out->rows.items[place->grown].whole) < bytes) place->grown = row;
+    place->count += count;
+    place->bytes += bytes;
+    return MPR_OK;
+}
+
+static int take_row(work *w, uint32_t i) {
+    mpr_diff *out = w->out;
+    const mpr_diff_row *row = &out->rows.items[i];
+    int64_t count = growth_of(out, row->count), bytes = growth_of(out, row->whole);
+    mpr_diff_growth *place;
+    if (row->parent != MPR_NO_ROW && w->inside[row->parent]) {
+        w->inside[i] = 1;
+        return MPR_OK;
+    }
+    if (count > 0) {
+        w->inside[i] = 1;
+        return bytes > 0 ? add_growth(w, i, count, bytes) : MPR_OK;
+    }
+    return growth_of(out, row->bytes) > 0 ? find_growth(w, i, &place) : MPR_OK;
+}
+
+static int by_bytes(const void *left, const void *right) {
+    const mpr_diff_growth *a = left, *b = right;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+    if (a->holder != b->holder) return a->holder < b->holder ? -1 : 1;
+    return (a->grown > b->grown) - (a->grown < b->grown);
+}
+
+static int find_all_growth(work *w) {
+    mpr_diff *out = w->out;
+    size_t rows = out->rows.count, kept = 0;
+    int status = MPR_OK;
+    w->inside = mpr_alloc_array(out->alloc, rows, 1);
+    w->holding = mpr_alloc_array(out->alloc, rows, sizeof *w->holding);
+    if (!w->inside || !w->holding) status = MPR_ENOMEM;
+    for (uint32_t i = 0; i < rows && status == MPR_OK; i++) status = take_row(w, i);
+    mpr_alloc_free(out->alloc, w->inside, rows, 1);
+    mpr_alloc_free(out->alloc, w->holding, rows, sizeof *w->holding);
+    for (size_t i = 0; i < out->growth.count; i++)
+        if (out->growth.items[i].bytes > 0) out->growth.items[kept++] = out->growth.items[i];
+    out->growth.count = kept;
+    if (status == MPR_OK && kept > 1) qsort(out->growth.items, kept, sizeof *out->growth.items, by_bytes);
+    return status;
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------------- */
+
+int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *dominators, uint32_t count, mpr_progress progress,
+                  void *context, mpr_diff *out) {
+    if (count < 2 || count > MPR_DIFF_MOST) return MPR_ELIMIT;
+    mpr_diff diff = {.alloc = graphs[count - 1]->alloc, .graphs = count};
+    work w = {.graphs = graphs, .dominators = dominators, .progress = progress, .context = context, .out = &diff};
+    int status = grow_slots(&w);
+    for (uint32_t i = 0; i < count && status == MPR_OK; i++) status = take_graph(&w, i);
+    mpr_alloc_free(diff.alloc, w.slots, w.slot_count, sizeof *w.slots);
+    if (status == MPR_OK) {
+        add_up(&diff);
+        status = find_all_growth(&w);
+    }
+    if (status == MPR_OK)
+        *out = diff;
+    else
+        mpr_diff_free(&diff);
+    return status;
+}
+
+void mpr_diff_free(mpr_diff *diff) {
+    if (!diff->alloc) return;
+    mpr_vec_free(&diff->rows, diff->alloc);
+    mpr_vec_free(&diff->growth, diff->alloc);
+    *diff = (mpr_diff){0};
+}

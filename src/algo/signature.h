@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * Path signatures: what a node is, and by which labels and types the dominator tree leads to it, in 64 bits.
+ *
+ * Indices, addresses, numbers and the keys of data are masked, so that all sessions in one dict have one signature; names of modules,
+ * classes, attributes and variables are not. Made of texts alone: signatures compare across processes and files. */
+#ifndef MPR_ALGO_SIGNATURE_H
+#define MPR_ALGO_SIGNATURE_H
+
+#include "algo/dominators.h"
+
+typedef struct mpr_signatures {
+    mpr_alloc *alloc;
+    uint32_t nodes;
+    uint64_t *value; /* of each node; 0 for what the root does not reach */
+} mpr_signatures;
+
+/* One pass down the dominator tree and one over the edges; 8 bytes a node, and as much again while it runs. MPR_OK, MPR_ENOMEM,
+ * MPR_ECANCELLED. `progress` may be NULL. */
+int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progress progress, void *context, mpr_signatures *out);
+void mpr_signatures_free(mpr_signatures *s); /* a zeroed one is allowed */
+
+/* The part of an edge in a signature: its label, masked. Never 0. */
+uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge);
+
+#endif

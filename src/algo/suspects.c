@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT
+ * From the top of the dominator tree down; only what is suspected is looked at closely. One search from the roots (algo/routes.h) names all
+ * suspects, and ends when it has met them. */
+#include "algo/suspects.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "algo/routes.h"
+#include "algo/signature.h"
+#include "base/status.h"
+
+#define DEEPEST 1000u     /* steps down to an accumulation point */
+#define SAMPLES 10000u    /* members of a group whose routes are compared */
+#define BUCKET_BITS 12u
+#define NOBODY UINT64_MAX
+
+typedef struct member {
+    uint64_t key; /* of its group */
+    uint32_t node;
+} member;
+
+typedef struct cluster {
+    uint64_t key, bytes, count;
+    uint32_t node, type;
+    bool held_by_c;
+} cluster;
+
+typedef struct work {
+    const mpr_graph *g;
+    const mpr_dominators *d;
+    const mpr_tree *tree;
+    mpr_suspects *out;
+    mpr_suspects_options options;
+    uint8_t *transparent; /* by node */
+    uint8_t *wanted;      /* by node: routes are needed */
+    MPR_VEC(uint32_t) open;   /* transparent nodes at the top */
+    MPR_VEC(member) members;  /* top nodes that are no single suspects */
+    uint32_t *count;      /* by node: routes that lead through it */
+    mpr_routes routes;
+} work;
+
+/* ---- what is looked through ------------------------------------------------------------------------------------------- */
+
+static bool is_root_group(const mpr_graph *g, uint32_t node) {
+    for (uint32_t group = 0; group < MPR_GROUP_COUNT; group++)
+        if (g->group[group] == node) return group != MPR_GROUP_UNREACHABLE;
+    return false;
+}
+
+static bool is_field(mpr_label label, mpr_field field) {
+    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && mpr_label_payload(label) == (uint32_t)field;
+}
+
+/* A module or class and its namespace. */
+static void look_through(work *w, uint32_t node) {
+    const mpr_graph *g = w->g;
+    w->transparent[node] = 1;
+    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
+        if (is_field(g->label[k], MPR_FIELD_NAMESPACE)) w->transparent[g->target[k]] = 1;
+}
+
+/* sys.modules, and the namespaces that the interpreter itself holds. */
+static void look_through_members(work *w, mpr_group group) {
+    const mpr_graph *g = w->g;
+    uint32_t node = g->group[group];
+    if (node == MPR_NO_NODE) return;
+    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
+        mpr_label label = g->label[k];
+        if (is_field(label, MPR_FIELD_MODULES) || is_field(label, MPR_FIELD_SYSDICT) || is_field(label, MPR_FIELD_BUILTINS_DICT))
+            w->transparent[g->target[k]] = 1;
+    }
+}
+
+static void mark_transparent(work *w) {
+    for (uint32_t i = 0; i < w->g->nodes; i++) {
+        if (w->g->flags[i] & (MPR_NODE_MODULE | MPR_NODE_TYPE)) look_through(w, i);
+        if ((w->g->flags[i] & MPR_NODE_SYNTHETIC) && is_root_group(w->g, i)) w->transparent[i] = 1;
+    }
+    look_through_members(w, MPR_GROUP_MODULES);
+    look_through_members(w, MPR_GROUP_INTERPRETER);
+}
+
+/* ---- single suspects -------------------------------------------------------------------------------------------------- */
+
+static uint32_t biggest_child(const work *w, uint32_t node) {
+    uint32_t best = MPR_NO_NODE;
+    for (uint32_t k = w->tree->first[node]; k < w->tree->first[node + 1]; k++)
+        if (best == MPR_NO_NODE || w->d->retained[w->tree->child[k]] > w->d->retained[best]) best = w->tree->child[k];
+    return best;
+}
+
+/* MPR_NO_NODE when it is too deep. */
+static uint32_t find_point(const work *w, uint32_t node) {
+    for (unsigned depth = 0; depth < DEEPEST; depth++) {
+        uint32_t child = biggest_child(w, node);
+        if (child == MPR_NO_NODE || w->d->retained[child] * 10 / 7 < w->d->retained[node]) return node;
+        node = child;
+    }
+    return MPR_NO_NODE;
+}
+
+static int add_suspect(work *w, mpr_suspect s) {
+    w->wanted[s.point == MPR_NO_NODE ? s.node : s.point] = 1;
+    return mpr_vec_push(&w->out->found, w->g->alloc, s);
+}
+
+static int add_single(work *w, uint32_t node) {
+    mpr_suspect s = {.kind = MPR_SUSPECT_SINGLE,
+                     .node = node,
+                     .type = w->g->type[node],
+                     .point = find_point(w, node),
+                     .count = 1,
+                     .bytes = w->d->retained[node]};
+    return add_suspect(w, s);
+}
+
+static int take_top(work *w, uint32_t node) {
+    if (w->transparent[node]) return mpr_vec_push(&w->open, w->g->alloc, node);
+    if (node == w->g->group[MPR_GROUP_UNREACHABLE]) return MPR_OK;
+    if (w->d->retained[node] > w->out->threshold) return add_single(w, node);
+    member m = {.node = node};
+    return mpr_vec_push(&w->members, w->g->alloc, m);
+}
+
+static int find_tops(work *w) {
+    int status = take_top(w, w->g->group[MPR_GROUP_ROOT]);
+    for (size_t i = 0; i < w->open.count && status == MPR_OK; i++) {
+        uint32_t node = w->open.items[i];
+        for (uint32_t k = w->tree->first[node]; k < w->tree->first[node + 1] && status == MPR_OK; k++)
+            status = take_top(w, w->tree->child[k]);
+    }
+    return status;
+}
+
+/* ---- groups ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    uint64_t x = (a ^ b >> 29) * UINT64_C(0x9E3779B97F4A7C15) + b;
+    x = (x ^ x >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return x ^ x >> 32;
+}
+
+/* Builtin types have no module in their names. */
+static bool is_builtin(const mpr_graph *g, uint32_t type) {
+    const mpr_type *t = &g->types[type];
+    return memchr(g->strings + t->name, '.', t->name_length) == NULL;
+}
+
+/* The key of what its dominator holds, or NOBODY for what several hold. */
+static uint64_t key_by_dominator(const work *w, uint32_t node) {
+    const mpr_graph *g = w->g;
+    uint32_t d = w->d->parent[node];
+    if (g->flags[d] & MPR_NODE_SYNTHETIC) return d == g->group[MPR_GROUP_ROOT] ? NOBODY : d;
+    for (uint64_t k = mpr_graph_first(g, d); k < mpr_graph_first(g, d + 1); k++)
+        if (g->target[k] == node && mpr_label_strong(g->label[k])) return mix(d, mpr_signature_label(g, d, k));
+    return NOBODY;
+}
+
+static void key_members(work *w) {
+    const mpr_graph *g = w->g;
+    for (size_t i = 0; i < w->members.count; i++) {
+        member *m = &w->members.items[i];
+        uint32_t type = g->type[m->node];
+        uint32_t c = g->group[MPR_GROUP_C_REFERENCES];
+        uint64_t way = 0;
+        if (c != MPR_NO_NODE && w->d->parent[m->node] == c)
+            way = 1;
+        else if (is_builtin(g, type))
+            way = key_by_dominator(w, m->node);
+        m->key = way == NOBODY ? NOBODY : mix(way, type) >> 1;
+    }
+}
+
+/* The type of the first holder, and its label, for each member that several hold. slot: by node, 0 or index + 1. */
+static void key_shared(work *w, uint32_t *slot) {
+    const mpr_graph *g = w->g;
+    for (uint32_t holder = 0; holder < g->nodes; holder++) {
+        if (g->flags[holder] & (MPR_NODE_SYNTHETIC | MPR_NODE_OWN)) continue;
+        for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
+            uint32_t at = slot[g->target[k]];
+            if (at == 0 || !mpr_label_strong(g->label[k])) continue;
+            member *m = &w->members.items[at - 1];
+            slot[g->target[k]] = 0;
+            m->key = mix(mix(g->type[m->node], g->type[holder]), mpr_signature_label(g, holder, k)) >> 1;
+        }
+    }
+}
+
+/* Builtin objects that several hold are looked at more closely when they matter together. */
+static int key_unknown(work *w) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < w->members.count; i++)
+        if (w->members.items[i].key == NOBODY) bytes += w->d->retained[w->members.items[i].node];
+    if (bytes <= w->out->threshold) return MPR_OK;
+    uint32_t *slot = mpr_alloc_array(w->g->alloc, w->g->nodes, sizeof *slot);
+    if (!slot) return MPR_ENOMEM;
+    for (size_t i = 0; i < w->members.count; i++)
+        if (w->members.items[i].key == NOBODY) slot[w->members.items[i].node] = (uint32_t)i + 1;
+    key_shared(w, slot);
+    mpr_alloc_free(w->g->alloc, slot, w->g->nodes, sizeof *slot);
+    return MPR_OK;
+}
+
+/* Members sorted by the top bits of their keys first: all of one key end up in one run. */
+static int by_key(const void *left, const void *right) {
+    const member *a = left, *b = right;
+    return a->key != b->key ? (a->key < b->key ? -1 : 1) : (a->node > b->node) - (a->node < b->node);
+}
+
+/* Bytes by bucket of keys: only members of heavy buckets are worth sorting. */
+static int drop_light(work *w) {
+    size_t buckets = (size_t)1 << BUCKET_BITS, kept = 0;
+    uint64_t *bytes = mpr_alloc_array(w->g->alloc, buckets, sizeof *bytes);
+    if (!bytes) return MPR_ENOMEM;
+    for (size_t i = 0; i < w->members.count; i++)
+        bytes[mix(w->members.items[i].key, 0) % buckets] += w->d->retained[w->members.items[i].node];
+    for (size_t i = 0; i < w->members.count; i++)
+        if (bytes[mix(w->members.items[i].key, 0) % buckets] > w->out->threshold) w->members.items[kept++] = w->members.items[i];
+    w->members.count = kept;
+    mpr_alloc_free(w->g->alloc, bytes, buckets, sizeof *bytes);
+    return MPR_OK;
+}
+
+/* The run of members from `at` as a group. */
+static cluster measure(const work *w, size_t at) {
+    const member *m = &w->members.items[at];
+    uint32_t c = w->g->group[MPR_GROUP_C_REFERENCES];
+    cluster out = {.key = m->key, .node = m->node, .type = w->g->type[m->node]};
+    out.held_by_c = c != MPR_NO_NODE && w->d->parent[m->node] == c;
+    for (; at < w->members.count && w->members.items[at].key == out.key; at++, out.count++) {
+        uint32_t node = w->members.items[at].node;
+        out.bytes += w->d->retained[node];
+        if (w->d->retained[node] > w->d->retained[out.node]) out.node = node;
+    }
+    return out;
+}
+
+/* Every so many-th of the members. */
+static uint64_t stride(uint64_t count) { return (count + SAMPLES - 1) / SAMPLES; }
+
+static void want_samples(work *w, size_t at, uint64_t count) {
+    for (uint64_t i = 0; i < count; i += stride(count)) w->wanted[w->members.items[at + i].node] = 1;
+}
+
+static int add_group(work *w, size_t at, const cluster *found) {
+    mpr_suspect s = {.kind = found->held_by_c ? MPR_SUSPECT_C_REFERENCES : MPR_SUSPECT_GROUP,
+                     .node = found->node,
+                     .type = found->type,
+                     .point = MPR_NO_NODE,
+                     .count = found->count,
+                     .bytes = found->bytes,
+                     .first = at};
+    want_samples(w, at, found->count);
+    return add_suspect(w, s);
+}
+
+static int find_groups(work *w) {
+    key_members(w);
+    int status = key_unknown(w);
+    if (status == MPR_OK) status = drop_light(w);
+    if (status == MPR_OK && w->members.count > 1) qsort(w->members.items, w->members.count, sizeof *w->members.items, by_key);
+    for (size_t at = 0; at < w->members.count && status == MPR_OK;) {
+        cluster found = measure(w, at);
+        if (found.bytes > w->out->threshold && found.key != NOBODY) status = add_group(w, at, &found);
+        at += found.count;
+    }
+    return status;
+}
+
+/* ---- garbage ---------------------------------------------------------------------------------------------------------- */
+
+/* The type of most bytes among unreachable objects, one that a program made before a builtin one. bytes: by type. */
+static uint32_t main_type(const mpr_graph *g, uint64_t *bytes) {
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < g->nodes; i++)
+        if ((g->flags[i] & MPR_NODE_UNREACHABLE) && mpr_graph_is_object(g, i)) bytes[g->type[i]] += mpr_graph_size(g, i);
+    for (uint32_t type = 1; type < g->type_count; type++) {
+        bool own = bytes[type] > 0 && !is_builtin(g, type), best_own = bytes[best] > 0 && !is_builtin(g, best);
+        if (own != best_own ? own : bytes[type] > bytes[best]) best = type;
+    }
+    return best;
+}
+
+static int find_garbage(work *w) {
+    const mpr_graph *g = w->g;
+    if (g->totals.unreachable_bytes <= w->out->threshold / 10) return MPR_OK;
+    uint64_t *bytes = mpr_alloc_array(g->alloc, g->type_count, sizeof *bytes);
+    if (!bytes) return MPR_ENOMEM;
+    mpr_suspect s = {.kind = MPR_SUSPECT_GARBAGE, .type = main_type(g, bytes), .point = MPR_NO_NODE};
+    mpr_alloc_free(g->alloc, bytes, g->type_count, sizeof *bytes);
+    while (s.node < g->nodes && (g->type[s.node] != s.type || !(g->flags[s.node] & MPR_NODE_UNREACHABLE))) s.node++;
+    s.count = g->totals.unreachable_objects;
+    s.bytes = g->totals.unreachable_bytes;
+    return s.node < g->nodes ? add_suspect(w, s) : MPR_OK;
+}
+
+/* ---- routes ----------------------------------------------------------------------------------------------------------- */
+
+/* The last node that is on the routes to more than 8/10 of a group's samples: nodes on so many stand in one line. */
+static uint32_t common_point(work *w, const mpr_suspect *s) {
+    uint64_t samples = 0;
+    uint32_t point = MPR_NO_NODE;
+    memset(w->count, 0, (size_t)w->g->nodes * sizeof *w->count);
+    for (uint64_t i = 0; i < s->count; i += stride(s->count), samples++) w->count[w->members.items[s->first + i].node]++;
+    for (uint32_t i = w->routes.count; i-- > 1;) w->count[w->routes.parent[w->routes.order[i]]] += w->count[w->routes.order[i]];
+    for (uint32_t i = 1; i < w->routes.count; i++)
+        if ((uint64_t)w->count[w->routes.order[i]] * 10 > samples * 8) point = w->routes.order[i];
+    if (point == MPR_NO_NODE || w->transparent[point] || (w->g->flags[point] & MPR_NODE_SYNTHETIC)) return MPR_NO_NODE;
+    return point;
+}
+
+static int find_points(work *w) {
+    w->count = mpr_alloc_array(w->g->alloc, w->g->nodes, sizeof *w->count);
+    if (!w->count) return MPR_ENOMEM;
+    for (size_t i = 0; i < w->out->found.count; i++) {
+        mpr_suspect *s = &w->out->found.items[i];
+        if (s->kind == MPR_SUSPECT_GROUP || s->kind == MPR_SUSPECT_C_REFERENCES) s->point = common_point(w, s);
+    }
+    return MPR_OK;
+}
+
+static void reverse(mpr_suspect_step *step, size_t count) {
+    for (size_t i = 0, k = count; i + 1 < k; i++) {
+        mpr_suspect_step other = step[--k];
+        step[k] = step[i];
+        step[i] = other;
+    }
+}
+
+static int write_route(work *w, mpr_suspect *s) {
+    mpr_suspect_step step = {.node = s->point == MPR_NO_NODE ? s->node : s->point, .edge = MPR_NO_ROUTE};
+    s->first = w->out->route.count;
+    if (w->routes.parent[step.node] == MPR_NO_NODE) return MPR_OK;
+    for (;;) {
+        if (mpr_vec_push(&w->out->route, w->g->alloc, step) != MPR_OK) return MPR_ENOMEM;
+        if (w->routes.parent[step.node] == step.node) break;
+        step.edge = mpr_routes_edge(w->g, &w->routes, step.node);
+        step.node = w->routes.parent[step.node];
+    }
+    s->steps = w->out->route.count - s->first;
+    reverse(w->out->route.items + s->first, s->steps);
+    return MPR_OK;
+}
+
+static int find_routes(work *w) {
+    if (w->out->found.count == 0) return MPR_OK;
+    int status = mpr_routes_find(w->g, w->wanted, w->options.progress, w->options.context, &w->routes);
+    if (status == MPR_OK) status = find_points(w);
+    for (size_t i = 0; i < w->out->found.count && status == MPR_OK; i++) status = write_route(w, &w->out->found.items[i]);
+    return status;
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------------- */
+
+static int by_bytes(const void *left, const void *right) {
+    const mpr_suspect *a = left, *b = right;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+    return a->kind != b->kind ? (int)a->kind - (int)b->kind : (a->node > b->node) - (a->node < b->node);
+}
+
+static void measure_whole(work *w) {
+    const mpr_graph *g = w->g;
+    static const mpr_group without[] = {MPR_GROUP_STATIC, MPR_GROUP_UNREACHABLE};
+    w->out->whole = w->d->retained[g->group[MPR_GROUP_ROOT]];
+    for (size_t i = 0; i < 2; i++)
+        if (g->group[without[i]] != MPR_NO_NODE) w->out->whole -= w->d->retained[g->group[without[i]]];
+    w->out->threshold = w->out->whole / 1000 * (w->options.permille ? w->options.permille : 100);
+}
+
+static int run(work *w) {
+    size_t nodes = w->g->nodes;
+    w->transparent = mpr_alloc_array(w->g->alloc, nodes, 1);
+    w->wanted = mpr_alloc_array(w->g->alloc, nodes, 1);
+    if (!w->transparent || !w->wanted) return MPR_ENOMEM;
+    measure_whole(w);
+    mark_transparent(w);
+    int status = find_tops(w);
+    if (status == MPR_OK) status = find_groups(w);
+    if (status == MPR_OK) status = find_garbage(w);
+    if (status == MPR_OK) status = find_routes(w);
+    if (status == MPR_OK && w->out->found.count > 1)
+        qsort(w->out->found.items, w->out->found.count, sizeof *w->out->found.items, by_bytes);
+    return status;
+}
+
+int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tree *tree, const mpr_suspects_options *options,
+                      mpr_suspects *out) {
+    mpr_suspects found = {.alloc = g->alloc};
+    work w = {.g = g, .d = d, .tree = tree, .out = &found};
+    if (options) w.options = *options;
+    int status = run(&w);
+    mpr_alloc_free(g->alloc, w.transparent, g->nodes, 1);
+    mpr_alloc_free(g->alloc, w.wanted, g->nodes, 1);
+    mpr_alloc_free(g->alloc, w.count, g->nodes, sizeof *w.count);
+    mpr_vec_free(&w.open, g->alloc);
+    mpr_vec_free(&w.members, g->alloc);
+    mpr_routes_free(&w.routes);
+    if (status == MPR_OK)
+        *out = found;
+    else
+        mpr_suspects_free(&found);
+    return status;
+}
+
+void mpr_suspects_free(mpr_suspects *s) {
+    if (!s->alloc) return;
+    mpr_vec_free(&s->found, s->alloc);
+    mpr_vec_free(&s->route, s->alloc);
+    *s = (mpr_suspects){0};
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ * suspects, diff and routes: what leaks, as plain tuples. Names and advice are made of them in memprobe/leaks.py. */
+#include "algo/diff.h"
+#include "algo/routes.h"
+#include "algo/suspects.h"
+#include "binding/binding.h"
+
+/* A graph argument with its dominators: NULL with an exception. */
+static graph_object *graph_of(PyObject *module, PyObject *argument) {
+    mod_state *state = binding_state(module);
+    if (!PyObject_TypeCheck(argument, state->graph_type)) {
+        PyErr_Format(PyExc_TypeError, "a Graph is needed, not %.100s", Py_TYPE(argument)->tp_name);
+        return NULL;
+    }
+    graph_object *graph = (graph_object *)argument;
+    return binding_graph_dominate(graph) < 0 ? NULL : graph;
+}
+
+/* list.append(row), taking over the row, which may be NULL with an exception. Clears the list when that fails. */
+static void append(PyObject **list, PyObject *row) {
+    if (*list != NULL && (row == NULL || PyList_Append(*list, row) < 0)) {
+        Py_CLEAR(*list);
+    }
+    Py_XDECREF(row);
+}
+
+static PyObject *type_text(const mpr_graph *g, uint32_t type) {
+    return binding_text(g->strings + g->types[type].name, g->types[type].name_length);
+}
+
+/* Append a step of a route: (next, label, kind, weak, housekeeping). */
+static void append_step(PyObject **list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t next) {
+    if (*list == NULL) {
+        return;
+    }
+    if (edge == MPR_NO_ROUTE) {
+        append(list, Py_BuildValue("(IssOO)", (unsigned int)next, ".__class__", "field", Py_False, Py_True));
+    } else if (binding_graph_append_edge(*list, g, holder, edge, next) < 0) {
+        Py_CLEAR(*list);
+    }
+}
+
+/* ---- suspects ---- */
+
+static PyObject *route_of(const mpr_graph *g, const mpr_suspect_step *step, size_t count) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; i + 1 < count; i++) {
+        append_step(&list, g, step[i].node, step[i].edge, step[i + 1].node);
+    }
+    return list;
+}
+
+static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, const mpr_suspect *s) {
+    static const char *const kinds[] = {[MPR_SUSPECT_SINGLE] = "single",
+                                        [MPR_SUSPECT_GROUP] = "group",
+                                        [MPR_SUSPECT_C_REFERENCES] = "C references",
+                                        [MPR_SUSPECT_GARBAGE] = "garbage"};
+    const mpr_graph *g = o->graph;
+    PyObject *route = route_of(g, found->route.items + s->first, s->steps);
+    PyObject *type = route == NULL ? NULL : type_text(g, s->type);
+    PyObject *point = type == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
+    if (point == NULL) {
+        Py_XDECREF(route);
+        Py_XDECREF(type);
+        return NULL;
+    }
+    return Py_BuildValue("(sINNKKN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
+                         (unsigned long long)s->bytes, route);
+}
+
+static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *found) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < found->found.count; i++) {
+        append(&list, suspect_row(o, found, &found->found.items[i]));
+    }
+    return list == NULL ? NULL
+                        : Py_BuildValue("(KKN)", (unsigned long long)found->whole, (unsigned long long)found->threshold, list);
+}
+
+static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"graph", "permille", NULL};
+    PyObject *argument;
+    int permille = 100;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|i", names, &argument, &permille)) {
+        return NULL;
+    }
+    if (permille < 1 || permille > 1000) {
+        return PyErr_Format(PyExc_ValueError, "the threshold is %d permille of the heap: give 1 to 1000.", permille);
+    }
+    graph_object *o = graph_of(module, argument);
+    if (o == NULL) {
+        return NULL;
+    }
+    mpr_suspects found = {0};
+    mpr_suspects_options options = {.permille = (unsigned)permille, .progress = binding_progress};
+    int status = mpr_suspects_find(o->graph, &o->dominators, &o->tree, &options, &found);
+    PyObject *answer = status == MPR_OK ? suspects_answer(o, &found) : binding_error(status);
+    mpr_suspects_free(&found);
+    return answer;
+}
+
+/* ---- routes ---- */
+
+/* One byte a node: the nodes of a sequence. NULL with an exception. */
+static uint8_t *wanted_of(graph_object *o, PyObject *fast) {
+    uint8_t *wanted = mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
+    if (wanted == NULL) {
+        PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; wanted != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
+        uint32_t node = binding_graph_node(o->graph, PySequence_Fast_GET_ITEM(fast, i));
+        if (node == MPR_NO_NODE) {
+            mpr_alloc_free(&o->alloc, wanted, o->graph->nodes, 1);
+            return NULL;
+        }
+        wanted[node] = 1;
+    }
+    return wanted;
+}
+
+/* The steps to a node, [] when no root reaches it. */
+static PyObject *steps_to(const mpr_graph *g, const mpr_routes *routes, uint32_t node) {
+    PyObject *list = PyList_New(0);
+    if (routes->parent[node] == MPR_NO_NODE) {
+        return list;
+    }
+    for (; routes->parent[node] != node; node = routes->parent[node]) {
+        append_step(&list, g, routes->parent[node], mpr_routes_edge(g, routes, node), node);
+    }
+    if (list != NULL && PyList_Reverse(list) < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *routes_answer(const graph_object *o, const mpr_routes *found, PyObject *fast) {
+    PyObject *list = PyList_New(0);
+    for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
+        append(&list, steps_to(o->graph, found, binding_graph_node(o->graph, PySequence_Fast_GET_ITEM(fast, i))));
+    }
+    return list;
+}
+
+static PyObject *find_routes(graph_object *o, PyObject *fast) {
+    mpr_routes found = {0};
+    uint8_t *wanted = wanted_of(o, fast);
+    if (wanted == NULL) {
+        return NULL;
+    }
+    int status = mpr_routes_find(o->graph, wanted, binding_progress, NULL, &found);
+    mpr_alloc_free(&o->alloc, wanted, o->graph->nodes, 1);
+    PyObject *answer = status == MPR_OK ? routes_answer(o, &found, fast) : binding_error(status);
+    mpr_routes_free(&found);
+    return answer;
+}
+
+static PyObject *routes(PyObject *module, PyObject *args) {
+    PyObject *argument, *ids;
+    if (!PyArg_ParseTuple(args, "O!O", binding_state(module)->graph_type, &argument, &ids)) {
+        return NULL;
+    }
+    PyObject *fast = PySequence_Tuple(ids); /* a copy: signal handlers run meanwhile */
+    PyObject *answer = fast == NULL ? NULL : find_routes((graph_object *)argument, fast);
+    Py_XDECREF(fast);
+    return answer;
+}
+
+/* ---- diff ---- */
+
+static PyObject *numbers(const uint64_t *value, uint32_t count) {
+    return count == 2
+               ? Py_BuildValue("(KK)", (unsigned long long)value[0], (unsigned long long)value[1])
+               : Py_BuildValue("(KKK)", (unsigned long long)value[0], (unsigned long long)value[1], (unsigned long long)value[2]);
+}
+
+static PyObject *diff_row(const mpr_diff *diff, graph_object *const *graphs, uint32_t index) {
+    if (index == MPR_NO_ROW) {
+        Py_RETURN_NONE;
+    }
+    const mpr_diff_row *row = &diff->rows.items[index];
+    PyObject *type = type_text(graphs[row->graph]->graph, row->type), *counts = numbers(row->count, diff->graphs);
+    PyObject *whole = numbers(row->whole, diff->graphs);
+    if (type == NULL || counts == NULL || whole == NULL) {
+        Py_XDECREF(type);
+        Py_XDECREF(counts);
+        Py_XDECREF(whole);
+        return NULL;
+    }
+    return Py_BuildValue("(IINNN)", (unsigned int)row->graph, (unsigned int)row->node, type, counts, whole);
+}
+
+static PyObject *growth_row(const mpr_diff *diff, graph_object *const *graphs, const mpr_diff_growth *growth) {
+    PyObject *holder = diff_row(diff, graphs, growth->holder);
+    PyObject *grown = holder == NULL ? NULL : diff_row(diff, graphs, growth->grown);
+    if (grown == NULL) {
+        Py_XDECREF(holder);
+        return NULL;
+    }
+    return Py_BuildValue("(NNLL)", holder, grown, (long long)growth->count, (long long)growth->bytes);
+}
+
+static PyObject *diff_answer(const mpr_diff *diff, graph_object *const *graphs, Py_ssize_t limit) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < diff->growth.count && (limit < 0 || i < (size_t)limit); i++) {
+        append(&list, growth_row(diff, graphs, &diff->growth.items[i]));
+    }
+    PyObject *whole = list == NULL ? NULL : numbers(diff->rows.items[0].whole, diff->graphs);
+    if (whole == NULL) {
+        Py_XDECREF(list);
+        return NULL;
+    }
+    return Py_BuildValue("(NnnN)", whole, (Py_ssize_t)diff->rows.count, (Py_ssize_t)diff->growth.count, list);
+}
+
+static PyObject *make_diff(graph_object *const *graphs, uint32_t count, Py_ssize_t limit) {
+    const mpr_graph *graph[MPR_DIFF_MOST];
+    const mpr_dominators *dominators[MPR_DIFF_MOST];
+    mpr_diff diff = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        graph[i] = graphs[i]->graph;
+        dominators[i] = &graphs[i]->dominators;
+    }
+    int status = mpr_diff_make(graph, dominators, count, binding_progress, NULL, &diff);
+    PyObject *answer = status == MPR_OK ? diff_answer(&diff, graphs, limit) : binding_error(status);
+    mpr_diff_free(&diff);
+    return answer;
+}
+
+static PyObject *diff(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"graphs", "limit", NULL};
+    PyObject *tuple;
+    graph_object *graphs[MPR_DIFF_MOST];
+    Py_ssize_t limit = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|n", names, &PyTuple_Type, &tuple, &limit)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+    if (count < 2 || count > (Py_ssize_t)MPR_DIFF_MOST) {
+        return PyErr_Format(PyExc_ValueError, "%zd heaps are compared: give two or three, the oldest first.", count);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        graphs[i] = graph_of(module, PyTuple_GET_ITEM(tuple, i));
+        if (graphs[i] == NULL) {
+            return NULL;
+        }
+    }
+    return make_diff(graphs, (uint32_t)count, limit);
+}
+
+#define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
+
+PyMethodDef binding_leak_methods[] = {
+    {"suspects", KEYWORDS(suspects), "Leak suspects of a graph, most bytes first."},
+    {"routes", routes, METH_VARARGS, "For each node of a graph, how a programmer would get there."},
+    {"diff", KEYWORDS(diff), "What grew between two graphs, or among three."},
+    {NULL, NULL, 0, NULL},
+};
