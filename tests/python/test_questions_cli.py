@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""The verbs that ask a snapshot who keeps what alive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = """
+class Node:
+    def __init__(self, parent=None):
+        self.parent = parent
+        self.children = []
+
+root = Node()
+for i in range(100):
+    root.children.append(Node(root))
+cache = {"key": [str(i) * 10 for i in range(5000)]}
+"""
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, command: Callable[..., Any]) -> Path:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = command("snapshot", "-o", "heap.snap", "--", "program.py")
+    assert done.code == 0, done
+    return tmp_path / "heap.snap"
+
+
+def test_dominators(snapshot: Path, command: Callable[..., Any]) -> None:
+    done = command("dominators", "--depth", "2", "--limit", "5", snapshot)
+    assert done.code == 0 and "<roots>" in done.out and "100.0 %" in done.out and "Next:" in done.out, done
+    assert max(map(len, done.out.splitlines())) <= 100
+    tree = json.loads(command("dominators", "--json", "--depth", "1", snapshot).out)["tree"]
+    assert tree["retained"] >= sum(child["retained"] for child in tree["children"]) > 0
+
+
+def test_paths(snapshot: Path, command: Callable[..., Any]) -> None:
+    done = command("paths", snapshot, "__main__.Node")
+    assert done.code == 0 and "__main__.root" in done.out, done
+    answer = json.loads(command("paths", "--json", snapshot, "__main__.Node").out)
+    assert answer["node"]["type"] == "__main__.Node" and answer["paths"]
+    missing = command("paths", snapshot, "no.such.Type")
+    assert missing.code == 3 and "memprobe summary" in missing.err, missing
+
+
+def test_cycles(snapshot: Path, command: Callable[..., Any]) -> None:
+    done = command("cycles", "--limit", "0", snapshot)
+    assert done.code == 0 and "Node" in done.out and "weakref" in done.out, done
+    assert command("cycles", "--fail-on-cycles", snapshot).code == 1
+    found = json.loads(command("cycles", "--json", "--limit", "0", snapshot).out)["cycles"]
+    assert any(cycle["objects"] >= 101 for cycle in found)
