@@ -62,6 +62,7 @@ def hold_cyclic(garbage: bool, housekeeping: bool, /) -> tuple[Graph, dict[int, 
 def suspects(
     graph: Graph, permille: int = 100
 ) -> tuple[int, int, list[tuple[str, int, str, int | None, int, int, list[tuple[int, str, str, bool, bool]]]]]: ...
+def below(graph: Graph, id: int, /) -> list[tuple[str, int, int]]: ...  # type name, objects, bytes of all that only it keeps alive
 # for each id the rows of a route from the super-root, [] for what no root reaches
 def routes(graph: Graph, ids: list[int], /) -> list[list[tuple[int, str, str, bool, bool]]]: ...
 # bytes of each graph, number of signatures, number of rows, [(holder, grown, objects, bytes)], each of the first two None or

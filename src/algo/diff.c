@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "algo/suspects.h"
 #include "base/status.h"
 
 typedef struct work {
@@ -15,6 +16,7 @@ typedef struct work {
     uint32_t *slots; /* row + 1 by signature; a power of two, at most half full */
     size_t slot_count;
     uint32_t *row;   /* of each node of the heap at hand */
+    uint8_t *transparent; /* of its nodes */
     uint8_t *inside; /* by row: it grows, or hangs below one that does */
     uint32_t *holding; /* by row: its place in `growth` + 1 */
 } work;
@@ -58,6 +60,7 @@ static void count_node(work *w, uint32_t which, uint32_t node, mpr_diff_row *row
     const mpr_graph *g = w->graphs[which];
     const uint64_t *retained = w->dominators[which]->retained;
     row->count[which]++;
+    row->transparent = row->transparent || w->transparent[node];
     if (mpr_graph_is_object(g, node)) row->bytes[which] += mpr_graph_size(g, node);
     if (row->graph == which && retained[row->node] >= retained[node]) return;
     row->graph = which;
@@ -82,7 +85,10 @@ static int take_graph(work *w, uint32_t which) {
     mpr_signatures signatures = {0};
     int status = mpr_signatures_find(g, w->dominators[which], w->progress, w->context, &signatures);
     w->row = mpr_alloc_array(w->out->alloc, g->nodes, sizeof *w->row);
-    if (status == MPR_OK) status = w->row ? count_graph(w, which, &signatures) : MPR_ENOMEM;
+    w->transparent = mpr_alloc_array(w->out->alloc, g->nodes, 1);
+    if (status == MPR_OK && w->transparent) mpr_suspects_transparent(g, w->transparent);
+    if (status == MPR_OK) status = w->row && w->transparent ? count_graph(w, which, &signatures) : MPR_ENOMEM;
+    mpr_alloc_free(w->out->alloc, w->transparent, g->nodes, 1);
     mpr_alloc_free(w->out->alloc, w->row, g->nodes, sizeof *w->row);
     mpr_signatures_free(&signatures);
     return status;
@@ -119,20 +125,11 @@ static int find_growth(work *w, uint32_t holder, mpr_diff_growth **place) {
     return MPR_OK;
 }
 
-/* The super-root and its groups hold everything: that says nothing. */
-static bool is_root(const work *w, uint32_t row) {
-    const mpr_diff_row *r = &w->out->rows.items[row];
-    const mpr_graph *g = w->graphs[r->graph];
-    for (uint32_t group = 0; group < MPR_GROUP_COUNT; group++)
-        if (g->group[group] == r->node) return true;
-    return false;
-}
-
 static int add_growth(work *w, uint32_t row, int64_t count, int64_t bytes) {
     mpr_diff *out = w->out;
     uint32_t holder = out->rows.items[row].parent;
     mpr_diff_growth *place;
-    if (holder == MPR_NO_ROW || is_root(w, holder)) {
+    if (holder == MPR_NO_ROW || out->rows.items[holder].transparent) {
         mpr_diff_growth made = {.holder = MPR_NO_ROW, .grown = row, .count = count, .bytes = bytes};
         return mpr_vec_push(&out->growth, out->alloc, made);
     }

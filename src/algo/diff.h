@@ -17,6 +17,7 @@ typedef struct mpr_diff_row {
     uint64_t signature;
     uint32_t parent;               /* row of the dominators; MPR_NO_ROW for the root's */
     uint32_t type;                 /* in its graph */
+    bool transparent;              /* a module, class or its namespace: holds what has a name of its own */
     uint32_t graph, node;          /* the node that retains most, in the newest heap that has one */
     uint64_t count[MPR_DIFF_MOST]; /* nodes in each heap */
     uint64_t bytes[MPR_DIFF_MOST]; /* their own */
@@ -25,7 +26,7 @@ typedef struct mpr_diff_row {
 
 /* What grew: rows `grown` of what `holder` holds, most bytes first in it; `bytes` and `count` of growth, of all of its growing rows. */
 typedef struct mpr_diff_growth {
-    uint32_t holder; /* row; MPR_NO_ROW for what nothing that stays dominates, where `grown` speaks for itself */
+    uint32_t holder; /* row; MPR_NO_ROW where only roots, modules or classes hold what grew, and `grown` speaks for itself */
     uint32_t grown;  /* the row below that grew most; MPR_NO_ROW when the holder itself grew */
     int64_t count, bytes;
 } mpr_diff_growth;

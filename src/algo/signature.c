@@ -51,12 +51,7 @@ static uint64_t hash_place(const mpr_graph *g, uint32_t holder, mpr_label label)
     return named ? hash_masked(g->strings + named->text, named->length) : 0;
 }
 
-/* The keys of a namespace are names; those of other dicts are data. */
-static uint64_t hash_key(const mpr_graph *g, uint32_t holder, uint64_t edge) {
-    return g->flags[holder] & MPR_NODE_NAMESPACE ? hash_name(g, g->target[edge - 1]) : 0;
-}
-
-uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge) {
+uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge, bool names) {
     mpr_label label = g->label[edge];
     mpr_label_kind kind = mpr_label_kind_of(label);
     uint64_t words = 0;
@@ -70,7 +65,7 @@ uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge)
         words = hash_words(mpr_label_field_text(mpr_label_payload(label)));
         break;
     case MPR_LABEL_VALUE:
-        words = hash_key(g, holder, edge);
+        words = names ? hash_name(g, g->target[edge - 1]) : 0; /* other keys are data */
         break;
     case MPR_LABEL_ATTR:
     case MPR_LABEL_LOCAL:
@@ -93,7 +88,22 @@ typedef struct work {
     uint64_t *type;   /* hash of each type's name */
     uint64_t *value;  /* before a node's turn: what its dominator gave, or 0 */
     uint64_t *shared; /* smallest hash of a holder that is not the dominator, or 0 */
+    uint64_t *names;  /* a bit a node: the dict of a module, class or instance, whose keys are names */
 } work;
+
+static void mark_namespaces(const work *w) {
+    const mpr_graph *g = w->g;
+    for (uint64_t k = 0; k < g->edges; k++) {
+        mpr_label label = g->label[k];
+        uint32_t field = mpr_label_payload(label);
+        if (mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT))
+            w->names[g->target[k] >> 6] |= UINT64_C(1) << (g->target[k] & 63);
+    }
+}
+
+static uint64_t hash_label(const work *w, uint32_t holder, uint64_t edge) {
+    return mpr_signature_label(w->g, holder, edge, w->names[holder >> 6] >> (holder & 63) & 1);
+}
 
 /* What a node itself says: its type, and its name where it has one for all processes. */
 static uint64_t hash_self(const work *w, uint32_t node) {
@@ -103,7 +113,7 @@ static uint64_t hash_self(const work *w, uint32_t node) {
 
 static void note_shared(const work *w, uint32_t holder, uint64_t edge) {
     uint32_t target = w->g->target[edge];
-    uint64_t hash = mix(w->type[w->g->type[holder]], mpr_signature_label(w->g, holder, edge));
+    uint64_t hash = mix(w->type[w->g->type[holder]], hash_label(w, holder, edge));
     if (w->shared[target] == 0 || hash < w->shared[target]) w->shared[target] = hash;
 }
 
@@ -120,7 +130,7 @@ static void give(const work *w, uint32_t node) {
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
         uint32_t target = g->target[k];
         if (w->d->parent[target] == node && w->value[target] == 0 && mpr_label_strong(g->label[k]))
-            w->value[target] = mpr_signature_label(g, node, k);
+            w->value[target] = hash_label(w, node, k);
     }
 }
 
@@ -132,6 +142,7 @@ static int report(const work *w, uint32_t done) {
 static int run(work *w) {
     const mpr_dominators *d = w->d;
     int status = MPR_OK;
+    mark_namespaces(w);
     for (size_t i = 0; i < w->g->type_count; i++)
         w->type[i] = hash_masked(w->g->strings + w->g->types[i].name, w->g->types[i].name_length);
     for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++, status = report(w, i)) give(w, d->order[i]);
@@ -149,9 +160,11 @@ int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progres
     w.type = mpr_alloc_array(g->alloc, g->type_count, sizeof *w.type);
     w.value = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.value);
     w.shared = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.shared);
-    int status = w.type && w.value && w.shared ? run(&w) : MPR_ENOMEM;
+    w.names = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.names);
+    int status = w.type && w.value && w.shared && w.names ? run(&w) : MPR_ENOMEM;
     mpr_alloc_free(g->alloc, w.type, g->type_count, sizeof *w.type);
     mpr_alloc_free(g->alloc, w.shared, g->nodes, sizeof *w.shared);
+    mpr_alloc_free(g->alloc, w.names, (size_t)g->nodes / 64 + 1, sizeof *w.names);
     if (status == MPR_OK)
         *out = (mpr_signatures){.alloc = g->alloc, .nodes = g->nodes, .value = w.value};
     else

@@ -19,7 +19,7 @@ typedef struct mpr_signatures {
 int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progress progress, void *context, mpr_signatures *out);
 void mpr_signatures_free(mpr_signatures *s); /* a zeroed one is allowed */
 
-/* The part of an edge in a signature: its label, masked. Never 0. */
-uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge);
+/* The part of an edge in a signature: its label, masked. The keys of a dict are words if `names` says that it is a namespace. Never 0. */
+uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge, bool names);
 
 #endif

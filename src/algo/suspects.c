@@ -53,32 +53,30 @@ static bool is_field(mpr_label label, mpr_field field) {
 }
 
 /* A module or class and its namespace. */
-static void look_through(work *w, uint32_t node) {
-    const mpr_graph *g = w->g;
-    w->transparent[node] = 1;
+static void look_through(const mpr_graph *g, uint32_t node, uint8_t *out) {
+    out[node] = 1;
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (is_field(g->label[k], MPR_FIELD_NAMESPACE)) w->transparent[g->target[k]] = 1;
+        if (is_field(g->label[k], MPR_FIELD_NAMESPACE)) out[g->target[k]] = 1;
 }
 
 /* sys.modules, and the namespaces that the interpreter itself holds. */
-static void look_through_members(work *w, mpr_group group) {
-    const mpr_graph *g = w->g;
+static void look_through_members(const mpr_graph *g, mpr_group group, uint8_t *out) {
     uint32_t node = g->group[group];
     if (node == MPR_NO_NODE) return;
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
         mpr_label label = g->label[k];
         if (is_field(label, MPR_FIELD_MODULES) || is_field(label, MPR_FIELD_SYSDICT) || is_field(label, MPR_FIELD_BUILTINS_DICT))
-            w->transparent[g->target[k]] = 1;
+            out[g->target[k]] = 1;
     }
 }
 
-static void mark_transparent(work *w) {
-    for (uint32_t i = 0; i < w->g->nodes; i++) {
-        if (w->g->flags[i] & (MPR_NODE_MODULE | MPR_NODE_TYPE)) look_through(w, i);
-        if ((w->g->flags[i] & MPR_NODE_SYNTHETIC) && is_root_group(w->g, i)) w->transparent[i] = 1;
+void mpr_suspects_transparent(const mpr_graph *g, uint8_t *out) {
+    for (uint32_t i = 0; i < g->nodes; i++) {
+        if (g->flags[i] & (MPR_NODE_MODULE | MPR_NODE_TYPE)) look_through(g, i, out);
+        if ((g->flags[i] & MPR_NODE_SYNTHETIC) && is_root_group(g, i)) out[i] = 1;
     }
-    look_through_members(w, MPR_GROUP_MODULES);
-    look_through_members(w, MPR_GROUP_INTERPRETER);
+    look_through_members(g, MPR_GROUP_MODULES, out);
+    look_through_members(g, MPR_GROUP_INTERPRETER, out);
 }
 
 /* ---- single suspects -------------------------------------------------------------------------------------------------- */
@@ -153,7 +151,8 @@ static uint64_t key_by_dominator(const work *w, uint32_t node) {
     uint32_t d = w->d->parent[node];
     if (g->flags[d] & MPR_NODE_SYNTHETIC) return d == g->group[MPR_GROUP_ROOT] ? NOBODY : d;
     for (uint64_t k = mpr_graph_first(g, d); k < mpr_graph_first(g, d + 1); k++)
-        if (g->target[k] == node && mpr_label_strong(g->label[k])) return mix(d, mpr_signature_label(g, d, k));
+        if (g->target[k] == node && mpr_label_strong(g->label[k]))
+            return mix(d, mpr_signature_label(g, d, k, w->transparent[d] != 0));
     return NOBODY;
 }
 
@@ -182,7 +181,8 @@ static void key_shared(work *w, uint32_t *slot) {
             if (at == 0 || !mpr_label_strong(g->label[k])) continue;
             member *m = &w->members.items[at - 1];
             slot[g->target[k]] = 0;
-            m->key = mix(mix(g->type[m->node], g->type[holder]), mpr_signature_label(g, holder, k)) >> 1;
+            m->key =
+                mix(mix(g->type[m->node], g->type[holder]), mpr_signature_label(g, holder, k, w->transparent[holder] != 0)) >> 1;
         }
     }
 }
@@ -374,7 +374,7 @@ static int run(work *w) {
     w->wanted = mpr_alloc_array(w->g->alloc, nodes, 1);
     if (!w->transparent || !w->wanted) return MPR_ENOMEM;
     measure_whole(w);
-    mark_transparent(w);
+    mpr_suspects_transparent(w->g, w->transparent);
     int status = find_tops(w);
     if (status == MPR_OK) status = find_groups(w);
     if (status == MPR_OK) status = find_garbage(w);
@@ -408,4 +408,22 @@ void mpr_suspects_free(mpr_suspects *s) {
     mpr_vec_free(&s->found, s->alloc);
     mpr_vec_free(&s->route, s->alloc);
     *s = (mpr_suspects){0};
+}
+
+/* ---- what is below a node --------------------------------------------------------------------------------------------- */
+
+int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, uint32_t node, mpr_group_total *out) {
+    MPR_VEC(uint32_t) pending = {0};
+    int status = mpr_vec_push(&pending, g->alloc, node);
+    while (status == MPR_OK && pending.count > 0) {
+        uint32_t at = pending.items[--pending.count];
+        if (mpr_graph_is_object(g, at)) {
+            out[g->type[at]].count++;
+            out[g->type[at]].bytes += mpr_graph_size(g, at);
+        }
+        for (uint32_t k = tree->first[at]; k < tree->first[at + 1] && status == MPR_OK; k++)
+            status = mpr_vec_push(&pending, g->alloc, tree->child[k]);
+    }
+    mpr_vec_free(&pending, g->alloc);
+    return status;
 }

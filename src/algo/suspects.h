@@ -15,6 +15,7 @@
 #ifndef MPR_ALGO_SUSPECTS_H
 #define MPR_ALGO_SUSPECTS_H
 
+#include "algo/groups.h"
 #include "algo/retained.h"
 #include "base/vec.h"
 
@@ -57,6 +58,12 @@ typedef struct mpr_suspects_options {
 /* options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
 int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tree *tree, const mpr_suspects_options *options,
                       mpr_suspects *out);
+/* One byte a node: != 0 for what is looked through. `out` comes zeroed. Not the group of garbage. */
+void mpr_suspects_transparent(const mpr_graph *g, uint8_t *out);
+
+/* Objects by type in the subtree of a node: added to out, which has g->type_count entries. MPR_OK or MPR_ENOMEM. */
+int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, uint32_t node, mpr_group_total *out);
+
 void mpr_suspects_free(mpr_suspects *s); /* a zeroed one is allowed */
 
 #endif

@@ -99,6 +99,37 @@ static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) 
     return answer;
 }
 
+static PyObject *total_rows(const mpr_graph *g, const mpr_group_total *total) {
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < g->type_count; i++) {
+        PyObject *type = total[i].count == 0 ? NULL : type_text(g, i);
+        if (type != NULL) {
+            append(&list, Py_BuildValue("(NKK)", type, (unsigned long long)total[i].count, (unsigned long long)total[i].bytes));
+        } else if (PyErr_Occurred()) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static PyObject *below(PyObject *module, PyObject *args) {
+    PyObject *argument, *id;
+    if (!PyArg_ParseTuple(args, "OO", &argument, &id)) {
+        return NULL;
+    }
+    graph_object *o = graph_of(module, argument);
+    uint32_t node = o == NULL ? MPR_NO_NODE : binding_graph_node(o->graph, id);
+    if (node == MPR_NO_NODE) {
+        return NULL;
+    }
+    size_t count = o->graph->type_count;
+    mpr_group_total *total = mpr_alloc_array(&o->alloc, count, sizeof *total);
+    int status = total == NULL ? MPR_ENOMEM : mpr_suspects_below(o->graph, &o->tree, node, total);
+    PyObject *list = status == MPR_OK ? total_rows(o->graph, total) : binding_error(status);
+    mpr_alloc_free(&o->alloc, total, count, sizeof *total);
+    return list;
+}
+
 /* ---- routes ---- */
 
 /* One byte a node: the nodes of a sequence. NULL with an exception. */
@@ -251,6 +282,7 @@ static PyObject *diff(PyObject *module, PyObject *args, PyObject *keywords) {
 
 PyMethodDef binding_leak_methods[] = {
     {"suspects", KEYWORDS(suspects), "Leak suspects of a graph, most bytes first."},
+    {"below", below, METH_VARARGS, "What a node alone keeps alive, by type."},
     {"routes", routes, METH_VARARGS, "For each node of a graph, how a programmer would get there."},
     {"diff", KEYWORDS(diff), "What grew between two graphs, or among three."},
     {NULL, NULL, 0, NULL},
