@@ -3,8 +3,9 @@
     python benchmarks/run.py [--objects N] [--output FILE] [--no-peers]
 
 The unit is C, the time of one full gc.collect() on the same heap. Each job runs in a forked child of the process that has the heap,
-after two collections that make the shared pages its own; times are medians of 5 (of one, for what takes longer than 20 C), memory
-is the growth of the resident set's high-water mark. What has no answer after the time limit is stopped."""
+after two collections that make the shared pages its own. Times are medians of 5 (of one, for what takes longer than 10 s), with a
+collection timed before each run; memory is the growth of the resident set's high-water mark. What has no answer after the time
+limit is stopped."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ import memprobe
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = 5
-SLOW = 20  # C: what takes longer runs once
+SLOW = 10  # seconds: what takes longer runs once
 LIMIT = 150  # seconds a job
 MIB = 1 << 20
 
@@ -73,11 +74,16 @@ def peak_of(work: Callable[[], object]) -> tuple[float, int]:
     return seconds, max(0, status("VmHWM") - before)
 
 
-def measure(work: Callable[[], object], unit: float) -> dict[str, float]:
-    """Run it: peak memory first, then the times."""
+def measure(work: Callable[[], object]) -> dict[str, float]:
+    """Run it: peak memory first, then the times, each beside one of gc.collect(), so that both see the same machine."""
     seconds, peak = peak_of(work)
-    times = [seconds] if seconds > SLOW * unit else [timed(work) for _ in range(RUNS)]
-    return {"seconds": statistics.median(times), "peak": peak}
+    units, times = [timed(gc.collect)], [seconds]
+    if seconds <= SLOW:
+        times = []
+        for _ in range(RUNS):
+            units.append(timed(gc.collect))
+            times.append(timed(work))
+    return {"seconds": statistics.median(times), "unit": statistics.median(units), "peak": peak}
 
 
 def in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -134,14 +140,15 @@ def peer_jobs(service: Service) -> list[tuple[str, str, Callable[[], object]]]:
     ]
 
 
-def snapshot_rows(folder: Path, unit: float) -> list[Row]:
+def snapshot_rows(folder: Path) -> list[Row]:
     """Write a file, and read it in a process of its own."""
     path = folder / "bench.snap"
 
     def write() -> dict[str, Any]:
         done = memprobe.snapshot(path)
-        times, pauses = [], []
+        units, times, pauses = [], [], []
         for _ in range(RUNS):
+            units.append(timed(gc.collect))
             start = time.perf_counter()
             done = memprobe.snapshot(path)
             times.append(time.perf_counter() - start)
@@ -153,21 +160,24 @@ def snapshot_rows(folder: Path, unit: float) -> list[Row]:
             f"pause {pause:.1f} ms = {pause * (1 << 30) / rss:.1f} ms a GiB; {done.bytes / done.objects:.1f} bytes an object; "
             f"memory beside the process {memory / MIB:.1f} MiB = {100 * memory / rss:.1f} % of RSS"
         )
-        return {"seconds": statistics.median(times), "peak": memory, "note": note}
+        return {"seconds": statistics.median(times), "unit": statistics.median(units), "peak": memory, "note": note}
 
     source = (
         "import json, memprobe, statistics, sys; sys.path.insert(0, sys.argv[1]); import run\n"
-        f"print(json.dumps(run.measure(lambda: memprobe.load({str(path)!r}).types(), {unit!r})))"
+        f"print(json.dumps(run.measure(lambda: memprobe.load({str(path)!r}).types())))"
     )
-    rows = [row("snapshot to a file", "memprobe.snapshot()", in_child(write), unit)]
+    wrote = in_child(write)
+    rows = [row("snapshot to a file", "memprobe.snapshot()", wrote)]
     done = subprocess.run([sys.executable, "-c", source, str(ROOT / "benchmarks")], stdout=subprocess.PIPE, text=True)
     read = json.loads(done.stdout) if done.returncode == 0 else {"note": "failed"}
-    return [*rows, row("open a file: read, check, freeze, type table", "memprobe.load().types()", read, unit)]
+    if "unit" in wrote:
+        read["unit"] = wrote["unit"]  # its own process has no heap to collect
+    return [*rows, row("open a file: read, check, freeze, type table", "memprobe.load().types()", read)]
 
 
-def row(job: str, who: str, answer: dict[str, Any], unit: float) -> Row:
+def row(job: str, who: str, answer: dict[str, Any]) -> Row:
     seconds = answer.get("seconds", 0.0)
-    return Row(job, who, seconds, seconds / unit, answer.get("peak"), answer.get("note", ""))
+    return Row(job, who, seconds, seconds / answer.get("unit", 1.0), answer.get("peak"), answer.get("note", ""))
 
 
 # ---- the report -----------------------------------------------------------------------------------------------------
@@ -185,7 +195,9 @@ def report(rows: list[Row], facts: dict[str, str], unit: float) -> str:
         "# Benchmarks",
         "",
         "Made by `make bench`; `benchmarks/run.py` describes what is measured and how. C is one full `gc.collect()` on the",
-        f"same heap, here {unit * 1000:.0f} ms; times are medians of 5; above {SLOW} C of one run. Peak is memory beside the heap.",
+        f"same heap, timed between the runs of each job: about {unit * 1000:.0f} ms. Times are medians of {RUNS}, above",
+        f"{SLOW} s of one run. Ratios are to the C of the job's own runs, so a machine that is busy for a while shifts both.",
+        "Peak is memory beside the heap.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
@@ -226,21 +238,22 @@ def main() -> int:
     service = Service(options.objects)
     gc.enable()
     gc.collect()
-    unit = in_child(lambda: measure(gc.collect, 1e9))["seconds"]
+    load = os.getloadavg()[0]
+    unit = in_child(lambda: measure(gc.collect))["seconds"]
     counted = memprobe.summary()
     rows = [Row("the unit", "gc.collect()", unit, 1.0)]
     jobs = [*own_jobs(service), *([] if options.no_peers else peer_jobs(service))]
     for job, who, work in sorted(jobs, key=lambda entry: entry[0]):
         print(f"{who} ...", file=sys.stderr, flush=True)
-        rows.append(row(job, who, in_child(lambda work=work: measure(work, unit)), unit))
+        rows.append(row(job, who, in_child(lambda work=work: measure(work))))
     with tempfile.TemporaryDirectory() as folder:
         print("snapshot and load ...", file=sys.stderr, flush=True)
-        rows += snapshot_rows(Path(folder), unit)
+        rows += snapshot_rows(Path(folder))
     graph = in_child(graph_facts)
     facts = {
         "heap": f"{counted.objects:,} objects, {counted.bytes / MIB:,.0f} MiB in them, resident {status('VmRSS') / MIB:,.0f} MiB",
         "graph": graph.get("text", graph.get("note", "")),
-        "machine": machine(),
+        "machine": f"{machine()}; its load average when the jobs began was {load:.1f}",
         "python": sys.version.split(" [")[0],
         "peers": ", ".join(f"{name} {version_of(name)}" for name in ("objgraph", "pympler", "guppy3", "objsize", "refcycle")),
     }
