@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memprobe.analysis import Cycle, Dominated, Path, find_cycles, retained_sizeof, why_alive
     from memprobe.attach import snapshot_process
     from memprobe.heap import Heap, capture, load, snapshot
+    from memprobe.leaks import Diff, Suspect, Suspects
     from memprobe.live import (
         count,
         deep_sizeof,
@@ -61,6 +62,7 @@ _HOMES = {
     "analysis": ("Cycle", "Dominated", "Path", "find_cycles", "retained_sizeof", "why_alive"),
     "attach": ("snapshot_process",),
     "heap": ("Heap", "capture", "load", "snapshot"),
+    "leaks": ("Diff", "Suspect", "Suspects"),
     "live": (
         *("count", "deep_sizeof", "gc_stats", "growth", "is_immortal", "is_interned", "pymalloc_stats"),
         *("refcount", "referrers", "summary"),
@@ -76,6 +78,7 @@ __all__ = [
     "Accounting",
     "AttachError",
     "Cycle",
+    "Diff",
     "Dominated",
     "Edge",
     "Error",
@@ -90,6 +93,8 @@ __all__ = [
     "Reference",
     "SnapshotError",
     "SnapshotInfo",
+    "Suspect",
+    "Suspects",
     "TypeTable",
     "UnsupportedError",
     "__version__",

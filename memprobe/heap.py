@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from memprobe import _core, analysis
+from memprobe import _core, analysis, leaks
 from memprobe._atomic import replacing
 from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
+from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 
@@ -166,6 +167,14 @@ class Heap:
     def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
         """Reference cycles, biggest first; see memprobe.find_cycles()."""
         return analysis.cycles(self, garbage, housekeeping, limit)
+
+    def suspects(self, percent: float = 10.0, limit: int | None = None) -> Suspects:
+        """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it."""
+        return leaks.suspects(self, percent, check_limit(limit))
+
+    def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20) -> Diff:
+        """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here."""
+        return leaks.diff((older, self) if oldest is None else (oldest, older, self), check_limit(limit))
 
     def save(self, path: Path) -> SnapshotInfo:
         """Write it to a file that load() reads; whole or not at all, as snapshot() does."""

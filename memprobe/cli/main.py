@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ask(words: list[str]) -> int:
     """Every verb but `run`."""
-    from memprobe.cli import files, questions, sentences, snapshot
+    from memprobe.cli import files, leaks, questions, sentences, snapshot
     from memprobe.cli.options import parser, split_program
 
     words, program = split_program(words)
@@ -38,6 +38,8 @@ def ask(words: list[str]) -> int:
         "dominators": questions.dominators,
         "paths": questions.paths,
         "cycles": questions.cycles,
+        "suspects": leaks.suspects,
+        "diff": leaks.diff,
     }
     try:
         code = verbs[options.verb](options)

@@ -79,7 +79,25 @@ def parser() -> argparse.ArgumentParser:
     cycles.add_argument("--garbage", action="store_true", help="only what nothing reaches any more")
     cycles.add_argument("--housekeeping", action="store_true", help="follow the references that every program has, too")
     cycles.add_argument("--fail-on-cycles", action="store_true", help="exit code 1 when there are any")
+
+    leaks = verbs.add_parser("suspects", parents=[common], help="what leaks: who keeps a large part of the heap alive")
+    leaks.add_argument("file", metavar="FILE")
+    leaks.add_argument("--percent", type=percent, default=10.0, metavar="P", help="a suspect keeps more of the heap than this (10)")
+    leaks.add_argument("--fail-on-suspect", type=percent, metavar="PERCENT", help="exit code 1 when one keeps more than this")
+
+    diff = verbs.add_parser("diff", parents=[common], help="what grew between two snapshots; of three, what came and stayed")
+    diff.add_argument("older", metavar="A")
+    diff.add_argument("newer", metavar="B")
+    diff.add_argument("newest", nargs="?", metavar="C")
+    diff.add_argument("--fail-on-growth", type=int, metavar="BYTES", help="exit code 1 when the whole heap grew by more than this")
     return top
+
+
+def percent(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 100:
+        raise argparse.ArgumentTypeError("must be a share of the heap, from 0.1 to 100")
+    return value
 
 
 def count(text: str) -> int | None:

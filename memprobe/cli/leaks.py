@@ -1,0 +1,66 @@
+"""The verbs that say what leaks."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+from memprobe import _text
+from memprobe.cli import show
+from memprobe.cli.files import opened
+from memprobe.cli.questions import _cut
+from memprobe.leaks import Diff, Suspects
+
+
+def suspects(options: argparse.Namespace) -> int:
+    """memprobe suspects FILE"""
+    heap = opened(options.file)
+    with show.waiting("finding suspects"):
+        found = heap.suspects(options.percent, options.limit)
+    worst = max((row.percent for row in found.rows), default=0.0)
+    code = 1 if options.fail_on_suspect is not None and worst > options.fail_on_suspect else 0
+    if options.json:
+        show.as_json("memprobe.suspects/1", found.to_dict())
+        return code
+    show.heading(f"{options.file}: suspects, of {_text.size(found.bytes)} that are in use")
+    show.console().print(str(found), overflow="fold")
+    _after_suspects(options.file, found)
+    return code
+
+
+def _after_suspects(path: str, found: Suspects) -> None:
+    file = shlex.quote(path)
+    if not found.rows:
+        show.next_step(f"memprobe diff {file} LATER.snap", "take another snapshot after some work, and see what grew")
+        return
+    first = found.rows[0]
+    if first.kind == "garbage":
+        show.next_step(f"memprobe cycles --garbage {file}", "shows the cycles, and where to cut them")
+        return
+    node = first.node if first.point is None else first.point
+    show.next_step(f"memprobe paths {file} {node.id}", "shows every way in which it is held: the place to cut")
+
+
+def diff(options: argparse.Namespace) -> int:
+    """memprobe diff A B [C]"""
+    heaps = [opened(path) for path in (options.newest, options.newer, options.older) if path is not None]
+    with show.waiting("comparing"):
+        grown = heaps[0].diff(*heaps[1:], limit=options.limit)
+    code = 1 if options.fail_on_growth is not None and grown.growth > options.fail_on_growth else 0
+    if options.json:
+        show.as_json("memprobe.diff/1", grown.to_dict())
+        return code
+    names = [path for path in (options.older, options.newer, options.newest) if path is not None]
+    still = f" and is still in {names[2]}" if len(names) == 3 else ""
+    cells = [(_cut(cell[0], 46), _cut(cell[1], 20), *cell[2:4]) for cell in grown.cells()]
+    show.table(f"What grew from {names[0]} to {names[1]}{still}", grown.headers[:4], cells, last_is_total=True)
+    _after_diff(names[-1], grown)
+    return code
+
+
+def _after_diff(path: str, grown: Diff) -> None:
+    file = shlex.quote(path)
+    if not grown.rows:
+        show.next_step(f"memprobe suspects {file}", "nothing grew: see who keeps most")
+        return
+    show.next_step(f"memprobe paths {file} {grown.rows[0].node}", "shows every way in which the first of them is held")

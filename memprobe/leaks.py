@@ -1,0 +1,316 @@
+"""What leaks: suspects of one heap, and what grew between two or among three, named as a programmer would.
+
+The rules for suspects are Eclipse MAT's; the C files in src/algo say more. Shares are of the whole heap's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from memprobe import _core, _names, _text, analysis
+from memprobe._text import number, size
+from memprobe.results import Json, Node, Row
+
+if TYPE_CHECKING:
+    from memprobe.heap import Heap
+
+Route = Sequence[analysis.Row]
+
+BELOW = 20  # types shown below a suspect
+PATHLIKE = ("index", "element", "key", "value")
+
+
+@dataclass(frozen=True)
+class Below(Row):
+    """What a suspect alone keeps alive, of one type."""
+
+    type: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Something that keeps much of the heap alive. `name` is where it piles up, as a program would write it; `kind` is 'single'
+    (one object), 'group' (many of one type), 'C references' (objects that only C code holds) or 'garbage' (cycles that wait for the
+    collector). `node` is the object, or the biggest of many; `point` where it piles up, or None."""
+
+    kind: str
+    name: str
+    type: str
+    count: int
+    bytes: int
+    percent: float
+    advice: str
+    below: tuple[Below, ...] = field(repr=False)
+    related: tuple[str, ...] = field(repr=False)  # names of suspects that are held by the same variable
+    node: Node = field(repr=False)
+    point: Node | None = field(repr=False)
+
+    def to_dict(self) -> Json:
+        """Every field; nodes by their ids."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("below", "node", "point", "related")}
+        below = [row.to_dict() for row in self.below]
+        ends = {"node": self.node.id, "point": None if self.point is None else self.point.id}
+        return {**plain, "below": below, "related": list(self.related), **ends}
+
+    def __str__(self) -> str:
+        what = f"{number(self.count)} self.type}" if self.count > 1 else self.type
+        lines = [f"{self.name}  ({what}) keeps {size(self.bytes)}, {self.percent:.1f} % of the heap"]
+        if self.below:
+            top = ", ".join(f"{number(row.count)} {row.type} {size(row.bytes)}" for row in self.below[:3])
+            lines.append(f"    mostly {top}")
+        if self.related:
+            lines.append(f"    may be related: {', '.join(self.related)}")
+        return "\n".join([*lines, f"    {self.advice}"])
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Leak suspects, most bytes first: a sequence. `bytes` is the whole heap without what only static objects or garbage hold;
+    `threshold` is what a suspect must exceed."""
+
+    rows: tuple[Suspect, ...]
+    bytes: int
+    threshold: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Suspect:
+        return self.rows[index]
+
+    def to_dict(self) -> Json:
+        """{bytes, threshold, rows: [Suspect.to_dict()]}."""
+        return {"bytes": self.bytes, "threshold": self.threshold, "rows": [row.to_dict() for row in self.rows]}
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"no suspects: nothing keeps more than {size(self.threshold)} of {size(self.bytes)} alive"
+        return "\n".join(f"{index}. {row}" for index, row in enumerate(self.rows, 1))
+
+
+def suspects(heap: Heap, percent: float, limit: int | None) -> Suspects:
+    """For Heap.suspects()."""
+    if not 0.1 <= percent <= 100:
+        raise ValueError(f"percent is {percent}: a suspect keeps 0.1 to 100 percent of the heap.")
+    whole, threshold, found = _core.suspects(heap._graph, round(10 * percent))
+    rows = [_suspect(heap, whole, row) for row in found[:limit]]
+    return Suspects(tuple(_related(rows)), whole, threshold)
+
+
+def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, Route]) -> Suspect:
+    kind, id, type, point, count, total, route = row
+    hops = analysis.hops(heap, heap.roots()["roots"].id, route)
+    name = _name_of(kind, type, point, hops)
+    below = _below(heap, id if point is None else point) if kind != "garbage" else ()
+    types = {hop.type for hop in hops} | {type} | ({heap.node(point).type} if point is not None else set())
+    return Suspect(
+        kind=kind,
+        name=name,
+        type=type,
+        count=count,
+        bytes=total,
+        percent=100.0 * total / (whole or 1),
+        advice=_advice(kind, name, types, {entry.type for entry in below}, hops),
+        below=below,
+        related=(),
+        node=heap.node(id),
+        point=None if point is None else heap.node(point),
+    )
+
+
+def _name_of(kind: str, type: str, point: int | None, hops: Sequence[_names.Hop]) -> str:
+    if kind == "garbage":
+        return f"garbage: {type}"
+    name = _names.join(hops).text
+    if point is not None and name:
+        return name if not name.endswith(":") else f"{name} {type}"
+    if kind == "single" and name:
+        return f"{name} {type}" if name.endswith(":") else name
+    return f"C references: {type}" if kind == "C references" else f"all {type}"
+
+
+def _below(heap: Heap, id: int) -> tuple[Below, ...]:
+    rows = sorted(_core.below(heap._graph, id), key=lambda row: -row[2])
+    return tuple(Below(*row) for row in rows[:BELOW])
+
+
+def _related(rows: Sequence[Suspect]) -> list[Suspect]:
+    """With the names of suspects that begin with the same variable."""
+    from dataclasses import replace
+
+    out = []
+    for row in rows:
+        start = _variable(row.name)
+        others = tuple(other.name for other in rows if other is not row and start and _variable(other.name) == start)
+        out.append(replace(row, related=others))
+    return out
+
+
+def _variable(name: str) -> str:
+    """`app.state` of app.state.sessions['k']; nothing for a name that is short of that."""
+    words = name.split("[")[0].split(".")
+    return ".".join(words[:2]) if len(words) > 2 or (len(words) == 2 and "[" in name) else ""
+
+
+# ---- advice -----------------------------------------------------------------------------------------------------------
+
+# The first line whose words are met decides: words of types and labels on the way to the suspect, or below it.
+ON_THE_WAY = (
+    (
+        ("functools._lru_cache_wrapper",),
+        "A functools cache: give it a maxsize or clear it; on a method it keeps every instance alive.",
+    ),
+    (("gc.garbage",), "gc.garbage: empty it, and switch DEBUG_SAVEALL off."),
+    (("atexit",), "A function given to atexit: unregister() it when its object is closed."),
+    (
+        ("traceback", "__traceback__"),
+        "An exception keeps the frames of its traceback, with all their locals: keep its text instead.",
+    ),
+    (("logging.", "logging.Handler"), "A logging handler: remove or flush it; MemoryHandler and caplog keep their records."),
+    (
+        ("<thread-local data>", "_thread._local"),
+        "Thread-local data lives as long as its thread: clear it after each piece of work.",
+    ),
+    (("<context>", "Context", "_contextvars.Context", "hamt"), "A context variable: reset() it with its token."),
+    (
+        ("_asyncio.Task", "_asyncio.Future", "asyncio."),
+        "asyncio tasks that never end: await or cancel them, and drop them when done.",
+    ),
+    (
+        ("weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"),
+        "In a weak dictionary a value that refers to its own key keeps both: use a weakref.",
+    ),
+    (("collections.deque",), "A deque without an end: give it a maxlen."),
+    (("<frame>", "frame"), "A local variable of a running function: del it, or let the function end."),
+    (("generator", "async_generator", "coroutine"), "A generator that is never closed keeps its locals: close() it."),
+)
+UNDER = (
+    (("_asyncio.Task", "coroutine"), "Tasks that never end: await or cancel them, and drop them from here when they are done."),
+    (("generator", "async_generator"), "Generators that are never closed keep their locals: close() them."),
+    (("traceback",), "Stored exceptions keep the frames of their tracebacks: keep their texts, or clear __traceback__."),
+    (("method",), "Bound methods keep their objects alive: unsubscribe, or hold them by weakref.WeakMethod."),
+    (("function", "cell"), "Functions with closures keep what they use: unsubscribe them when they are done."),
+    (("memoryview", "numpy.ndarray"), "Small views keep whole buffers alive: copy the part that is needed."),
+)
+OF_A_KIND = {
+    "garbage": "Reference cycles: gc.collect() frees them, unless the collector is off; cut one edge with a weakref.",
+    "C references": "No Python object holds them: C code keeps a reference, or forgot to give one back (Py_DECREF).",
+}
+
+
+def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequence[_names.Hop]) -> str:
+    if kind in OF_A_KIND:
+        return OF_A_KIND[kind]
+    words = [*types, *(hop.label for hop in hops), name]
+    for known, line in ON_THE_WAY:
+        if any(
+            word == key or word.strip(".") == key or (key.endswith(".") and word.startswith(key)) for key in known for word in words
+        ):
+            return line
+    for known, line in UNDER:
+        if below.intersection(known):
+            return line
+    return "Does it ever shrink? Bound it, or remove entries when their work is done."
+
+
+# ---- diff -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DiffRow(Row):
+    """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep.
+    `counts` of these objects and `sizes` of what holds them are those of each heap. `node` is the id of the holder in the newest heap
+    that has it."""
+
+    name: str
+    type: str
+    count: int
+    bytes: int
+    counts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    node: int
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What grew between two heaps; of three, what is new in the second and still there in the third. Most bytes first: a sequence
+    of the first `limit` rows of `found`. `bytes` are those of each heap."""
+
+    rows: tuple[DiffRow, ...]
+    bytes: tuple[int, ...]
+    found: int
+
+    @property
+    def growth(self) -> int:
+        """Bytes by which the whole heap grew from the first to the last."""
+        return self.bytes[-1] - self.bytes[0]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> DiffRow:
+        return self.rows[index]
+
+    def to_dict(self) -> Json:
+        """{bytes, growth, found, rows: [{name, type, count, bytes, counts, sizes, node}]}."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"bytes": list(self.bytes), "growth": self.growth, "found": self.found, "rows": rows}
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The rows as text, under `headers`."""
+        cells = [(row.name, row.type, f"{row.count:+,}", f"+{size(row.bytes)}", *map(size, row.sizes)) for row in self.rows]
+        sign = "+" if self.growth >= 0 else ""
+        return [*cells, ("whole heap", "", "", f"{sign}{size(self.growth)}", *map(size, self.bytes))]
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Of cells()."""
+        return ("held by", "type", "objects", "growth", *"ABC"[: len(self.bytes)])
+
+    def __str__(self) -> str:
+        return _text.plain(self.headers, self.cells())
+
+    def _repr_html_(self) -> str:
+        return _text.html(self.headers, self.cells())
+
+
+def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
+    """For Heap.diff(): two or three heaps, the oldest first."""
+    graphs = tuple(heap._graph for heap in heaps)
+    totals, _, found, rows = _core.diff(graphs, -1 if limit is None else limit)
+    places = [(holder or grown) for holder, grown, _, _ in rows]
+    routes = _routes(heaps, places)
+    made = (_row(heaps, row, place, route) for row, place, route in zip(rows, places, routes, strict=True))
+    return Diff(tuple(made), totals, found)
+
+
+def _routes(heaps: Sequence[Heap], places: Sequence[tuple[int, int, object, object, object]]) -> list[Route]:
+    """The way to each place, by one search of each heap."""
+    ways: dict[tuple[int, int], Route] = {}
+    for index, heap in enumerate(heaps):
+        ids = sorted({place[1] for place in places if place[0] == index})
+        if ids:
+            ways.update(((index, id), way) for id, way in zip(ids, _core.routes(heap._graph, ids), strict=True))
+    return [ways[place[0], place[1]] for place in places]
+
+
+def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route) -> DiffRow:  # type: ignore[type-arg]
+    holder, grown, _, total = row
+    heap = heaps[place[0]]
+    if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):
+        route = route[:-1]  # one of many: their holder says where they are
+    hops = analysis.hops(heap, heap.roots()["roots"].id, route)
+    name = _names.join(hops).text
+    _, _, kind, counts, _ = grown or holder
+    sizes = (holder or grown)[4]
+    more = min(counts[1:]) - counts[0] if grown else 0
+    if not name or name.endswith(":"):
+        name = f"{name} {kind}".strip()
+    return DiffRow(name, kind, more, total, counts, sizes, place[1])
+
+
+def _in_namespace(heap: Heap, route: Route) -> bool:
+    return len(route) > 1 and route[-2][1] == ".__dict__"
