@@ -56,7 +56,7 @@ class Suspect:
         return {**plain, "below": below, "related": list(self.related), **ends}
 
     def __str__(self) -> str:
-        what = f"{number(self.count)} self.type}" if self.count > 1 else self.type
+        what = f"{number(self.count)} {self.type}" if self.count > 1 else self.type
         lines = [f"{self.name}  ({what}) keeps {size(self.bytes)}, {self.percent:.1f} % of the heap"]
         if self.below:
             top = ", ".join(f"{number(row.count)} {row.type} {size(row.bytes)}" for row in self.below[:3])
@@ -222,8 +222,8 @@ def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequen
 @dataclass(frozen=True)
 class DiffRow(Row):
     """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep.
-    `counts` of these objects and `sizes` of what holds them are those of each heap. `node` is the id of the holder in the newest heap
-    that has it."""
+    `counts` of these objects and `sizes` of what holds them are those of each heap. `node` is the id of the holder, in the newest
+    heap that has it."""
 
     name: str
     type: str
