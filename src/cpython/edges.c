@@ -295,7 +295,7 @@ void cpy_edges_tell(cpy_walk *walk) {
         }
         return;
     }
-    walk->frame = walk->can[CPY_CAN_FRAMES] ? cpy_layout_inner_frame(walk->object) : NULL;
+    walk->frame = type->has_frame && walk->can[CPY_CAN_FRAMES] ? cpy_layout_inner_frame(walk->object) : NULL;
     traverse(walk->object, visit, walk);
     if (walk->frame != NULL) {
         tell_hidden_locals(walk);

@@ -276,9 +276,9 @@ static size_t body_of(PyObject *object, const cpy_type *type) {
     return (bytes + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
 }
 
-size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, uint32_t *flags) {
+size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags) {
     const cpy_kind *kind = type->kind;
-    size_t bytes = cpy_layout_preheader(type->type, type->is_gc && PyObject_IS_GC(object));
+    size_t bytes = cpy_layout_preheader(type->type, is_gc);
     bytes += kind->body != NULL ? kind->body(object, type->type) : body_of(object, type);
     if (kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != cpy_owned_dict)) {
         bytes += kind->owned(object);

@@ -113,6 +113,9 @@ typedef struct cpy_frame {
 void *cpy_layout_top_frame(PyThreadState *thread);
 void cpy_layout_frame(void *frame, cpy_frame *out);
 
+/* May instances of the type have a frame inside? */
+bool cpy_layout_has_frame(PyTypeObject *type);
+
 /* The frame inside a suspended or running generator, coroutine or async generator, or inside a frame object that owns one; else NULL. */
 void *cpy_layout_inner_frame(PyObject *object);
 

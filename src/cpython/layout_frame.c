@@ -37,6 +37,8 @@ void cpy_layout_frame(void *frame, cpy_frame *out) {
     out->previous = f->f_back;
 }
 
+bool cpy_layout_has_frame(PyTypeObject *type) { return type == &PyFrame_Type; }
+
 void *cpy_layout_inner_frame(PyObject *object) { return PyFrame_Check(object) ? object : NULL; }
 
 PyObject *cpy_slot_object(uintptr_t slot, bool *owned) {
@@ -166,6 +168,10 @@ void cpy_layout_frame(void *frame, cpy_frame *out) {
     out->slots = (const uintptr_t *)f->localsplus;
     out->locals_count = out->code->co_nlocalsplus;
     out->stack_count = stack_depth(f, out->locals_count);
+}
+
+bool cpy_layout_has_frame(PyTypeObject *type) {
+    return type == &PyFrame_Type || type == &PyGen_Type || type == &PyCoro_Type || type == &PyAsyncGen_Type;
 }
 
 void *cpy_layout_inner_frame(PyObject *object) {

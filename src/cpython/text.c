@@ -90,7 +90,7 @@ static void tell_name_of(cpy_walk *walk, PyObject *name) {
 
 void cpy_text_tell(cpy_walk *walk, uint32_t flags) {
     PyObject *object = walk->object;
-    if (PyUnicode_Check(object)) {
+    if (walk->type->is_str) {
         if ((flags & MPR_NODE_INTERNED) || walk->values) {
             tell_str(walk);
         }

@@ -228,6 +228,10 @@ static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
     record->complete = record->kind->complete && (exact || record->kind->complete_below);
     record->unknown_buffers = measures_itself(record);
     record->own = is_own(walk, type);
+    record->is_class = PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS);
+    record->is_str = PyType_FastSubclass(type, Py_TPFLAGS_UNICODE_SUBCLASS);
+    record->is_module = PyType_IsSubtype(type, &PyModule_Type);
+    record->has_frame = cpy_layout_has_frame(type);
     record->has_managed_dict = walk->can[CPY_CAN_INLINE] && cpy_layout_has_managed_dict(type);
     record->words = type->tp_basicsize > 0 ? (uint32_t)((size_t)type->tp_basicsize / sizeof(void *)) : 0;
     record->labels = mpr_alloc_array(walk->alloc, record->words, sizeof *record->labels);
@@ -268,12 +272,13 @@ static cpy_type *make_record(cpy_walk *walk, PyTypeObject *type) {
 }
 
 cpy_type *cpy_type_of(cpy_walk *walk, PyTypeObject *type) {
-    if (walk->last_type != NULL && walk->last_type->type == type) {
-        return walk->last_type;
+    cpy_type **recent = &walk->recent[(uintptr_t)type / 64 % CPY_RECENT];
+    if (*recent != NULL && (*recent)->type == type) {
+        return *recent;
     }
     cpy_type *record = walk->slot_count == 0 ? NULL : walk->slots[slot_of(walk->slots, walk->slot_count, type)];
     record = record != NULL ? record : make_record(walk, type);
-    walk->last_type = record != NULL ? record : walk->last_type;
+    *recent = record;
     return record;
 }
 

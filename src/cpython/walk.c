@@ -92,21 +92,21 @@ static bool is_own_module(const cpy_walk *walk, PyObject *object) {
     return false;
 }
 
-static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_static) {
+static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, bool is_static) {
     uint32_t flags = cpy_is_immortal(object) ? MPR_NODE_IMMORTAL : 0;
     flags |= (is_static ? MPR_NODE_STATIC : 0) | (type->own ? MPR_NODE_OWN_WALL : 0);
-    if (type->is_gc && PyObject_IS_GC(object) && ((const cpy_gc_head *)object)[-1].next != 0) {
+    if (is_gc && ((const cpy_gc_head *)object)[-1].next != 0) {
         flags |= MPR_NODE_TRACKED;
         if (walk->frozen.members != 0 && mpr_addrset_contains(&walk->frozen, (uint64_t)(uintptr_t)object)) {
             flags |= MPR_NODE_FROZEN;
         }
     }
-    if (PyType_Check(object)) {
+    if (type->is_class) {
         const cpy_type *itself = cpy_type_of(walk, (PyTypeObject *)object);
         flags |= MPR_NODE_TYPE | (itself != NULL && itself->own ? MPR_NODE_OWN_WALL : 0);
-    } else if (PyModule_Check(object)) {
+    } else if (type->is_module) {
         flags |= MPR_NODE_MODULE | (is_own_module(walk, object) ? MPR_NODE_OWN_WALL : 0);
-    } else if (cpy_is_interned(object)) {
+    } else if (type->is_str && cpy_is_interned(object)) {
         flags |= MPR_NODE_INTERNED;
     }
     return flags;
@@ -118,9 +118,10 @@ static void take(cpy_walk *walk, PyObject *object) {
         return;
     }
     bool is_static = mpr_image_has(&walk->image, (uint64_t)(uintptr_t)object);
-    uint32_t flags = flags_of(walk, object, type, is_static);
+    bool is_gc = type->is_gc && PyObject_IS_GC(object);
+    uint32_t flags = flags_of(walk, object, type, is_gc, is_static);
     mpr_seen_node node = {.address = (uint64_t)(uintptr_t)object,
-                          .size = is_static ? 0 : cpy_size_of(walk, object, type, &flags),
+                          .size = is_static ? 0 : cpy_size_of(walk, object, type, is_gc, &flags),
                           .refcount = flags & MPR_NODE_IMMORTAL ? 0 : cpy_refcount(object),
                           .type = type->index,
                           .flags = flags};

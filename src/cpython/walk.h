@@ -35,6 +35,7 @@ struct cpy_type {
     uint32_t index; /* of its record in the sink */
     bool *members; /* one a word: a reference stands there. NULL for a collected type: tp_traverse knows better */
     bool is_gc, is_heap, is_python, has_managed_dict;
+    bool is_class, is_module, is_str, has_frame; /* what its instances are */
     bool unknown_buffers; /* a C type with a __sizeof__ of its own and no formula here: sizes are estimated */
     bool complete; /* its kind tells all edges: tp_traverse is not needed */
     bool own;      /* a class of memprobe */
@@ -68,6 +69,7 @@ typedef struct cpy_told {
 } cpy_told;
 
 #define CPY_BATCH 256
+#define CPY_RECENT 64
 
 struct cpy_walk {
     mpr_alloc *alloc;
@@ -84,7 +86,7 @@ struct cpy_walk {
     /* the types met so far: an open-addressing table by address */
     cpy_type **slots;
     uint32_t slot_count, type_count;
-    cpy_type *last_type;
+    cpy_type *recent[CPY_RECENT]; /* the last one met with each hash */
 
     /* the object in hand */
     PyObject *object;
@@ -152,7 +154,7 @@ const cpy_kind *cpy_kind_of(PyTypeObject *type, const signed char *library, bool
 bool cpy_is_python_class(PyTypeObject *type);
 
 /* Bytes that the object alone owns. Adds MPR_NODE_ESTIMATED to *flags where no formula is known. */
-size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, uint32_t *flags);
+size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags);
 
 /* Tell all edges of the object in hand. */
 void cpy_edges_tell(cpy_walk *walk);
