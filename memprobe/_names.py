@@ -61,7 +61,7 @@ def _step(words: str, hop: Hop) -> tuple[str, bool]:
     if not words and label.startswith(".sys"):  # the interpreter's own: sys.modules, sys.__dict__
         return label[1:], True
     if kind in ("local", "cell"):
-        return f"{words}{label}", False
+        return f"{words}{' ' if words and not words.endswith(' ') else ''}{label}", False
     if kind == "value" and words.endswith(".__dict__"):
         name = label[2:-2] if label.startswith("['") else ""
         if name.isidentifier() and not keyword.iskeyword(name):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from memprobe import _core, _names, _text, analysis
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Route = Sequence[analysis.Row]
 
 BELOW = 20  # types shown below a suspect
+MANY = ("group", "C references")
 PATHLIKE = ("index", "element", "key", "value")
 
 
@@ -100,11 +102,13 @@ def suspects(heap: Heap, percent: float, limit: int | None) -> Suspects:
     return Suspects(tuple(_related(rows)), whole, threshold)
 
 
-def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, Route]) -> Suspect:
-    kind, id, type, point, count, total, route = row
-    hops = analysis.hops(heap, heap.roots()["roots"].id, route)
-    name = _name_of(kind, type, point, hops)
-    below = _below(heap, id if point is None else point) if kind != "garbage" else ()
+def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, Route, tuple[int, ...]]) -> Suspect:
+    kind, id, type, point, count, total, route, members = row
+    hops = _hops(heap, route)
+    if kind == "garbage":
+        members = (heap.roots()["unreachable"].id,)
+    below = _below(heap, members or (id if point is None else point,), max(1.0, count / len(members)) if kind in MANY else 1.0)
+    name = _name_of(kind, _whose(type, below), point, hops)
     types = {hop.type for hop in hops} | {type} | ({heap.node(point).type} if point is not None else set())
     return Suspect(
         kind=kind,
@@ -132,9 +136,45 @@ def _name_of(kind: str, type: str, point: int | None, hops: Sequence[_names.Hop]
     return f"C references: {type}" if kind == "C references" else f"all {type}"
 
 
-def _below(heap: Heap, id: int) -> tuple[Below, ...]:
-    rows = sorted(_core.below(heap._graph, id), key=lambda row: -row[2])
-    return tuple(Below(*row) for row in rows[:BELOW])
+def _whose(type: str, below: Sequence[Below]) -> str:
+    """A builtin type says little: with the first class below it."""
+    owner = next((row.type for row in below if "." in row.type), None)
+    return type if "." in type or owner is None else f"{type} of {owner}"
+
+
+def _hops(heap: Heap, route: Route) -> list[_names.Hop]:
+    """A route's hops, where CPython's own structures are told in the words of their users."""
+    hops = analysis.hops(heap, heap.roots()["roots"].id, route)
+    for index, hop in enumerate(hops):
+        if hop.type == "_thread._local" and hop.label.startswith("+0x"):
+            rest = [after for after in hops[index + 1 :] if not after.label.startswith("[<")]
+            return [*hops[:index], hop._replace(label=".__dict__", kind="field"), *rest]
+        if hop.label == "<context>":
+            return _of_context(heap, route) or hops
+    while hops and (hops[-1].label.startswith("+0x") or hops[-1].label in ("<cache>", "<cache entry>", "<buffer>")):
+        hops.pop()
+    return hops
+
+
+def _of_context(heap: Heap, route: Route) -> list[_names.Hop]:
+    """From the variable on whose value it is: a context maps it to the value, side by side in one node."""
+    for step, after in pairwise(route):
+        rows = heap._graph.edges_out(step[0])
+        found = [index for index, row in enumerate(rows) if row[0] == after[0]]
+        near = [rows[index][0] for index in (*(i + 1 for i in found), *(i - 1 for i in found)) if 0 <= index < len(rows)]
+        variable = next((id for id in near if heap.node(id).type.endswith("ContextVar")), None)
+        if variable is not None:
+            (way,) = _core.routes(heap._graph, [variable])
+            hops = analysis.hops(heap, heap.roots()["roots"].id, way)
+            get = _names.Hop("_contextvars.ContextVar", None, frozenset(), ".get()", "call")
+            return [*hops, get, *analysis.hops(heap, after[0], route[route.index(after) + 1 :])]
+    return []
+
+
+def _below(heap: Heap, ids: tuple[int, ...], times: float) -> tuple[Below, ...]:
+    """The biggest types; `times` is how many objects each of the ids stands for."""
+    rows = sorted(_core.below(heap._graph, ids), key=lambda row: -row[2])
+    return tuple(Below(type, round(times * count), round(times * total)) for type, count, total in rows[:BELOW])
 
 
 def _related(rows: Sequence[Suspect]) -> list[Suspect]:
@@ -174,7 +214,7 @@ ON_THE_WAY = (
         ("<thread-local data>", "_thread._local"),
         "Thread-local data lives as long as its thread: clear it after each piece of work.",
     ),
-    (("<context>", "Context", "_contextvars.Context", "hamt"), "A context variable: reset() it with its token."),
+    (("<context>", "Context", "_contextvars.ContextVar", "hamt"), "A context variable: reset() it with its token."),
     (
         ("_asyncio.Task", "_asyncio.Future", "asyncio."),
         "asyncio tasks that never end: await or cancel them, and drop them when done.",
@@ -195,6 +235,7 @@ UNDER = (
     (("function", "cell"), "Functions with closures keep what they use: unsubscribe them when they are done."),
     (("memoryview", "numpy.ndarray"), "Small views keep whole buffers alive: copy the part that is needed."),
 )
+CALLED = ("function", "method", "functools.partial", "builtin_function_or_method")
 OF_A_KIND = {
     "garbage": "Reference cycles: gc.collect() frees them, unless the collector is off; cut one edge with a weakref.",
     "C references": "No Python object holds them: C code keeps a reference, or forgot to give one back (Py_DECREF).",
@@ -202,6 +243,8 @@ OF_A_KIND = {
 
 
 def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequence[_names.Hop]) -> str:
+    if kind == "C references" and types.intersection(CALLED):
+        return "Functions that only C code holds: was each atexit.register() undone, and each callback of a library?"
     if kind in OF_A_KIND:
         return OF_A_KIND[kind]
     words = [*types, *(hop.label for hop in hops), name]
@@ -302,8 +345,7 @@ def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route) -> DiffR
     heap = heaps[place[0]]
     if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):
         route = route[:-1]  # one of many: their holder says where they are
-    hops = analysis.hops(heap, heap.roots()["roots"].id, route)
-    name = _names.join(hops).text
+    name = _names.join(_hops(heap, route)).text
     _, _, kind, counts, _ = grown or holder
     sizes = (holder or grown)[4]
     more = min(counts[1:]) - counts[0] if grown else 0

@@ -56,7 +56,7 @@ static bool is_field(mpr_label label, mpr_field field) {
 static void look_through(const mpr_graph *g, uint32_t node, uint8_t *out) {
     out[node] = 1;
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (is_field(g->label[k], MPR_FIELD_NAMESPACE)) out[g->target[k]] = 1;
+        if (is_field(g->label[k], MPR_FIELD_NAMESPACE) || is_field(g->label[k], MPR_FIELD_DICT)) out[g->target[k]] = 1;
 }
 
 /* sys.modules, and the namespaces that the interpreter itself holds. */
@@ -239,8 +239,14 @@ static cluster measure(const work *w, size_t at) {
 /* Every so many-th of the members. */
 static uint64_t stride(uint64_t count) { return (count + SAMPLES - 1) / SAMPLES; }
 
-static void want_samples(work *w, size_t at, uint64_t count) {
-    for (uint64_t i = 0; i < count; i += stride(count)) w->wanted[w->members.items[at + i].node] = 1;
+static int take_samples(work *w, size_t at, uint64_t count) {
+    int status = MPR_OK;
+    for (uint64_t i = 0; i < count && status == MPR_OK; i += stride(count)) {
+        uint32_t node = w->members.items[at + i].node;
+        w->wanted[node] = 1;
+        status = mpr_vec_push(&w->out->members, w->g->alloc, node);
+    }
+    return status;
 }
 
 static int add_group(work *w, size_t at, const cluster *found) {
@@ -250,9 +256,10 @@ static int add_group(work *w, size_t at, const cluster *found) {
                      .point = MPR_NO_NODE,
                      .count = found->count,
                      .bytes = found->bytes,
-                     .first = at};
-    want_samples(w, at, found->count);
-    return add_suspect(w, s);
+                     .sample = w->out->members.count};
+    int status = take_samples(w, at, found->count);
+    s.samples = w->out->members.count - s.sample;
+    return status == MPR_OK ? add_suspect(w, s) : status;
 }
 
 static int find_groups(work *w) {
@@ -299,13 +306,12 @@ static int find_garbage(work *w) {
 
 /* The last node that is on the routes to more than 8/10 of a group's samples: nodes on so many stand in one line. */
 static uint32_t common_point(work *w, const mpr_suspect *s) {
-    uint64_t samples = 0;
     uint32_t point = MPR_NO_NODE;
     memset(w->count, 0, (size_t)w->g->nodes * sizeof *w->count);
-    for (uint64_t i = 0; i < s->count; i += stride(s->count), samples++) w->count[w->members.items[s->first + i].node]++;
+    for (size_t i = 0; i < s->samples; i++) w->count[w->out->members.items[s->sample + i]]++;
     for (uint32_t i = w->routes.count; i-- > 1;) w->count[w->routes.parent[w->routes.order[i]]] += w->count[w->routes.order[i]];
     for (uint32_t i = 1; i < w->routes.count; i++)
-        if ((uint64_t)w->count[w->routes.order[i]] * 10 > samples * 8) point = w->routes.order[i];
+        if ((uint64_t)w->count[w->routes.order[i]] * 10 > s->samples * 8) point = w->routes.order[i];
     if (point == MPR_NO_NODE || w->transparent[point] || (w->g->flags[point] & MPR_NODE_SYNTHETIC)) return MPR_NO_NODE;
     return point;
 }
@@ -407,6 +413,7 @@ void mpr_suspects_free(mpr_suspects *s) {
     if (!s->alloc) return;
     mpr_vec_free(&s->found, s->alloc);
     mpr_vec_free(&s->route, s->alloc);
+    mpr_vec_free(&s->members, s->alloc);
     *s = (mpr_suspects){0};
 }
 

@@ -39,6 +39,7 @@ typedef struct mpr_suspect {
     uint32_t point;      /* where it piles up, or MPR_NO_NODE */
     uint64_t count;      /* objects that are suspected together: 1 for a single one */
     uint64_t bytes;      /* what they retain */
+    size_t sample, samples; /* of many: up to 10,000 of them, evenly taken, in `members` */
     size_t first, steps; /* the route from the super-root to the point, or to the node when there is none */
 } mpr_suspect;
 
@@ -47,6 +48,7 @@ typedef struct mpr_suspects {
     uint64_t whole, threshold; /* bytes */
     MPR_VEC(mpr_suspect) found; /* most bytes first */
     MPR_VEC(mpr_suspect_step) route;
+    MPR_VEC(uint32_t) members;
 } mpr_suspects;
 
 typedef struct mpr_suspects_options {

@@ -50,6 +50,19 @@ static PyObject *route_of(const mpr_graph *g, const mpr_suspect_step *step, size
     return list;
 }
 
+static PyObject *id_tuple(const uint32_t *items, size_t count) {
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; tuple != NULL && i < count; i++) {
+        PyObject *id = PyLong_FromUnsignedLong(items[i]);
+        if (id == NULL) {
+            Py_CLEAR(tuple);
+            break;
+        }
+        PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, id);
+    }
+    return tuple;
+}
+
 static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, const mpr_suspect *s) {
     static const char *const kinds[] = {[MPR_SUSPECT_SINGLE] = "single",
                                         [MPR_SUSPECT_GROUP] = "group",
@@ -58,14 +71,16 @@ static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, c
     const mpr_graph *g = o->graph;
     PyObject *route = route_of(g, found->route.items + s->first, s->steps);
     PyObject *type = route == NULL ? NULL : type_text(g, s->type);
-    PyObject *point = type == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
+    PyObject *members = type == NULL ? NULL : id_tuple(found->members.items + s->sample, s->samples);
+    PyObject *point = members == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
     if (point == NULL) {
         Py_XDECREF(route);
         Py_XDECREF(type);
+        Py_XDECREF(members);
         return NULL;
     }
-    return Py_BuildValue("(sINNKKN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
-                         (unsigned long long)s->bytes, route);
+    return Py_BuildValue("(sINNKKNN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
+                         (unsigned long long)s->bytes, route, members);
 }
 
 static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *found) {
@@ -112,20 +127,38 @@ static PyObject *total_rows(const mpr_graph *g, const mpr_group_total *total) {
     return list;
 }
 
+/* Add up what is below each of some nodes: 0, or -1 with an exception. */
+static int add_below(graph_object *o, PyObject *ids, mpr_group_total *total) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(ids); i++) {
+        uint32_t node = binding_graph_node(o->graph, PyTuple_GET_ITEM(ids, i));
+        int status = node == MPR_NO_NODE ? MPR_OK : mpr_suspects_below(o->graph, &o->tree, node, total);
+        if (status != MPR_OK) {
+            binding_error(status);
+        }
+        if (node == MPR_NO_NODE || status != MPR_OK) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static PyObject *below(PyObject *module, PyObject *args) {
-    PyObject *argument, *id;
-    if (!PyArg_ParseTuple(args, "OO", &argument, &id)) {
+    PyObject *argument, *ids;
+    if (!PyArg_ParseTuple(args, "OO!", &argument, &PyTuple_Type, &ids)) {
         return NULL;
     }
     graph_object *o = graph_of(module, argument);
-    uint32_t node = o == NULL ? MPR_NO_NODE : binding_graph_node(o->graph, id);
-    if (node == MPR_NO_NODE) {
+    if (o == NULL) {
         return NULL;
     }
     size_t count = o->graph->type_count;
     mpr_group_total *total = mpr_alloc_array(&o->alloc, count, sizeof *total);
-    int status = total == NULL ? MPR_ENOMEM : mpr_suspects_below(o->graph, &o->tree, node, total);
-    PyObject *list = status == MPR_OK ? total_rows(o->graph, total) : binding_error(status);
+    PyObject *list = NULL;
+    if (total == NULL) {
+        PyErr_NoMemory();
+    } else if (add_below(o, ids, total) == 0) {
+        list = total_rows(o->graph, total);
+    }
     mpr_alloc_free(&o->alloc, total, count, sizeof *total);
     return list;
 }
@@ -282,7 +315,7 @@ static PyObject *diff(PyObject *module, PyObject *args, PyObject *keywords) {
 
 PyMethodDef binding_leak_methods[] = {
     {"suspects", KEYWORDS(suspects), "Leak suspects of a graph, most bytes first."},
-    {"below", below, METH_VARARGS, "What a node alone keeps alive, by type."},
+    {"below", below, METH_VARARGS, "What some nodes alone keep alive, by type."},
     {"routes", routes, METH_VARARGS, "For each node of a graph, how a programmer would get there."},
     {"diff", KEYWORDS(diff), "What grew between two graphs, or among three."},
     {NULL, NULL, 0, NULL},
