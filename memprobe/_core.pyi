@@ -37,6 +37,7 @@ class Graph:
     def cycles(
         self, housekeeping: bool = False, garbage: bool = False, limit: int = -1, start: int | None = None
     ) -> list[tuple[list[int], int, bool, int, list[tuple[int, str, str, bool, bool]]]]: ...
+    def columns(self) -> dict[str, memoryview]: ...  # see Heap.columns
     def save(self, fd: int) -> int: ...  # bytes written
     def check(self) -> str | None: ...  # None, or the invariant that does not hold
 

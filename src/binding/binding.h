@@ -13,7 +13,7 @@
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
 
 typedef struct mod_state {
-    PyTypeObject *graph_type;
+    PyTypeObject *graph_type, *column_type;
     cpy_proofs proofs;
 } mod_state;
 
@@ -24,6 +24,9 @@ PyObject *binding_error(int status);
 
 /* The Graph type. A graph object owns its graph and the memory that it lies in. */
 extern PyType_Spec binding_graph_spec;
+
+/* The type of its arrays. */
+extern PyType_Spec binding_column_spec;
 
 typedef struct graph_object {
     PyObject_HEAD
@@ -51,6 +54,7 @@ PyObject *binding_graph_dominator(PyObject *self, PyObject *id);
 PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
 PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *binding_graph_columns(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count, PyObject *names);
 PyObject *binding_graph_cycles(PyObject *self, PyObject *args, PyObject *keywords);
 
 /* The nodes that take part in cycles, those of garbage alone if asked: a vector in the graph's memory. No signal handler

@@ -405,6 +405,8 @@ static PyMethodDef methods[] = {
     {"edges_out", KEYWORDS(edges_out), "(target, label, kind, weak, housekeeping) for each edge from a node."},
     {"edges_in", KEYWORDS(edges_in), "(holder, label, kind, weak, housekeeping) for each edge to a node."},
     {"deep_size", KEYWORDS(deep_size), "(objects, bytes) of everything reachable."},
+    {"columns", (PyCFunction)(void (*)(void))binding_graph_columns, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
+     "Arrays of the graph as memoryviews, by name."},
     {"save", save, METH_O, "Write a snapshot to a descriptor; the bytes written."},
     {"retained", binding_graph_retained, METH_O, "Bytes that would be freed with a node."},
     {"dominator", binding_graph_dominator, METH_O, "The immediate dominator of a node, or None."},

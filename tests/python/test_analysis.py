@@ -197,6 +197,28 @@ def test_paths_of_a_heap() -> None:
         module_cache.clear()
 
 
+def test_columns_are_arrays() -> None:
+    numpy = pytest.importorskip("numpy")
+    heap = memprobe.capture()
+    columns = {name: numpy.asarray(view) for name, view in heap.columns().items()}
+    assert {len(columns[name]) for name in ("address", "type", "size", "flags", "residual", "retained", "dominator")} == {
+        heap.nodes
+    }
+    assert columns["first_edge"][-1] == heap.info.edges == len(columns["edge_target"]) == len(columns["edge_label"])
+    object_rows = (columns["flags"] & (0x0040 | 0x1000)) == 0
+    assert int(columns["size"][object_rows].sum()) == heap.info.bytes
+    root = heap.roots()["roots"].id
+    assert int(columns["retained"][root]) == heap.info.bytes
+    node = heap.find("list", limit=1)[0]
+    assert int(columns["address"][node.id]) == node.address and int(columns["size"][node.id]) == node.size
+    first, last = columns["first_edge"][node.id : node.id + 2]
+    assert {edge.target.id for edge in node.references()} <= set(columns["edge_target"][int(first) : int(last)].tolist())
+    with pytest.raises((ValueError, TypeError)):
+        columns["size"][0] = 1
+    del heap
+    assert int(columns["retained"][root]) > 0  # the arrays keep their memory
+
+
 def test_bad_questions() -> None:
     with pytest.raises(ValueError, match="ask for 1 to 255"):
         memprobe.why_alive([], limit=0)
