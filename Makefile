@@ -14,6 +14,7 @@ help: ## this list
 $(VENV)/ready: tests/requirements.txt
 	@python=$$(tools/find-python) && echo "environment: $$python" && rm -rf $(VENV) && "$$python" -m venv $(VENV)
 	@$(PY) -m pip install -qq -r tests/requirements.txt
+	@$(PY) -m pip install -qq greenlet || echo "no greenlet for this Python: its test is skipped"
 	@touch $@
 
 $(VENV)/built: $(VENV)/ready $(SOURCES) setup.py pyproject.toml

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The laws of the walk, and the traps that CPYTHON.md names: each a test. (Sizes, T12, and reference counts, T5 and T6, have files
-of their own; T17 to T19, T22 and T24 belong to the forked capture and to attaching; T21 is tested on the free-threaded build.)"""
+of their own; T17 to T19 and T22 belong to the forked capture and to attaching, T20 to allocation sites; T21 is tested on the
+free-threaded build.)"""
 
 from __future__ import annotations
 
@@ -96,6 +97,36 @@ def test_t7_a_materialised_dict_has_its_owner() -> None:
     ]
     assert len(found) == 1, found
     assert node_of(heap, names).residual <= 1  # `names` itself, where frames hide their stacks
+
+
+def private_dirty() -> int:
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Private_Dirty:"))
+
+
+def test_t4_a_walk_dirties_no_page_of_the_heap() -> None:
+    """In a forked child the heap's pages are shared until somebody writes: a walk that touched reference counts would copy all."""
+    things = [[i, {i: str(i)}, (i, float(i))] for i in range(150_000)]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = b"failed"
+        try:
+            sink = os.open(os.devnull, os.O_WRONLY)
+            _core.snapshot(sink)
+            before = private_dirty()
+            _core.snapshot(sink)
+            answer = str(private_dirty() - before).encode()
+        finally:
+            os.write(writer, answer)
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as file:
+        text = file.read()
+    os.waitpid(child, 0)
+    assert text.lstrip("-").isdecimal(), text
+    assert int(text) < 4096, f"{text} KiB of private dirty pages"
+    assert len(things) == 150_000
 
 
 # ---- law 2: it runs no user code ---------------------------------------------------------------------------------------
@@ -249,6 +280,32 @@ def test_four_threads_that_change_everything() -> None:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_t24_inside_greenlets() -> None:
+    """A greenlet's frames hang from a piece of C stack that is copied away: following them further would read garbage."""
+    greenlet = pytest.importorskip("greenlet")
+    taken: list[memprobe.Heap] = []
+
+    def deep(levels: int, last: Any) -> Any:
+        local = Marker()
+        return deep(levels - 1, last) if levels else (last(), local)[0]
+
+    def body(number: int) -> None:
+        def last() -> None:
+            taken.append(good(memprobe.capture()))
+            following = greenlets[(number + 1) % len(greenlets)]
+            if not following.dead:
+                following.switch(number + 1)
+
+        deep(15 * number, last)
+
+    greenlets = [greenlet.greenlet(body) for _ in range(4)]
+    for number, one in enumerate(greenlets):
+        if not one.dead:
+            one.switch(number)
+    assert len(taken) >= 4
+    good(memprobe.capture())
 
 
 # ---- what must be seen ----------------------------------------------------------------------------------------------------
