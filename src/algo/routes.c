@@ -53,7 +53,7 @@ static int run(work *w, uint32_t at) {
     uint32_t end = w->r.count;
     int status = MPR_OK;
     for (unsigned level = 1; status == MPR_OK && w->missing > 0; level++) {
-        for (; at < end && w->missing > 0 && status == MPR_OK; status = report(w, ++at)) leave(w, w->r.order[at]);
+        for (; at < end && w->missing > 0 && (status = report(w, at)) == MPR_OK; at++) leave(w, w->r.order[at]);
         if (level == LATER) {
             meet_group(w, MPR_GROUP_THREADS);
             meet_group(w, MPR_GROUP_INTERPRETER);

@@ -51,6 +51,11 @@ static uint64_t hash_place(const mpr_graph *g, uint32_t holder, mpr_label label)
     return named ? hash_masked(g->strings + named->text, named->length) : 0;
 }
 
+/* What the preceding edge refers to is the name. A damaged heap may have none. */
+static uint64_t hash_previous(const mpr_graph *g, uint32_t holder, uint64_t edge) {
+    return edge > mpr_graph_first(g, holder) ? hash_name(g, g->target[edge - 1]) : 0;
+}
+
 uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge, bool names) {
     mpr_label label = g->label[edge];
     mpr_label_kind kind = mpr_label_kind_of(label);
@@ -65,12 +70,12 @@ uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge,
         words = hash_words(mpr_label_field_text(mpr_label_payload(label)));
         break;
     case MPR_LABEL_VALUE:
-        words = names ? hash_name(g, g->target[edge - 1]) : 0; /* other keys are data */
+        words = names ? hash_previous(g, holder, edge) : 0; /* other keys are data */
         break;
     case MPR_LABEL_ATTR:
     case MPR_LABEL_LOCAL:
     case MPR_LABEL_CELL:
-        words = hash_name(g, g->target[edge - 1]);
+        words = hash_previous(g, holder, edge);
         break;
     default:
         break;
@@ -145,7 +150,7 @@ static int run(work *w) {
     mark_namespaces(w);
     for (size_t i = 0; i < w->g->type_count; i++)
         w->type[i] = hash_masked(w->g->strings + w->g->types[i].name, w->g->types[i].name_length);
-    for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++, status = report(w, i)) give(w, d->order[i]);
+    for (uint32_t i = 0; i < d->reached && (status = report(w, i)) == MPR_OK; i++) give(w, d->order[i]);
     for (uint32_t i = 0; i < w->g->nodes && status == MPR_OK; i++, status = report(w, i)) note_holders(w, i);
     for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
         uint32_t node = d->order[i];

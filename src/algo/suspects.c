@@ -92,7 +92,7 @@ static uint32_t biggest_child(const work *w, uint32_t node) {
 static uint32_t find_point(const work *w, uint32_t node) {
     for (unsigned depth = 0; depth < DEEPEST; depth++) {
         uint32_t child = biggest_child(w, node);
-        if (child == MPR_NO_NODE || w->d->retained[child] * 10 / 7 < w->d->retained[node]) return node;
+        if (child == MPR_NO_NODE || (double)w->d->retained[child] < 0.7 * (double)w->d->retained[node]) return node;
         node = child;
     }
     return MPR_NO_NODE;

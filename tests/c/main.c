@@ -11,10 +11,21 @@ static const struct {
     const char *name;
     void (*run)(test *t);
 } modules[] = {
-    {"bytes", test_bytes},     {"alloc", test_alloc_module},    {"vec", test_vec},
-    {"addrset", test_addrset}, {"workset", test_workset},       {"graph", test_graph},
-    {"format", test_format},   {"hostile", test_hostile},       {"algo", test_algo},
-    {"scc", test_scc},         {"dominators", test_dominators}, {"paths", test_paths},
+    {"bytes", test_bytes},
+    {"alloc", test_alloc_module},
+    {"vec", test_vec},
+    {"addrset", test_addrset},
+    {"workset", test_workset},
+    {"graph", test_graph},
+    {"format", test_format},
+    {"hostile", test_hostile},
+    {"algo", test_algo},
+    {"scc", test_scc},
+    {"dominators", test_dominators},
+    {"paths", test_paths},
+    {"signature", test_signature},
+    {"suspects", test_suspects},
+    {"diff", test_diff},
 };
 
 static int wanted(const char *name, int argc, char **argv) {

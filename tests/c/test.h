@@ -96,6 +96,19 @@ mpr_graph *graph_of(mpr_alloc *alloc, uint32_t nodes, const arrow *arrows, size_
 /* One of 2 .. nodes plain objects and random arrows, about as many as nodes to three times that; the root is node 0. nodes <= 64. */
 mpr_graph *graph_random(mpr_alloc *alloc, uint64_t seed, uint32_t nodes);
 
+/* A program of one module, app, whose variables a_list, b_list ... are lists of app.Item. */
+#define PROGRAM_MOST 8
+typedef struct program {
+    uint32_t variables;
+    uint32_t items[PROGRAM_MOST]; /* in each list */
+    uint32_t lost; /* items that only C code holds */
+    uint32_t item_size;
+    bool shared; /* each item is in the next variable's list, too */
+} program;
+
+mpr_graph *program_make(mpr_alloc *alloc, const program *p); /* NULL when something failed */
+uint32_t program_list(const mpr_graph *g, uint32_t variable);
+
 /* NULL, or what differs. */
 const char *graph_difference(const mpr_graph *a, const mpr_graph *b);
 
@@ -113,5 +126,8 @@ void test_algo(test *t);
 void test_scc(test *t);
 void test_dominators(test *t);
 void test_paths(test *t);
+void test_signature(test *t);
+void test_suspects(test *t);
+void test_diff(test *t);
 
 #endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ * algo/suspects and algo/routes: planted leaks in a made-up program, and on random heaps the rules, word by word. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "algo/routes.h"
+#include "algo/suspects.h"
+#include "base/status.h"
+#include "test.h"
+
+typedef struct answer {
+    mpr_dominators d;
+    mpr_tree tree;
+    mpr_suspects found;
+} answer;
+
+static bool ask(const mpr_graph *g, answer *out) {
+    memset(out, 0, sizeof *out);
+    return mpr_dominators_find(g, NULL, NULL, &out->d) == MPR_OK && mpr_tree_make(&out->d, &out->tree) == MPR_OK &&
+           mpr_suspects_find(g, &out->d, &out->tree, NULL, &out->found) == MPR_OK;
+}
+
+static void forget(answer *a) {
+    mpr_suspects_free(&a->found);
+    mpr_tree_free(&a->tree);
+    mpr_dominators_free(&a->d);
+}
+
+/* The route starts at the super-root, ends at the node, and each step is an edge of its holder. */
+static bool sound(const mpr_graph *g, const mpr_suspects *found, const mpr_suspect *s) {
+    const mpr_suspect_step *step = found->route.items + s->first;
+    uint32_t last = s->point == MPR_NO_NODE ? s->node : s->point;
+    if (s->steps == 0 || step[0].node != g->group[MPR_GROUP_ROOT] || step[s->steps - 1].node != last) return false;
+    for (size_t i = 0; i + 1 < s->steps; i++) {
+        uint64_t k = step[i].edge;
+        if (k == MPR_NO_ROUTE && g->types[g->type[step[i].node]].node == step[i + 1].node) continue;
+        if (k < mpr_graph_first(g, step[i].node) || k >= mpr_graph_first(g, step[i].node + 1)) return false;
+        if (g->target[k] != step[i + 1].node || !mpr_label_strong(g->label[k])) return false;
+    }
+    return step[s->steps - 1].edge == MPR_NO_ROUTE;
+}
+
+/* ---- planted leaks ---- */
+
+static void planted(test *t, const program *p, mpr_suspect_kind kind, uint32_t variable, uint64_t count) {
+    mpr_alloc a;
+    answer got;
+    mpr_alloc_pages(&a);
+    mpr_graph *g = program_make(&a, p);
+    if (!CHECK(t, g != NULL && mpr_graph_check(g) == NULL)) return;
+    if (CHECK(t, ask(g, &got) && got.found.found.count > 0)) {
+        const mpr_suspect *first = got.found.found.items;
+        CHECK(t, first->kind == kind && first->count == count);
+        CHECK(t, variable == MPR_NO_NODE || first->point == program_list(g, variable));
+        for (size_t i = 0; i < got.found.found.count; i++) CHECK(t, sound(g, &got.found, &got.found.found.items[i]));
+    }
+    forget(&got);
+    mpr_graph_free(g);
+    CHECK(t, a.used == 0);
+}
+
+static void all_planted(test *t) {
+    planted(t, &(program){.variables = 3, .items = {5, 900, 7}, .item_size = 48}, MPR_SUSPECT_SINGLE, 1, 1);
+    planted(t, &(program){.variables = 3, .items = {900, 5, 7}, .item_size = 480}, MPR_SUSPECT_SINGLE, 0, 1);
+    planted(t, &(program){.variables = 2, .items = {20000, 0}, .item_size = 480, .shared = true}, MPR_SUSPECT_GROUP, 0, 20000);
+    planted(t, &(program){.variables = 2, .items = {5, 6}, .lost = 500, .item_size = 64}, MPR_SUSPECT_C_REFERENCES, MPR_NO_NODE,
+            500);
+}
+
+/* ---- on random heaps: the rules once more, slowly ---- */
+
+static bool is_top(const mpr_graph *g, const answer *a, const uint8_t *transparent, uint32_t node) {
+    if (transparent[node] || node == g->group[MPR_GROUP_UNREACHABLE] || a->d.parent[node] == MPR_NO_NODE) return false;
+    for (uint32_t d = a->d.parent[node]; d != MPR_NO_NODE; d = a->d.parent[d])
+        if (!transparent[d]) return false;
+    return true;
+}
+
+static bool is_single(const mpr_suspects *s, uint32_t node) {
+    for (size_t i = 0; i < s->found.count; i++)
+        if (s->found.items[i].kind == MPR_SUSPECT_SINGLE && s->found.items[i].node == node) return true;
+    return false;
+}
+
+/* What the other top nodes of each type retain: all types of made-up heaps have a module. */
+static void check_groups(test *t, const mpr_graph *g, const answer *a, const uint8_t *top) {
+    for (uint32_t type = 0; type < g->type_count; type++)
+        for (int by_c = 0; by_c < 2; by_c++) {
+            uint64_t bytes = 0, told = 0;
+            if (memchr(g->strings + g->types[type].name, '.', g->types[type].name_length) == NULL) continue;
+            for (uint32_t i = 0; i < g->nodes; i++)
+                if (top[i] && g->type[i] == type && (a->d.parent[i] == g->group[MPR_GROUP_C_REFERENCES]) == by_c &&
+                    !is_single(&a->found, i))
+                    bytes += a->d.retained[i];
+            for (size_t i = 0; i < a->found.found.count; i++) {
+                const mpr_suspect *s = &a->found.found.items[i];
+                if (s->type == type && s->kind == (by_c ? MPR_SUSPECT_C_REFERENCES : MPR_SUSPECT_GROUP)) told += s->bytes;
+            }
+            CHECK(t, told == (bytes > a->found.threshold ? bytes : 0));
+        }
+}
+
+static void against_the_rules(test *t, uint64_t seed) {
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 300, .types = 6, .edges = 1 + (unsigned)seed % 3};
+    test_alloc a;
+    answer got;
+    test_alloc_init(&a);
+    mpr_graph *g = graph_make(&a.alloc, seed, &shape);
+    if (!CHECK(t, g != NULL && ask(g, &got))) return;
+    uint8_t *transparent = calloc(g->nodes, 1), *top = calloc(g->nodes, 1);
+    mpr_suspects_transparent(g, transparent);
+    for (uint32_t i = 0; i < g->nodes; i++) {
+        top[i] = is_top(g, &got, transparent, i);
+        CHECK(t, is_single(&got.found, i) == (top[i] && got.d.retained[i] > got.found.threshold));
+    }
+    check_groups(t, g, &got, top);
+    for (size_t i = 0; i < got.found.found.count; i++) {
+        CHECK(t, sound(g, &got.found, &got.found.found.items[i]));
+        CHECK(t, i == 0 || got.found.found.items[i].bytes <= got.found.found.items[i - 1].bytes);
+    }
+    free(transparent);
+    free(top);
+    forget(&got);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
+/* What is below a node is what it retains. */
+static void below(test *t, uint64_t seed) {
+    heap_shape shape = {.nodes = 100, .types = 6, .edges = 2};
+    mpr_alloc a;
+    answer got;
+    mpr_alloc_pages(&a);
+    mpr_graph *g = graph_make(&a, seed, &shape);
+    if (!CHECK(t, g != NULL && ask(g, &got))) return;
+    for (uint32_t node = 0; node < g->nodes; node++) {
+        mpr_group_total total[16] = {{0}};
+        uint64_t bytes = 0;
+        if (got.d.retained[node] == 0) continue;
+        CHECK(t, g->type_count <= 16 && mpr_suspects_below(g, &got.tree, node, total) == MPR_OK);
+        for (size_t i = 0; i < g->type_count; i++) bytes += total[i].bytes;
+        CHECK(t, bytes == got.d.retained[node]);
+    }
+    forget(&got);
+    mpr_graph_free(g);
+    CHECK(t, a.used == 0);
+}
+
+/* Every node that the dominators reach has a route, and no route repeats a node. */
+static void routes(test *t, uint64_t seed) {
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 200, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 2 == 0};
+    mpr_alloc a;
+    mpr_dominators d = {0};
+    mpr_routes r = {0};
+    mpr_alloc_pages(&a);
+    mpr_graph *g = graph_make(&a, seed, &shape);
+    if (!CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK)) return;
+    uint8_t *wanted = malloc(g->nodes);
+    memset(wanted, 1, g->nodes);
+    if (CHECK(t, mpr_routes_find(g, wanted, NULL, NULL, &r) == MPR_OK && r.count == d.reached))
+        for (uint32_t i = 0; i < r.count; i++) {
+            uint32_t node = r.order[i], length = 0;
+            CHECK(t, d.parent[node] != MPR_NO_NODE || i == 0);
+            for (; r.parent[node] != node && length <= g->nodes; length++) node = r.parent[node];
+            CHECK(t, length <= g->nodes && node == g->group[MPR_GROUP_ROOT]);
+        }
+    free(wanted);
+    mpr_routes_free(&r);
+    mpr_dominators_free(&d);
+    mpr_graph_free(g);
+    CHECK(t, a.used == 0);
+}
+
+static int at_once(void *context, uint64_t done, uint64_t total) { return (void)context, (void)done, (void)total, 1; }
+
+static void without_memory(test *t) {
+    program p = {.variables = 2, .items = {300, 0}, .item_size = 480, .shared = true};
+    test_alloc a;
+    answer got;
+    test_alloc_init(&a);
+    mpr_graph *g = program_make(&a.alloc, &p);
+    bool tripped = CHECK(t, g != NULL && ask(g, &got));
+    for (uint64_t nth = 1; tripped; nth++) {
+        mpr_suspects again = {0};
+        a.calls = 0;
+        a.fail_at = nth;
+        a.tripped = false;
+        CHECK(t, (mpr_suspects_find(g, &got.d, &got.tree, NULL, &again) == MPR_ENOMEM) == a.tripped);
+        mpr_suspects_free(&again);
+        tripped = a.tripped;
+    }
+    a.fail_at = 0;
+    mpr_suspects again = {0};
+    mpr_suspects_options options = {.progress = at_once};
+    CHECK(t, mpr_suspects_find(g, &got.d, &got.tree, &options, &again) == MPR_ECANCELLED && again.alloc == NULL);
+    forget(&got);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
+void test_suspects(test *t) {
+    all_planted(t);
+    for (uint64_t seed = 1; seed <= (t->quick ? 10u : 1000u); seed++) against_the_rules(t, seed);
+    for (uint64_t seed = 1; seed <= (t->quick ? 2u : 50u); seed++) below(t, seed);
+    for (uint64_t seed = 1; seed <= (t->quick ? 5u : 500u); seed++) routes(t, seed);
+    without_memory(t);
+}
