@@ -146,6 +146,8 @@ def _hops(heap: Heap, route: Route) -> list[_names.Hop]:
     """A route's hops, where CPython's own structures are told in the words of their users."""
     hops = analysis.hops(heap, heap.roots()["roots"].id, route)
     for index, hop in enumerate(hops):
+        if hop.type == "frame" and index > 0 and hops[index - 1].type == "<thread>":
+            hops[index] = hop._replace(name=_function(heap, route[index - 1][0]), flags=hop.flags | {"synthetic"})
         if hop.type == "_thread._local" and hop.label.startswith("+0x"):
             rest = [after for after in hops[index + 1 :] if not after.label.startswith("[<")]
             return [*hops[:index], hop._replace(label=".__dict__", kind="field"), *rest]
@@ -154,6 +156,12 @@ def _hops(heap: Heap, route: Route) -> list[_names.Hop]:
     while hops and (hops[-1].label.startswith("+0x") or hops[-1].label in ("<cache>", "<cache entry>", "<buffer>")):
         hops.pop()
     return hops
+
+
+def _function(heap: Heap, frame: int) -> str | None:
+    """What a frame object runs: before 3.11 threads have these."""
+    code = next((row[0] for row in heap._graph.edges_out(frame) if row[1] == ".f_code"), None)
+    return None if code is None else heap.node(code).text
 
 
 def _of_context(heap: Heap, route: Route) -> list[_names.Hop]:

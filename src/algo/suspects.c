@@ -419,9 +419,10 @@ void mpr_suspects_free(mpr_suspects *s) {
 
 /* ---- what is below a node --------------------------------------------------------------------------------------------- */
 
-int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, uint32_t node, mpr_group_total *out) {
+int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, const uint32_t *nodes, size_t count, mpr_group_total *out) {
     MPR_VEC(uint32_t) pending = {0};
-    int status = mpr_vec_push(&pending, g->alloc, node);
+    int status = mpr_vec_reserve(&pending, g->alloc, count);
+    for (size_t i = 0; i < count && status == MPR_OK; i++) pending.items[pending.count++] = nodes[i];
     while (status == MPR_OK && pending.count > 0) {
         uint32_t at = pending.items[--pending.count];
         if (mpr_graph_is_object(g, at)) {

@@ -63,8 +63,8 @@ int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tre
 /* One byte a node: != 0 for what is looked through. `out` comes zeroed. Not the group of garbage. */
 void mpr_suspects_transparent(const mpr_graph *g, uint8_t *out);
 
-/* Objects by type in the subtree of a node: added to out, which has g->type_count entries. MPR_OK or MPR_ENOMEM. */
-int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, uint32_t node, mpr_group_total *out);
+/* Objects by type in the subtrees of some nodes: added to out, which has g->type_count entries. MPR_OK or MPR_ENOMEM. */
+int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, const uint32_t *nodes, size_t count, mpr_group_total *out);
 
 void mpr_suspects_free(mpr_suspects *s); /* a zeroed one is allowed */
 

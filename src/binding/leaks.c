@@ -127,19 +127,24 @@ static PyObject *total_rows(const mpr_graph *g, const mpr_group_total *total) {
     return list;
 }
 
-/* Add up what is below each of some nodes: 0, or -1 with an exception. */
+/* Add up what is below some nodes: 0, or -1 with an exception. */
 static int add_below(graph_object *o, PyObject *ids, mpr_group_total *total) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(ids); i++) {
-        uint32_t node = binding_graph_node(o->graph, PyTuple_GET_ITEM(ids, i));
-        int status = node == MPR_NO_NODE ? MPR_OK : mpr_suspects_below(o->graph, &o->tree, node, total);
-        if (status != MPR_OK) {
-            binding_error(status);
-        }
-        if (node == MPR_NO_NODE || status != MPR_OK) {
-            return -1;
-        }
+    size_t count = (size_t)PyTuple_GET_SIZE(ids), known = 0;
+    uint32_t *nodes = mpr_alloc_array(&o->alloc, count, sizeof *nodes);
+    if (nodes == NULL) {
+        PyErr_NoMemory();
+        return -1;
     }
-    return 0;
+    while (known < count &&
+           (nodes[known] = binding_graph_node(o->graph, PyTuple_GET_ITEM(ids, (Py_ssize_t)known))) != MPR_NO_NODE) {
+        known++;
+    }
+    int status = known < count ? MPR_OK : mpr_suspects_below(o->graph, &o->tree, nodes, count, total);
+    mpr_alloc_free(&o->alloc, nodes, count, sizeof *nodes);
+    if (status != MPR_OK) {
+        binding_error(status);
+    }
+    return known < count || status != MPR_OK ? -1 : 0;
 }
 
 static PyObject *below(PyObject *module, PyObject *args) {

@@ -137,7 +137,7 @@ static void below(test *t, uint64_t seed) {
         mpr_group_total total[16] = {{0}};
         uint64_t bytes = 0;
         if (got.d.retained[node] == 0) continue;
-        CHECK(t, g->type_count <= 16 && mpr_suspects_below(g, &got.tree, node, total) == MPR_OK);
+        CHECK(t, g->type_count <= 16 && mpr_suspects_below(g, &got.tree, &node, 1, total) == MPR_OK);
         for (size_t i = 0; i < g->type_count; i++) bytes += total[i].bytes;
         CHECK(t, bytes == got.d.retained[node]);
     }

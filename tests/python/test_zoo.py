@@ -33,7 +33,7 @@ CULPRITS = {
     "growing_deque": "growing_deque.measured",
     "interned_strings": "interned_strings.seen",
     "kept_exception": "kept_exception.last_failure",
-    "local_backlog": "consume (",
+    "local_backlog": "consume",
     "logging_handler": "logging_handler.buffered.buffer",
     "lru_method": "lru_method.Report.total",
     "module_cache": "module_cache.responses",
