@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How true sizes are: `make accuracy` writes docs/ACCURACY.md.
 
-Every structure of tests/python/structures.py is made a hundred times; what tracemalloc saw is the truth. Beside it what memprobe says,
-and Pympler, objsize and sys.getsizeof where they are installed. All ask for one copy and for a hundred, and give the difference, so
-that what the copies share is in nobody's number."""
+Every structure of tests/python/structures.py is made a hundred times; what tracemalloc saw is the truth. Beside it what memprobe
+says, and Pympler, objsize and sys.getsizeof where they are installed. All ask for one copy and for a hundred, and give the
+difference, so that what the copies share is in nobody's number."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
-import memprobe  # noqa: E402
 from structures import STRUCTURES  # noqa: E402
 from test_sizes import COPIES, measured  # noqa: E402
 
+import memprobe  # noqa: E402
+
 HEAD = """# Accuracy
 
-Bytes of one copy of each structure, on {python}: what tracemalloc saw the allocator asked for, what `memprobe.deep_sizeof` says, and
-what other tools say. A tool that is more than 1 % + 64 bytes off is *marked*. Made by `make accuracy`; the same comparison is a test
-(`tests/python/test_sizes.py`) that runs on every supported version.
+Bytes of one copy of each structure, on {python}: what tracemalloc saw the allocator asked for, what `memprobe.deep_sizeof` says,
+and what other tools say. A tool that is more than 1 % + 64 bytes off is *marked*. Made by `make accuracy`; the same comparison is a
+test (`tests/python/test_sizes.py`) that runs on every supported version.
 
 """
 
