@@ -20,6 +20,7 @@ Route = Sequence[analysis.Row]
 
 BELOW = 20  # types shown below a suspect
 MANY = ("group", "C references")
+HIDDEN = ("below", "node", "parts", "point", "related")
 PATHLIKE = ("index", "element", "key", "value")
 
 
@@ -29,6 +30,15 @@ class Below(Row):
 
     type: str
     count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Part(Row):
+    """One object that a suspect's point immediately keeps alive, and what it retains: at least 1 % of the heap."""
+
+    node: int
+    type: str
     bytes: int
 
 
@@ -46,16 +56,18 @@ class Suspect:
     percent: float
     advice: str
     below: tuple[Below, ...] = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
     related: tuple[str, ...] = field(repr=False)  # names of suspects that are held by the same variable
     node: Node = field(repr=False)
     point: Node | None = field(repr=False)
 
     def to_dict(self) -> Json:
         """Every field; nodes by their ids."""
-        plain = {name: value for name, value in vars(self).items() if name not in ("below", "node", "point", "related")}
+        plain = {name: value for name, value in vars(self).items() if name not in HIDDEN}
         below = [row.to_dict() for row in self.below]
         ends = {"node": self.node.id, "point": None if self.point is None else self.point.id}
-        return {**plain, "below": below, "related": list(self.related), **ends}
+        parts = [row.to_dict() for row in self.parts]
+        return {**plain, "below": below, "parts": parts, "related": list(self.related), **ends}
 
     def __str__(self) -> str:
         what = f"{number(self.count)} {self.type}" if self.count > 1 else self.type
@@ -63,6 +75,9 @@ class Suspect:
         if self.below:
             top = ", ".join(f"{number(row.count)} {row.type} {size(row.bytes)}" for row in self.below[:3])
             lines.append(f"    mostly {top}")
+        if self.parts:
+            shown = ", ".join(f"{row.type} {size(row.bytes)} (node {row.node})" for row in self.parts[:3])
+            lines.append(f"    with {shown}")
         if self.related:
             lines.append(f"    may be related: {', '.join(self.related)}")
         return "\n".join([*lines, f"    {self.advice}"])
@@ -119,6 +134,7 @@ def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, 
         percent=100.0 * total / (whole or 1),
         advice=_advice(kind, name, types, {entry.type for entry in below}, hops),
         below=below,
+        parts=_parts(heap, whole, kind, id if point is None else point),
         related=(),
         node=heap.node(id),
         point=None if point is None else heap.node(point),
@@ -183,6 +199,13 @@ def _below(heap: Heap, ids: tuple[int, ...], times: float) -> tuple[Below, ...]:
     """The biggest types; `times` is how many objects each of the ids stands for."""
     rows = sorted(_core.below(heap._graph, ids), key=lambda row: -row[2])
     return tuple(Below(type, round(times * count), round(times * total)) for type, count, total in rows[:BELOW])
+
+
+def _parts(heap: Heap, whole: int, kind: str, id: int) -> tuple[Part, ...]:
+    if kind in MANY or kind == "garbage":
+        return ()
+    large = ((child, total) for child, total in heap._graph.dominated(id, BELOW) if 100 * total >= whole)
+    return tuple(Part(child, heap.node(child).type, total) for child, total in large)
 
 
 def _related(rows: Sequence[Suspect]) -> list[Suspect]:

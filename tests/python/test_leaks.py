@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Heap.suspects, Heap.diff and their verbs. Whether they find leaks is test_zoo.py's question."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import memprobe
+
+PROGRAM = """
+    import memprobe
+    class Session:
+        def __init__(self, n):
+            self.n, self.data = n, [n, str(n)]
+    sessions = {n: Session(n) for n in range(12000)}
+    for name in "abc":
+        memprobe.snapshot(name + ".snap")
+        sessions.update((n, Session(n)) for n in range(len(sessions), len(sessions) + 2000))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("leaks")
+    subprocess.run([sys.executable, "-c", textwrap.dedent(PROGRAM)], cwd=path, check=True)
+    return path
+
+
+def command(folder: Path, *words: str, code: int = 0) -> str:
+    done = subprocess.run([sys.executable, "-m", "memprobe", *words], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert all(len(line) <= 100 for line in done.stdout.splitlines()) or "--json" in words
+    return done.stdout
+
+
+def test_suspects(folder: Path) -> None:
+    heap = memprobe.load(folder / "a.snap")
+    found = heap.suspects()
+    first = found[0]
+    assert (first.kind, first.name, first.type, first.count) == ("single", "__main__.sessions", "dict", 1)
+    assert first.bytes > found.threshold >= found.bytes // 11
+    assert first.bytes == heap.retained(first.node)
+    assert sum(row.bytes for row in first.below) <= first.bytes
+    assert {"dict", "__main__.Session", "list"} <= {row.type for row in first.below}
+    assert "__main__.sessions" in str(found)
+    assert json.loads(json.dumps(found.to_dict()))["rows"][0]["name"] == "__main__.sessions"
+    assert len(heap.suspects(limit=0)) == 0 and len(heap.suspects(99)) == 0
+    assert "no suspects" in str(heap.suspects(99))
+
+
+@pytest.mark.parametrize("percent", [0, -1, 101, float("nan")])
+def test_a_share_is_a_share(folder: Path, percent: float) -> None:
+    with pytest.raises(ValueError, match="percent"):
+        memprobe.load(folder / "a.snap").suspects(percent)
+
+
+def test_diff(folder: Path) -> None:
+    a, b, c = (memprobe.load(folder / f"{name}.snap") for name in "abc")
+    grown = b.diff(a)
+    assert (grown[0].name, grown[0].type, grown[0].count) == ("__main__.sessions", "__main__.Session", 2000)
+    assert grown[0].counts == (12000, 14000) and grown.bytes == (grown.bytes[0], grown.bytes[0] + grown.growth)
+    assert 0 < grown[0].bytes <= grown.growth * 1.01
+    three = c.diff(b, a, limit=1)
+    assert (three[0].name, three[0].count, three[0].counts, len(three)) == ("__main__.sessions", 2000, (12000, 14000, 16000), 1)
+    assert "__main__.sessions" in str(three) and json.dumps(three.to_dict())
+    assert not a.diff(b).rows or a.diff(b)[0].name != "__main__.sessions"
+    assert a.diff(a).rows == () and a.diff(a).growth == 0
+
+
+def test_heaps_of_other_processes_compare(folder: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", textwrap.dedent(PROGRAM)], cwd=tmp_path, check=True)
+    grown = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(folder / "a.snap"))
+    assert (grown[0].name, grown[0].count) == ("__main__.sessions", 2000)
+    assert sum(row.bytes for row in grown.rows[1:]) < grown[0].bytes / 10
+
+
+def test_the_verbs(folder: Path) -> None:
+    said = command(folder, "suspects", "a.snap")
+    assert "__main__.sessions" in said and "Next: memprobe paths a.snap" in said
+    assert command(folder, "suspects", "--json", "--fail-on-suspect", "10", "a.snap", code=1).startswith(
+        '{\n  "schema": "memprobe.suspects/1"'
+    )
+    command(folder, "suspects", "--fail-on-suspect", "99.9", "a.snap")
+    said = command(folder, "diff", "a.snap", "b.snap")
+    assert "__main__.sessions" in said and "Next: memprobe paths b.snap" in said
+    assert "still in c.snap" in command(folder, "diff", "a.snap", "b.snap", "c.snap", "--limit", "1")
+    answer = json.loads(command(folder, "diff", "--json", "a.snap", "b.snap", "--fail-on-growth", "1000", code=1))
+    assert answer["schema"] == "memprobe.diff/1" and answer["rows"][0]["count"] == 2000
+    command(folder, "diff", "a.snap", "b.snap", "--fail-on-growth", "1000000000")
+    command(folder, "diff", "a.snap", "none.snap", code=3)
+    command(folder, "suspects", "--percent", "0", "a.snap", code=2)
