@@ -9,6 +9,7 @@ import socket
 import stat
 import struct
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -219,10 +220,18 @@ def test_no_such_process(tmp_path: Path) -> None:
         memprobe.snapshot_process(4194305, tmp_path / "a.snap")
 
 
+def stop(pid: int) -> None:
+    """SIGSTOP, and wait until all threads have stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    while not all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks.iterdir()):
+        time.sleep(0.01)
+
+
 def test_a_stopped_process_costs_patience_and_no_file(program, tmp_path: Path) -> None:
     service = program(SERVES)
     (tmp_path / "a.snap").write_text("old")
-    os.kill(service.pid, signal.SIGSTOP)
+    stop(service.pid)
     try:
         with pytest.raises(memprobe.AttachError, match="did not answer in time"):
             memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=0.3)
@@ -234,7 +243,7 @@ def test_a_stopped_process_costs_patience_and_no_file(program, tmp_path: Path) -
 
 def test_a_process_killed_meanwhile_leaves_no_file(program, tmp_path: Path) -> None:
     service = program(SERVES)
-    os.kill(service.pid, signal.SIGSTOP)
+    stop(service.pid)
     asked = attach.connect(service.pid)
     threading.Timer(0.2, service.process.kill).start()
     with pytest.raises(memprobe.AttachError, match="ended, or closed the connection"):
