@@ -20,6 +20,7 @@ Route = Sequence[analysis.Row]
 
 BELOW = 20  # types shown below a suspect
 MANY = ("group", "C references")
+NAMELESS = ("C references", "static and immortal objects", "interned strings", "unreachable")
 HIDDEN = ("below", "node", "parts", "point", "related")
 PATHLIKE = ("index", "element", "key", "value")
 
@@ -144,12 +145,18 @@ def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, 
 def _name_of(kind: str, type: str, point: int | None, hops: Sequence[_names.Hop]) -> str:
     if kind == "garbage":
         return f"garbage: {type}"
+    if kind in MANY and point is None:
+        return f"C references: {type}" if kind == "C references" else f"all {type}"
+    return _words(hops, type)
+
+
+def _words(hops: Sequence[_names.Hop], type: str) -> str:
+    """A route in words. One that begins at no name is told with its root group and first object; `type` is that of its end."""
     name = _names.join(hops).text
-    if point is not None and name:
-        return name if not name.endswith(":") else f"{name} {type}"
-    if kind == "single" and name:
-        return f"{name} {type}" if name.endswith(":") else name
-    return f"C references: {type}" if kind == "C references" else f"all {type}"
+    group = hops[1].name if len(hops) > 1 and hops[1].name in NAMELESS else None
+    if group is not None and name[:1] in ("", "[", ".", "+", "<"):
+        return f"{group}: {hops[2].type if len(hops) > 2 else type}{name}"
+    return f"{name} {type}".strip() if not name or name.endswith(":") else name
 
 
 def _whose(type: str, below: Sequence[Below]) -> str:
@@ -274,7 +281,7 @@ OF_A_KIND = {
 
 
 def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequence[_names.Hop]) -> str:
-    if kind == "C references" and types.intersection(CALLED):
+    if name.startswith("C references") and (types | below).intersection(CALLED):
         return "Functions that only C code holds: was each atexit.register() undone, and each callback of a library?"
     if kind in OF_A_KIND:
         return OF_A_KIND[kind]
@@ -376,13 +383,10 @@ def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route) -> DiffR
     heap = heaps[place[0]]
     if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):
         route = route[:-1]  # one of many: their holder says where they are
-    name = _names.join(_hops(heap, route)).text
     _, _, kind, counts, _ = grown or holder
     sizes = (holder or grown)[4]
     more = min(counts[1:]) - counts[0] if grown else 0
-    if not name or name.endswith(":"):
-        name = f"{name} {kind}".strip()
-    return DiffRow(name, kind, more, total, counts, sizes, place[1])
+    return DiffRow(_words(_hops(heap, route), kind), kind, more, total, counts, sizes, place[1])
 
 
 def _in_namespace(heap: Heap, route: Route) -> bool:

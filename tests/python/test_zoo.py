@@ -16,9 +16,9 @@ import memprobe
 
 ZOO = Path(__file__).parents[1] / "zoo"
 
-# What a programmer would call the culprit: the answer may go on from there.
+# What a programmer would call the culprit: the answer may go on from there. … is any word.
 CULPRITS = {
-    "at_exit": "C references: method of at_exit.Connection",
+    "at_exit": "C references: … of at_exit.Connection",
     "bound_methods": "bound_methods.timer.callbacks",
     "buffer_views": "buffer_views.columns['price']",
     "c_references": "C references: c_references.Frame",
@@ -65,7 +65,7 @@ def answers(files: list[Path]) -> list[tuple[str, str]]:
 
 def rank(name: str, found: list[tuple[str, str]]) -> int:
     """1 for the first answer; 0 when the culprit is not among them."""
-    expected = re.compile(re.escape(CULPRITS[name]) + r"(?!['\]])")
+    expected = re.compile(re.escape(CULPRITS[name]).replace("…", r"\w+") + r"(?!['\]])")
     return next((place for place, (answer, _) in enumerate(found, 1) if expected.match(answer)), 0)
 
 
