@@ -168,9 +168,10 @@ class Heap:
         """Reference cycles, biggest first; see memprobe.find_cycles()."""
         return analysis.cycles(self, garbage, housekeeping, limit)
 
-    def suspects(self, percent: float = 10.0, limit: int | None = None) -> Suspects:
-        """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it."""
-        return leaks.suspects(self, percent, check_limit(limit))
+    def suspects(self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False) -> Suspects:
+        """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it. With
+        `keep_stdlib` a suspect's holder may be of the standard library."""
+        return leaks.suspects(self, percent, check_limit(limit), keep_stdlib)
 
     def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20) -> Diff:
         """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here."""

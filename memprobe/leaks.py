@@ -4,6 +4,7 @@ The rules for suspects are Eclipse MAT's; the C files in src/algo say more. Shar
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -47,10 +48,12 @@ class Part(Row):
 class Suspect:
     """Something that keeps much of the heap alive. `name` is where it piles up, as a program would write it; `kind` is 'single'
     (one object), 'group' (many of one type), 'C references' (objects that only C code holds) or 'garbage' (cycles that wait for the
-    collector). `node` is the object, or the biggest of many; `point` where it piles up, or None."""
+    collector). `holder` is the nearest module, class, function or instance on the way to it that is not of the standard library.
+    `node` is the object, or the biggest of many; `point` where it piles up, or None."""
 
     kind: str
     name: str
+    holder: str | None
     type: str
     count: int
     bytes: int
@@ -71,7 +74,8 @@ class Suspect:
         return {**plain, "below": below, "parts": parts, "related": list(self.related), **ends}
 
     def __str__(self) -> str:
-        what = f"{number(self.count)} {self.type}" if self.count > 1 else self.type
+        one = self.type if self.point is None else self.point.type
+        what = f"{number(self.count)} {self.type}" if self.count > 1 else one
         lines = [f"{self.name}  ({what}) keeps {size(self.bytes)}, {self.percent:.1f} % of the heap"]
         if self.below:
             top = ", ".join(f"{number(row.count)} {row.type} {size(row.bytes)}" for row in self.below[:3])
@@ -79,6 +83,8 @@ class Suspect:
         if self.parts:
             shown = ", ".join(f"{row.type} {size(row.bytes)} (node {row.node})" for row in self.parts[:3])
             lines.append(f"    with {shown}")
+        if self.holder is not None and not self.name.startswith(self.holder):
+            lines.append(f"    held by {self.holder}")
         if self.related:
             lines.append(f"    may be related: {', '.join(self.related)}")
         return "\n".join([*lines, f"    {self.advice}"])
@@ -109,16 +115,18 @@ class Suspects:
         return "\n".join(f"{index}. {row}" for index, row in enumerate(self.rows, 1))
 
 
-def suspects(heap: Heap, percent: float, limit: int | None) -> Suspects:
+def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -> Suspects:
     """For Heap.suspects()."""
     if not 0.1 <= percent <= 100:
         raise ValueError(f"percent is {percent}: a suspect keeps 0.1 to 100 percent of the heap.")
     whole, threshold, found = _core.suspects(heap._graph, round(10 * percent))
-    rows = [_suspect(heap, whole, row) for row in found[:limit]]
+    rows = [_suspect(heap, whole, row, keep_stdlib) for row in found[:limit]]
     return Suspects(tuple(_related(rows)), whole, threshold)
 
 
-def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, Route, tuple[int, ...]]) -> Suspect:
+def _suspect(
+    heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, Route, tuple[int, ...]], keep_stdlib: bool
+) -> Suspect:
     kind, id, type, point, count, total, route, members = row
     hops = _hops(heap, route)
     if kind == "garbage":
@@ -129,6 +137,7 @@ def _suspect(heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, 
     return Suspect(
         kind=kind,
         name=name,
+        holder=None if kind == "garbage" else _holder(hops, keep_stdlib),
         type=type,
         count=count,
         bytes=total,
@@ -208,6 +217,18 @@ def _below(heap: Heap, ids: tuple[int, ...], times: float) -> tuple[Below, ...]:
     return tuple(Below(type, round(times * count), round(times * total)) for type, count, total in rows[:BELOW])
 
 
+def _holder(hops: Sequence[_names.Hop], keep_stdlib: bool) -> str | None:
+    """The nearest that a programmer wrote: no container, and nothing of the standard library unless that is to be kept."""
+    for hop in reversed(hops):
+        if hop.flags & {"module", "type"} or (hop.type in ("<frame>", "function") and hop.name):
+            found = hop.name
+        else:
+            found = hop.type if "." in hop.type else None
+        if found and (keep_stdlib or found.split(".")[0] not in sys.stdlib_module_names or hop.type in ("<frame>", "function")):
+            return found
+    return None
+
+
 def _parts(heap: Heap, whole: int, kind: str, id: int) -> tuple[Part, ...]:
     if kind in MANY or kind == "garbage":
         return ()
@@ -237,6 +258,7 @@ def _variable(name: str) -> str:
 
 # The first line whose words are met decides: words of types and labels on the way to the suspect, or below it.
 ON_THE_WAY = (
+    (("queue.", "asyncio.queues."), "A queue that is filled faster than it is emptied: give it a maxsize."),
     (
         ("functools._lru_cache_wrapper",),
         "A functools cache: give it a maxsize or clear it; on a method it keeps every instance alive.",

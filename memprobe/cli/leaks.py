@@ -16,7 +16,7 @@ def suspects(options: argparse.Namespace) -> int:
     """memprobe suspects FILE"""
     heap = opened(options.file)
     with show.waiting("finding suspects"):
-        found = heap.suspects(options.percent, options.limit)
+        found = heap.suspects(options.percent, options.limit, keep_stdlib=options.keep_stdlib)
     worst = max((row.percent for row in found.rows), default=0.0)
     code = 1 if options.fail_on_suspect is not None and worst > options.fail_on_suspect else 0
     if options.json:

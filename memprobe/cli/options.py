@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     leaks = verbs.add_parser("suspects", parents=[common], help="what leaks: who keeps a large part of the heap alive")
     leaks.add_argument("file", metavar="FILE")
     leaks.add_argument("--percent", type=percent, default=10.0, metavar="P", help="a suspect keeps more of the heap than this (10)")
+    leaks.add_argument("--keep-stdlib", action="store_true", help="holders may be of the standard library")
     leaks.add_argument("--fail-on-suspect", type=percent, metavar="PERCENT", help="exit code 1 when one keeps more than this")
 
     diff = verbs.add_parser("diff", parents=[common], help="what grew between two snapshots; of three, what came and stayed")
