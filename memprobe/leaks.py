@@ -408,7 +408,8 @@ def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route) -> DiffR
     _, _, kind, counts, _ = grown or holder
     sizes = (holder or grown)[4]
     more = min(counts[1:]) - counts[0] if grown else 0
-    return DiffRow(_words(_hops(heap, route), kind), kind, more, total, counts, sizes, place[1])
+    garbage = place[1] == heap.roots()["unreachable"].id
+    return DiffRow(f"garbage: {kind}" if garbage else _words(_hops(heap, route), kind), kind, more, total, counts, sizes, place[1])
 
 
 def _in_namespace(heap: Heap, route: Route) -> bool:

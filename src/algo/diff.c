@@ -125,11 +125,22 @@ static int find_growth(work *w, uint32_t holder, mpr_diff_growth **place) {
     return MPR_OK;
 }
 
+/* Who holds a row, MPR_NO_ROW for only roots, modules and classes. Garbage is one, whatever classes are in it. */
+static uint32_t holder_of(const work *w, uint32_t row) {
+    const mpr_diff_row *rows = w->out->rows.items;
+    uint32_t parent = rows[row].parent;
+    for (uint32_t at = parent; at != MPR_NO_ROW; at = rows[at].parent) {
+        if (rows[at].node == w->graphs[rows[at].graph]->group[MPR_GROUP_UNREACHABLE]) return at;
+        if (!rows[at].transparent) return parent == at ? at : MPR_NO_ROW;
+    }
+    return MPR_NO_ROW;
+}
+
 static int add_growth(work *w, uint32_t row, int64_t count, int64_t bytes) {
     mpr_diff *out = w->out;
-    uint32_t holder = out->rows.items[row].parent;
+    uint32_t holder = holder_of(w, row);
     mpr_diff_growth *place;
-    if (holder == MPR_NO_ROW || out->rows.items[holder].transparent) {
+    if (holder == MPR_NO_ROW) {
         mpr_diff_growth made = {.holder = MPR_NO_ROW, .grown = row, .count = count, .bytes = bytes};
         return mpr_vec_push(&out->growth, out->alloc, made);
     }
