@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Signatures go down with the dominators' order: a node gives its own, with the label of the edge, to each node that it dominates and refers
  * to. What its dominator does not refer to directly (several holders share it) takes the type and label of one of its holders instead: the one
- * with the smallest hash, which is the same in whatever order they are met. */
+ * with the smallest hash, which is the same in whatever order they are met.
+ *
+ * Modules, classes, their namespaces and what these hold are anchors: called by their names, whoever else holds them at the moment. Otherwise
+ * a frame that runs in a module while the snapshot is taken would move all that the module holds. */
 #include "algo/signature.h"
 
 #include <string.h>
@@ -10,6 +13,8 @@
 
 #define REPORT_EVERY 65536u /* nodes */
 #define SHARED 0x5348u      /* in place of the label */
+#define ANCHOR 0x414Eu      /* in place of the way from the root */
+#define ANCHORS (MPR_NODE_MODULE | MPR_NODE_TYPE)
 
 static uint64_t mix(uint64_t a, uint64_t b) { /* splitmix64's finish */
     uint64_t x = a + UINT64_C(0x9E3779B97F4A7C15) * (b | 1) + b;
@@ -94,7 +99,12 @@ typedef struct work {
     uint64_t *value;  /* before a node's turn: what its dominator gave, or 0 */
     uint64_t *shared; /* smallest hash of a holder that is not the dominator, or 0 */
     uint64_t *names;  /* a bit a node: the dict of a module, class or instance, whose keys are names */
+    uint64_t *anchors; /* a bit a node: a module, class or namespace of one; its value is final */
+    uint64_t *named;  /* a bit a node: held by a namespace of those; `shared` has by which, and the label */
 } work;
+
+static bool has_bit(const uint64_t *bits, uint32_t node) { return bits[node >> 6] >> (node & 63) & 1; }
+static void set_bit(uint64_t *bits, uint32_t node) { bits[node >> 6] |= UINT64_C(1) << (node & 63); }
 
 static void mark_namespaces(const work *w) {
     const mpr_graph *g = w->g;
@@ -102,18 +112,59 @@ static void mark_namespaces(const work *w) {
         mpr_label label = g->label[k];
         uint32_t field = mpr_label_payload(label);
         if (mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT))
-            w->names[g->target[k] >> 6] |= UINT64_C(1) << (g->target[k] & 63);
+            set_bit(w->names, g->target[k]);
     }
 }
 
 static uint64_t hash_label(const work *w, uint32_t holder, uint64_t edge) {
-    return mpr_signature_label(w->g, holder, edge, w->names[holder >> 6] >> (holder & 63) & 1);
+    return mpr_signature_label(w->g, holder, edge, has_bit(w->names, holder));
 }
 
 /* What a node itself says: its type, and its name where it has one for all processes. */
 static uint64_t hash_self(const work *w, uint32_t node) {
     uint64_t self = w->type[w->g->type[node]];
     return w->g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_MODULE | MPR_NODE_TYPE) ? mix(self, hash_name(w->g, node)) : self;
+}
+
+/* ---- anchors */
+
+static void anchor(const work *w, uint32_t node, uint64_t value) {
+    w->value[node] = value;
+    set_bit(w->anchors, node);
+}
+
+/* A module or class, and its namespace. */
+static void anchor_names(const work *w, uint32_t node) {
+    const mpr_graph *g = w->g;
+    uint64_t value = mix(hash_self(w, node), ANCHOR);
+    anchor(w, node, value);
+    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
+        uint32_t target = g->target[k], field = mpr_label_payload(g->label[k]);
+        bool is_namespace = mpr_label_kind_of(g->label[k]) == MPR_LABEL_FIELD &&
+                            (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT) && !(g->flags[target] & ANCHORS);
+        uint64_t its = mix(value, field + 1);
+        if (is_namespace && (!has_bit(w->anchors, target) || its < w->value[target])) anchor(w, target, its);
+    }
+}
+
+/* What a namespace holds is called after the one that gives the smallest hash. */
+static void name_variables(const work *w, uint32_t holder) {
+    const mpr_graph *g = w->g;
+    for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
+        uint32_t target = g->target[k];
+        if (has_bit(w->anchors, target) || mpr_label_kind_of(g->label[k]) != MPR_LABEL_VALUE || !mpr_label_strong(g->label[k]))
+            continue;
+        uint64_t hash = mix(w->value[holder], hash_label(w, holder, k));
+        if (!has_bit(w->named, target) || hash < w->shared[target]) w->shared[target] = hash;
+        set_bit(w->named, target);
+    }
+}
+
+static void find_anchors(const work *w) {
+    for (uint32_t i = 0; i < w->g->nodes; i++)
+        if ((w->g->flags[i] & ANCHORS) && !(w->g->flags[i] & MPR_NODE_OWN)) anchor_names(w, i);
+    for (uint32_t i = 0; i < w->g->nodes; i++)
+        if (has_bit(w->anchors, i) && !(w->g->flags[i] & ANCHORS)) name_variables(w, i);
 }
 
 static void note_shared(const work *w, uint32_t holder, uint64_t edge) {
@@ -126,7 +177,8 @@ static void note_holders(const work *w, uint32_t node) {
     const mpr_graph *g = w->g;
     if (g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_OWN)) return;
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (mpr_label_strong(g->label[k]) && w->value[g->target[k]] == 0) note_shared(w, node, k);
+        if (mpr_label_strong(g->label[k]) && w->value[g->target[k]] == 0 && !has_bit(w->named, g->target[k]))
+            note_shared(w, node, k);
 }
 
 /* Give each node that this one dominates and refers to the label of the first such edge. */
@@ -150,12 +202,18 @@ static int run(work *w) {
     mark_namespaces(w);
     for (size_t i = 0; i < w->g->type_count; i++)
         w->type[i] = hash_masked(w->g->strings + w->g->types[i].name, w->g->types[i].name_length);
+    find_anchors(w);
     for (uint32_t i = 0; i < d->reached && (status = report(w, i)) == MPR_OK; i++) give(w, d->order[i]);
     for (uint32_t i = 0; i < w->g->nodes && status == MPR_OK; i++, status = report(w, i)) note_holders(w, i);
     for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
         uint32_t node = d->order[i];
         uint64_t way = w->value[node] ? w->value[node] : mix(w->shared[node], SHARED);
-        w->value[node] = mix(i == 0 ? way : mix(w->value[d->parent[node]], way), hash_self(w, node));
+        if (has_bit(w->anchors, node)) continue;
+        if (has_bit(w->named, node))
+            way = w->shared[node];
+        else if (i > 0)
+            way = mix(w->value[d->parent[node]], way);
+        w->value[node] = mix(way, hash_self(w, node));
     }
     return status;
 }
@@ -166,10 +224,14 @@ int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progres
     w.value = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.value);
     w.shared = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.shared);
     w.names = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.names);
-    int status = w.type && w.value && w.shared && w.names ? run(&w) : MPR_ENOMEM;
+    w.anchors = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.anchors);
+    w.named = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.named);
+    int status = w.type && w.value && w.shared && w.names && w.anchors && w.named ? run(&w) : MPR_ENOMEM;
     mpr_alloc_free(g->alloc, w.type, g->type_count, sizeof *w.type);
     mpr_alloc_free(g->alloc, w.shared, g->nodes, sizeof *w.shared);
     mpr_alloc_free(g->alloc, w.names, (size_t)g->nodes / 64 + 1, sizeof *w.names);
+    mpr_alloc_free(g->alloc, w.anchors, (size_t)g->nodes / 64 + 1, sizeof *w.anchors);
+    mpr_alloc_free(g->alloc, w.named, (size_t)g->nodes / 64 + 1, sizeof *w.named);
     if (status == MPR_OK)
         *out = (mpr_signatures){.alloc = g->alloc, .nodes = g->nodes, .value = w.value};
     else

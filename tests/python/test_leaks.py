@@ -95,3 +95,23 @@ def test_the_verbs(folder: Path) -> None:
     command(folder, "diff", "a.snap", "b.snap", "--fail-on-growth", "1000000000")
     command(folder, "diff", "a.snap", "none.snap", code=3)
     command(folder, "suspects", "--percent", "0", "a.snap", code=2)
+
+
+def test_whoever_uses_it_at_the_moment(tmp_path: Path) -> None:
+    """A frame that runs in the module, and holds the container in a local variable, when the second snapshot is taken."""
+    source = """
+        import memprobe
+        def work(sessions):
+            sessions.update((n, [n, str(n)]) for n in range(10000, 11000))
+            memprobe.snapshot("b.snap")
+        exec('''
+        sessions = {n: [n, str(n)] for n in range(10000)}
+        other = [[n] for n in range(20000)]
+        '''.replace("        ", ""), globals())
+        memprobe.snapshot("a.snap")
+        work(sessions)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
+    grown = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(tmp_path / "a.snap"))
+    assert (grown[0].name, grown[0].count) == ("__main__.sessions", 1000)
+    assert grown[0].bytes < 500_000
