@@ -180,6 +180,44 @@ def row(job: str, who: str, answer: dict[str, Any]) -> Row:
     return Row(job, who, seconds, seconds / answer.get("unit", 1.0), answer.get("peak"), answer.get("note", ""))
 
 
+def analysis_rows(folder: Path) -> list[Row]:
+    """Questions on a graph that is there, and two files compared from cold. The unit is timed before, on the heap itself."""
+    path = folder / "bench.snap"
+
+    def ask() -> dict[str, Any]:
+        unit = statistics.median(timed(gc.collect) for _ in range(RUNS))
+        heap = memprobe.capture()
+        graph = heap._graph
+        node = heap.find(limit=1000)[-1]
+        answers = {"unit": unit, "cycles": statistics.median(timed(lambda: graph.cycles(limit=20)) for _ in range(RUNS))}
+        memory = heap.info.graph_bytes
+        answers["dominators"] = timed(lambda: graph.retained(0))
+        answers["peak"] = heap.info.graph_bytes - memory
+        answers["suspects"] = timed(heap.suspects)
+        graph.paths(node.id)  # makes the reverse index
+        answers["path"] = statistics.median(timed(lambda: graph.paths(node.id)) for _ in range(RUNS))
+        answers["all"] = heap.info.graph_bytes - memory
+        answers["a_node"] = (answers["all"] - 5 * graph.edges) / graph.nodes
+        return answers
+
+    found = in_child(ask)
+    if "note" in found:
+        return [Row("analyses", "memprobe.Heap", note=found["note"])]
+    unit = found["unit"]
+    added = f"all that the analyses add: {found['all'] / MIB:,.0f} MiB = 5 B an edge + {found['a_node']:.1f} B a node"
+    rows = [
+        Row("cycles of the whole heap, after capture", "heap.cycles()", found["cycles"], found["cycles"] / unit),
+        Row("dominators and all retained sizes", "heap.retained()", found["dominators"], found["dominators"] / unit, found["peak"]),
+        Row("suspects, after that", "heap.suspects()", found["suspects"], found["suspects"] / unit),
+        Row("one more path to a root", "heap.paths()", found["path"], found["path"] / unit, note=added),
+    ]
+
+    def compare() -> dict[str, Any]:
+        return {"seconds": timed(lambda: memprobe.load(path).diff(memprobe.load(folder / "again.snap"))), "unit": unit}
+
+    return [*rows, row("two such files compared, from cold", "memprobe.load().diff()", in_child(compare))]
+
+
 # ---- the report -----------------------------------------------------------------------------------------------------
 
 GOALS = {
@@ -187,6 +225,10 @@ GOALS = {
     "memprobe.deep_sizeof()": 0.6,
     "memprobe.capture()": 1.0,
     "memprobe.load().types()": 0.6,
+    "heap.cycles()": 0.4,
+    "heap.retained()": 1.2,
+    "heap.suspects()": 0.3,
+    "memprobe.load().diff()": 4,
 }
 
 
@@ -249,6 +291,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         print("snapshot and load ...", file=sys.stderr, flush=True)
         rows += snapshot_rows(Path(folder))
+        print("analyses ...", file=sys.stderr, flush=True)
+        rows += analysis_rows(Path(folder))
     graph = in_child(graph_facts)
     facts = {
         "heap": f"{counted.objects:,} objects, {counted.bytes / MIB:,.0f} MiB in them, resident {status('VmRSS') / MIB:,.0f} MiB",
