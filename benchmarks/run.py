@@ -190,13 +190,13 @@ def analysis_rows(folder: Path) -> list[Row]:
         graph = heap._graph
         node = heap.find(limit=1000)[-1]
         answers = {"unit": unit, "cycles": statistics.median(timed(lambda: graph.cycles(limit=20)) for _ in range(RUNS))}
-        memory = heap.info.graph_bytes
+        memory = graph.memory
         answers["dominators"] = timed(lambda: graph.retained(0))
-        answers["peak"] = heap.info.graph_bytes - memory
+        answers["peak"] = graph.memory - memory
         answers["suspects"] = timed(heap.suspects)
         graph.paths(node.id)  # makes the reverse index
         answers["path"] = statistics.median(timed(lambda: graph.paths(node.id)) for _ in range(RUNS))
-        answers["all"] = heap.info.graph_bytes - memory
+        answers["all"] = graph.memory - memory
         answers["a_node"] = (answers["all"] - 5 * graph.edges) / graph.nodes
         return answers
 
