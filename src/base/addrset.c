@@ -114,13 +114,6 @@ bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle) {
     return handle >> 16 < set->count && test_bit(set->pages[handle >> 16]->bits, handle & (GRANULES - 1));
 }
 
-uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle) {
-    const mpr_addrset_page *page = set->pages[handle >> 16];
-    uint32_t granule = handle & (GRANULES - 1);
-    uint64_t odd = page->odd != NULL && test_bit(page->odd, granule) ? 8 : 0;
-    return page->number << MPR_PAGE_SHIFT | (uint64_t)granule << 4 | odd;
-}
-
 /* ---- rank ---- */
 
 void mpr_addrset_rank(mpr_addrset *set) {

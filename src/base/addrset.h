@@ -88,7 +88,12 @@ bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle);
 bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address);
 
 /* The address behind a handle, given by this set. */
-uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle);
+static inline uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle) {
+    const mpr_addrset_page *page = set->pages[handle >> 16];
+    uint32_t granule = handle & 0xFFFF;
+    uint64_t odd = page->odd != NULL ? (page->odd[granule >> 6] >> (granule & 63) & 1) << 3 : 0;
+    return page->number << MPR_PAGE_SHIFT | (uint64_t)granule << 4 | odd;
+}
 
 /* Number the members. Call once, after the last add. */
 void mpr_addrset_rank(mpr_addrset *set);

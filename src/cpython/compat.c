@@ -23,21 +23,6 @@ PyObject *cpy_frame_locals(PyFrameObject *frame) {
 #endif
 }
 
-bool cpy_is_immortal(PyObject *object) {
-#if PY_VERSION_HEX >= 0x030E0000
-    return PyUnstable_IsImmortal(object);
-#elif PY_VERSION_HEX >= 0x030C0000
-    return _Py_IsImmortal(object);
-#elif PY_VERSION_HEX >= 0x030B0000
-    return Py_REFCNT(object) > (1 << 28); /* static objects begin at 999999999 */
-#else
-    (void)object;
-    return false;
-#endif
-}
-
-uint64_t cpy_refcount(PyObject *object) { return (uint64_t)Py_REFCNT(object); }
-
 size_t cpy_int_digits(PyObject *integer) {
 #if PY_VERSION_HEX >= 0x030C0000
     size_t digits = ((PyLongObject *)integer)->long_value.lv_tag >> 3;

@@ -27,8 +27,18 @@ PyObject *cpy_type_namespace(PyTypeObject *type);
 PyObject *cpy_frame_locals(PyFrameObject *frame);
 
 /* What the reference count says, and whether it says anything. Immortal objects have none to speak of. */
-bool cpy_is_immortal(PyObject *object);
-uint64_t cpy_refcount(PyObject *object);
+static inline bool cpy_is_immortal(PyObject *object) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return _Py_IsImmortal(object);
+#elif PY_VERSION_HEX >= 0x030B0000
+    return Py_REFCNT(object) > (1 << 28); /* static objects begin at 999999999 */
+#else
+    (void)object;
+    return false;
+#endif
+}
+
+static inline uint64_t cpy_refcount(PyObject *object) { return (uint64_t)Py_REFCNT(object); }
 
 /* Allocated digits of an int, at least 1. */
 size_t cpy_int_digits(PyObject *integer);

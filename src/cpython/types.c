@@ -271,14 +271,10 @@ static cpy_type *make_record(cpy_walk *walk, PyTypeObject *type) {
     return record;
 }
 
-cpy_type *cpy_type_of(cpy_walk *walk, PyTypeObject *type) {
-    cpy_type **recent = &walk->recent[(uintptr_t)type / 64 % CPY_RECENT];
-    if (*recent != NULL && (*recent)->type == type) {
-        return *recent;
-    }
+cpy_type *cpy_type_find(cpy_walk *walk, PyTypeObject *type) {
     cpy_type *record = walk->slot_count == 0 ? NULL : walk->slots[slot_of(walk->slots, walk->slot_count, type)];
     record = record != NULL ? record : make_record(walk, type);
-    *recent = record;
+    walk->recent[cpy_type_hash(type)] = record;
     return record;
 }
 

@@ -134,8 +134,16 @@ void cpy_walk_end(cpy_walk *walk);
 void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label);
 void cpy_walk_flush(cpy_walk *walk);
 
+/* The slow half of cpy_type_of. */
+cpy_type *cpy_type_find(cpy_walk *walk, PyTypeObject *type);
+
+static inline size_t cpy_type_hash(const PyTypeObject *type) { return (uintptr_t)type / 64 % CPY_RECENT; }
+
 /* The record of a type, made on first sight (its record goes to the sink then); NULL on failure. */
-cpy_type *cpy_type_of(cpy_walk *walk, PyTypeObject *type);
+static inline cpy_type *cpy_type_of(cpy_walk *walk, PyTypeObject *type) {
+    cpy_type *recent = walk->recent[cpy_type_hash(type)];
+    return recent != NULL && recent->type == type ? recent : cpy_type_find(walk, type);
+}
 void cpy_types_free(cpy_walk *walk);
 
 /* The full name of a class, told as the text of the node in hand. */

@@ -63,11 +63,8 @@ static size_t first_after(const mpr_image *image, uint64_t address) {
     return low;
 }
 
-bool mpr_image_has(mpr_image *image, uint64_t address) {
+bool mpr_image_search(mpr_image *image, uint64_t address) {
     uint64_t page = (address >> PAGE_SHIFT) + 1;
-    if (page == image->clear_page) {
-        return false;
-    }
     size_t i = first_after(image, (page - 1) << PAGE_SHIFT);
     if (i == image->ranges.count || image->ranges.items[i].begin >= page << PAGE_SHIFT) {
         image->clear_page = page;

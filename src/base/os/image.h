@@ -21,6 +21,11 @@ typedef struct mpr_image {
 int mpr_image_read(mpr_image *image, mpr_alloc *alloc);
 void mpr_image_free(mpr_image *image, mpr_alloc *alloc);
 
-bool mpr_image_has(mpr_image *image, uint64_t address);
+/* The slow half of mpr_image_has. */
+bool mpr_image_search(mpr_image *image, uint64_t address);
+
+static inline bool mpr_image_has(mpr_image *image, uint64_t address) {
+    return (address >> 20) + 1 != image->clear_page && mpr_image_search(image, address);
+}
 
 #endif
