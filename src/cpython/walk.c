@@ -6,80 +6,6 @@
 
 #include "cpython/roots.h"
 
-/* ---- seeds ---- */
-
-static int mark(cpy_walk *walk, const void *object) {
-    int marked = mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)object);
-    return marked < 0 ? marked : MPR_OK;
-}
-
-static int note_frozen(cpy_walk *walk, const void *object) {
-    uint32_t handle;
-    int added = mpr_addrset_add(&walk->frozen, (uint64_t)(uintptr_t)object, &handle);
-    return added < 0 ? added : MPR_OK;
-}
-
-/* Follow one list from both ends at once: two chains of cache misses overlap, where one would wait for each. */
-static int seed_both_ends(cpy_walk *walk, cpy_gc_head *head) {
-    cpy_gc_head *front = cpy_gc_next(head), *back = cpy_gc_previous(head);
-    while (front != head) {
-        int status = mark(walk, cpy_gc_object(front));
-        if (status != MPR_OK || front == back) {
-            return status;
-        }
-        status = mark(walk, cpy_gc_object(back));
-        if (status != MPR_OK || cpy_gc_next(front) == back) {
-            return status;
-        }
-        front = cpy_gc_next(front);
-        back = cpy_gc_previous(back);
-    }
-    return MPR_OK;
-}
-
-static int seed_list(cpy_walk *walk, cpy_gc_head *head, bool frozen) {
-    for (cpy_gc_head *at = cpy_gc_next(head); at != head; at = cpy_gc_next(at)) {
-        int status = mark(walk, cpy_gc_object(at));
-        if (status == MPR_OK && frozen) {
-            status = note_frozen(walk, cpy_gc_object(at));
-        }
-        if (status != MPR_OK) {
-            return status;
-        }
-    }
-    return MPR_OK;
-}
-
-/* The public way: a list of the tracked objects, made before the walk. */
-static int seed_objects(cpy_walk *walk) {
-    int status = MPR_OK;
-    for (Py_ssize_t i = 0; status == MPR_OK && i < PyList_GET_SIZE(walk->listed); i++) {
-        status = mark(walk, PyList_GET_ITEM(walk->listed, i));
-    }
-    return status;
-}
-
-int cpy_walk_seed_heap(cpy_walk *walk) {
-    if (!walk->can[CPY_CAN_GC_LISTS]) {
-        return seed_objects(walk);
-    }
-    cpy_gc_head *heads[CPY_GENERATIONS];
-    int count = cpy_layout_gc_heads(heads), status = MPR_OK;
-    bool collecting = cpy_layout_collecting();
-    for (int i = 0; status == MPR_OK && i < count; i++) {
-        bool frozen = i == count - 1;
-        status = frozen || collecting ? seed_list(walk, heads[i], frozen) : seed_both_ends(walk, heads[i]);
-    }
-    return status;
-}
-
-int cpy_walk_seed_object(cpy_walk *walk, PyObject *object) { return mark(walk, object); }
-
-int cpy_walk_exclude(cpy_walk *walk, PyObject *object) {
-    int marked = mpr_workset_skip(&walk->work, (uint64_t)(uintptr_t)object);
-    return marked < 0 ? marked : MPR_OK;
-}
-
 /* ---- one object ---- */
 
 /* A module of memprobe, by its namespace. */
@@ -140,27 +66,111 @@ static void take(cpy_walk *walk, PyObject *object) {
     walk->unowned = 0;
 }
 
-#define AHEAD 8 /* objects taken from the work list but not yet told, so that what they point to can be fetched meanwhile */
+/* Take one object from the work list and tell it; false when nothing is pending. A few objects are taken from the list ahead of time, so
+ * that what they point to can be fetched meanwhile. */
+static bool step(cpy_walk *walk) {
+    uint64_t address;
+    if (walk->status != MPR_OK) {
+        return false;
+    }
+    while (walk->ahead < CPY_AHEAD && mpr_workset_next(&walk->work, &address)) {
+        walk->ring[(walk->ring_head + walk->ahead++) % CPY_AHEAD] = (PyObject *)(uintptr_t)address;
+    }
+    if (walk->ahead == 0) {
+        return false;
+    }
+    if (walk->ahead > CPY_AHEAD / 2) {
+        cpy_layout_prefetch(walk->ring[(walk->ring_head + CPY_AHEAD / 2) % CPY_AHEAD]);
+    }
+    PyObject *object = walk->ring[walk->ring_head];
+    walk->ring_head = (walk->ring_head + 1) % CPY_AHEAD;
+    walk->ahead--;
+    take(walk, object);
+    return true;
+}
 
 int cpy_walk_run(cpy_walk *walk) {
-    PyObject *ring[AHEAD];
-    uint32_t head = 0, count = 0;
-    uint64_t address;
-    while (walk->status == MPR_OK) {
-        while (count < AHEAD && mpr_workset_next(&walk->work, &address)) {
-            ring[(head + count++) % AHEAD] = (PyObject *)(uintptr_t)address;
-        }
-        if (count == 0) {
-            break;
-        }
-        if (count > AHEAD / 2) {
-            cpy_layout_prefetch(ring[(head + AHEAD / 2) % AHEAD]);
-        }
-        take(walk, ring[head]);
-        head = (head + 1) % AHEAD;
-        count--;
+    while (step(walk)) {
     }
     return walk->status;
+}
+
+/* ---- seeds ---- */
+
+static int mark(cpy_walk *walk, const void *object) {
+    int marked = mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)object);
+    return marked < 0 ? marked : MPR_OK;
+}
+
+static int note_frozen(cpy_walk *walk, const void *object) {
+    uint32_t handle;
+    int added = mpr_addrset_add(&walk->frozen, (uint64_t)(uintptr_t)object, &handle);
+    return added < 0 ? added : MPR_OK;
+}
+
+/* Follow one list from both ends at once: two chains of cache misses overlap, where one would wait for each; and while both are under
+ * way, tell an object that was found before. */
+static int seed_both_ends(cpy_walk *walk, cpy_gc_head *head) {
+    cpy_gc_head *front = cpy_gc_next(head), *back = cpy_gc_previous(head);
+    while (front != head) {
+        __builtin_prefetch(front);
+        __builtin_prefetch(back);
+        step(walk);
+        int status = mark(walk, cpy_gc_object(front));
+        if (status != MPR_OK || front == back) {
+            return status;
+        }
+        status = mark(walk, cpy_gc_object(back));
+        if (status != MPR_OK || cpy_gc_next(front) == back) {
+            return status;
+        }
+        front = cpy_gc_next(front);
+        back = cpy_gc_previous(back);
+    }
+    return MPR_OK;
+}
+
+static int seed_list(cpy_walk *walk, cpy_gc_head *head, bool frozen) {
+    for (cpy_gc_head *at = cpy_gc_next(head); at != head; at = cpy_gc_next(at)) {
+        int status = mark(walk, cpy_gc_object(at));
+        if (status == MPR_OK && frozen) {
+            status = note_frozen(walk, cpy_gc_object(at));
+        }
+        if (status != MPR_OK) {
+            return status;
+        }
+    }
+    return MPR_OK;
+}
+
+/* The public way: a list of the tracked objects, made before the walk. */
+static int seed_objects(cpy_walk *walk) {
+    int status = MPR_OK;
+    for (Py_ssize_t i = 0; status == MPR_OK && i < PyList_GET_SIZE(walk->listed); i++) {
+        status = mark(walk, PyList_GET_ITEM(walk->listed, i));
+    }
+    return status;
+}
+
+int cpy_walk_seed_heap(cpy_walk *walk) {
+    if (!walk->can[CPY_CAN_GC_LISTS]) {
+        return seed_objects(walk);
+    }
+    cpy_gc_head *heads[CPY_GENERATIONS];
+    int count = cpy_layout_gc_heads(heads), status = MPR_OK;
+    bool collecting = cpy_layout_collecting();
+    for (int i = count - 1; status == MPR_OK && i >= 0; i--) { /* the permanent list first: its objects are told as frozen */
+        bool frozen = i == count - 1;
+        status = frozen || collecting ? seed_list(walk, heads[i], frozen) : seed_both_ends(walk, heads[i]);
+    }
+    return status != MPR_OK ? status : walk->status;
+}
+
+int cpy_walk_seed_object(cpy_walk *walk, PyObject *object) { return mark(walk, object); }
+
+int cpy_walk_exclude(cpy_walk *walk, PyObject *object) {
+    int marked = mpr_workset_skip(&walk->work, (uint64_t)(uintptr_t)object);
+    return marked < 0 ? marked : MPR_OK;
 }
 
 /* ---- before and after ---- */

@@ -70,6 +70,7 @@ typedef struct cpy_told {
 
 #define CPY_BATCH 256
 #define CPY_RECENT 64
+#define CPY_AHEAD 8
 
 struct cpy_walk {
     mpr_alloc *alloc;
@@ -87,6 +88,9 @@ struct cpy_walk {
     cpy_type **slots;
     uint32_t slot_count, type_count;
     cpy_type *recent[CPY_RECENT]; /* the last one met with each hash */
+
+    PyObject *ring[CPY_AHEAD]; /* taken from the work list, not yet told */
+    uint32_t ring_head, ahead;
 
     /* the object in hand */
     PyObject *object;
