@@ -16,6 +16,7 @@ import io
 import itertools
 import mmap
 import re
+import socket
 import struct
 import sys
 import threading
@@ -24,6 +25,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+LOOP = asyncio.new_event_loop()
 COUNTER = itertools.count(1 << 40)  # ints that no cache has
 
 
@@ -129,13 +131,23 @@ def generator() -> Any:
     return made
 
 
+class Forever:
+    def __await__(self) -> Any:
+        yield
+
+
 def coroutine() -> Any:
     async def work(argument: object) -> None:
-        await asyncio.sleep(3600)
+        await Forever()
 
     made = work([fresh()])
-    weakref.finalize(made, lambda: None)
+    made.send(None)  # it waits now, and is closed without a warning
     return made
+
+
+def frame() -> Any:
+    local = [fresh()]
+    return local and sys._getframe()
 
 
 def error() -> Any:
@@ -258,6 +270,12 @@ STRUCTURES: dict[str, Callable[[], Any]] = {
     "cell": lambda: types.CellType(fresh()),
     "code": lambda: compile(f"def f(a, b):\n    return a + b + {fresh()}", text(30), "exec"),
     "generator": generator,
+    "coroutine": coroutine,
+    **(
+        {"frame": frame} if sys.version_info >= (3, 11) else {}
+    ),  # before, a frame holds the frame of its caller, and all that it has
+    "asyncio Future": lambda: asyncio.Future(loop=LOOP),
+    "socket": lambda: socket.socket(),
     "generator, not started": lambda: (i for i in [fresh()]),
     "module": lambda: types.ModuleType(text(20)),
     "slots": Slotted,
