@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-synthetic accuracy demo format clean
+.PHONY: help venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -65,9 +65,12 @@ $(VENV)/peers: $(VENV)/ready benchmarks/requirements.txt
 bench: build $(VENV)/peers ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md
 	@$(PY) benchmarks/run.py $(ARGS)
 
-bench-synthetic: ## load and analyse a made snapshot of 100 million objects (OBJECTS=... chooses)
-	@mkdir -p build && $(CC) -std=c11 -O3 -Isrc -o build/synthetic benchmarks/c/synthetic.c src/base/*.c src/base/os/*.c src/graph/*.c src/algo/*.c src/format/*.c
-	@build/synthetic $(or $(OBJECTS),100000000) build/synthetic.snap; code=$$?; rm -f build/synthetic.snap; exit $$code
+build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
+	@mkdir -p build
+	@$(CC) -std=c11 -O3 -Isrc -o $@ $< $(wildcard src/base/*.c src/base/os/*.c src/graph/*.c src/algo/*.c src/format/*.c)
+
+bench-scaling: build build/synthetic ## heaps of 1 to 30 million objects, and a made one of 100 million; writes docs/SCALING.md
+	@$(PY) benchmarks/scaling.py --synthetic build/synthetic $(ARGS)
 
 accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md
 	@$(PY) benchmarks/accuracy.py

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A heap of any size, without Python: written as a snapshot, loaded, and asked. `make bench-synthetic` runs it with 100 million objects
+ * A heap of any size, without Python: written as a snapshot, loaded, and asked. `make bench-scaling` runs it with 100 million objects
  * and 200 million edges.
  *
  *     synthetic NODES FILE
