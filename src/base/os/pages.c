@@ -15,15 +15,19 @@ static size_t whole_pages(size_t size) {
     return size > SIZE_MAX - page ? 0 : (size + page - 1) / page * page;
 }
 
-static void *fresh(size_t size) {
-    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/* Arrays that are jumped about in: fewer faults, and fewer misses of the page tables. */
+static void *advised(void *block, size_t size) {
     if (block == MAP_FAILED) {
         return NULL;
     }
-    if (size >= HUGE_FROM) { /* arrays that are jumped about in: fewer faults and fewer misses of the page tables */
+    if (size >= HUGE_FROM) {
         madvise(block, size, MADV_HUGEPAGE);
     }
     return block;
+}
+
+static void *fresh(size_t size) {
+    return advised(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), size);
 }
 
 void *mpr_pages_resize(void *old, size_t old_size, size_t size) {
@@ -46,6 +50,5 @@ void *mpr_pages_resize(void *old, size_t old_size, size_t size) {
     if (whole == old_whole) {
         return old;
     }
-    void *block = mremap(old, old_whole, whole, MREMAP_MAYMOVE);
-    return block == MAP_FAILED ? NULL : block;
+    return advised(mremap(old, old_whole, whole, MREMAP_MAYMOVE), whole);
 }
