@@ -90,8 +90,26 @@ static PyObject *holder_of(const cpy_found *found) {
     return PyUnicode_FromString("<root>");
 }
 
+/* Own all holders: what makes the answer may run the collector, which would free those that are garbage. */
+static void hold(const cpy_findings *findings) {
+    for (size_t i = 0; i < findings->found.count; i++) {
+        if (findings->found.items[i].holder < MPR_SYNTHETIC) {
+            Py_INCREF((PyObject *)(uintptr_t)findings->found.items[i].holder);
+        }
+    }
+}
+
+static void release(const cpy_findings *findings) {
+    for (size_t i = 0; i < findings->found.count; i++) {
+        if (findings->found.items[i].holder < MPR_SYNTHETIC) {
+            Py_DECREF((PyObject *)(uintptr_t)findings->found.items[i].holder);
+        }
+    }
+}
+
 /* The findings as [(holder, label)], without the asker's own containers. */
 static PyObject *found_list(const cpy_findings *findings, PyObject *asker) {
+    hold(findings);
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < findings->found.count; i++) {
         const cpy_found *found = &findings->found.items[i];
@@ -104,6 +122,7 @@ static PyObject *found_list(const cpy_findings *findings, PyObject *asker) {
         }
         Py_XDECREF(row);
     }
+    release(findings);
     return list;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import json
 import os
 import stat
@@ -324,7 +325,7 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path, monkeypatch, problem: Ba
     path = tmp_path / "a.snap"
     path.write_text("old")
 
-    def fail(fd: int, values: bool = False) -> None:
+    def fail(fd: int, *contents: bool) -> None:
         os.write(fd, b"half of it")
         raise problem
 
@@ -361,3 +362,25 @@ def test_reading_can_be_stopped(tmp_path: Path) -> None:
 def test_count_finds_what_the_collector_does_not_track() -> None:
     kept = [collections.OrderedDict() for _ in range(20)], [str(n) * 50 for n in range(3000, 4000)]
     assert memprobe.count("str") > 5000 and memprobe.count("collections.OrderedDict") >= len(kept[0])
+
+
+def test_the_collector_may_run_while_holders_are_listed() -> None:
+    """Making the answer allocates, so the collector may run: holders that are garbage must outlive the answer's making."""
+    target = object()
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    for _ in range(2000):
+        holder: list[object] = [target]
+        holder.append(holder)
+    del holder
+    gc.set_threshold(10, 2, 2)
+    gc.enable()
+    try:
+        found = memprobe.refcount(target).holders
+    finally:
+        gc.set_threshold(*threshold)
+    assert sum(type(reference.holder) is list and reference.holder[0] is target for reference in found) >= 2000
+    del found
+    gc.collect()
+    assert len(memprobe.referrers(target)) < 10
