@@ -41,8 +41,8 @@ class Graph:
     def save(self, fd: int) -> int: ...  # bytes written
     def check(self) -> str | None: ...  # None, or the invariant that does not hold
 
-def capture(values: bool = False) -> Graph: ...  # also infos: pause_ns
-def snapshot(fd: int, values: bool = False) -> dict[str, int]: ...  # objects, edges, bytes, pause_ns, memory
+def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
+def snapshot(fd: int, values: bool = False, hashes: bool = False) -> dict[str, int]: ...  # objects, edges, bytes, pause_ns, memory
 # raises ValueError(message) for what is not a snapshot; infos() then has cut=1 and cut_message when the file was cut
 def load(fd: int, progress: Progress | None = None) -> Graph: ...
 def count() -> list[tuple[str, int, int]]: ...  # type name, count, bytes

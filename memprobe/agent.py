@@ -99,7 +99,7 @@ def _do(request: _wire.Message, fds: list[int], asker: int) -> _wire.Message:
     if len(fds) != 1 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
         raise ValueError("a snapshot needs one file to write to.")
     sys.audit("memprobe.snapshot", f"for process {asker}")
-    return dict(_core.snapshot(fds[0], bool(request.get("values"))))
+    return dict(_core.snapshot(fds[0], bool(request.get("values")), bool(request.get("hashes"))))
 
 
 # ---- one agent a process --------------------------------------------------------------------------------------------

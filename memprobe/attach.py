@@ -16,7 +16,9 @@ from memprobe.heap import Path, snapshot_info
 from memprobe.results import SnapshotInfo
 
 
-def snapshot_process(pid: int, path: Path, *, values: bool = False, timeout: float | None = None) -> SnapshotInfo:
+def snapshot_process(
+    pid: int, path: Path, *, values: bool = False, hashes: bool = False, timeout: float | None = None
+) -> SnapshotInfo:
     """Have process `pid`, in which an agent runs, write a snapshot to a file of ours. It goes on serving.
 
     The file is made as by snapshot(). Raises AttachError when the process is not there, has no agent, belongs to another user or
@@ -24,7 +26,7 @@ def snapshot_process(pid: int, path: Path, *, values: bool = False, timeout: flo
     target = os.fspath(path)
     with connect(pid) as agent, replacing(target) as fd:
         agent.settimeout(timeout)
-        facts = ask(agent, pid, {"verb": "snapshot", "values": values}, (fd,))
+        facts = ask(agent, pid, {"verb": "snapshot", "values": values, "hashes": hashes}, (fd,))
     return snapshot_info(target, facts)
 
 

@@ -20,23 +20,25 @@ from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotIn
 Path = str | os.PathLike[str]
 
 
-def capture(*, values: bool = False) -> Heap:
+def capture(*, values: bool = False, hashes: bool = False) -> Heap:
     """The whole heap of this process, now, as a Heap. Other threads wait while it is walked.
 
-    Contents of strings are kept only where they are names; with `values`, all of them."""
-    return Heap(_core.capture(values))
+    Contents of strings are kept only where they are names; with `values`, all of them. With `hashes` it is known which str, bytes
+    and numbers contain the same, and nothing else about them: waste() then finds duplicates."""
+    return Heap(_core.capture(values, hashes))
 
 
-def snapshot(path: Path, *, values: bool = False) -> SnapshotInfo:
+def snapshot(path: Path, *, values: bool = False, hashes: bool = False) -> SnapshotInfo:
     """Write the whole heap of this process to a file, for load() here or on another machine.
 
     The heap is streamed: it needs next to no memory of its own, and the process stands still for `pause_ms`. The file appears whole
     or not at all, readable by its owner alone; an old one is replaced. Raises OSError when it cannot be written. With `values` the
-    contents of all strings are in it, not only names: secrets, too."""
+    contents of all strings are in it, not only names: secrets, too. With `hashes` it says which contents are equal, and
+    nothing else about them (by a keyed hash whose key is thrown away)."""
     target = os.fspath(path)
     sys.audit("memprobe.snapshot", target)
     with replacing(target) as fd:
-        facts = _core.snapshot(fd, values)
+        facts = _core.snapshot(fd, values, hashes)
     return snapshot_info(target, facts)
 
 

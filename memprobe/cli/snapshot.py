@@ -56,7 +56,7 @@ def of_process(options: argparse.Namespace) -> int:
     """A process that has the agent."""
     with show.waiting(f"asking process {options.pid}"):
         path = file_name(options, options.pid)
-        done = attach.snapshot_process(options.pid, path, values=options.values)
+        done = attach.snapshot_process(options.pid, path, values=options.values, hashes=options.hashes)
     tell(done, options.json)
     return 0
 
@@ -65,7 +65,8 @@ def of_program_at_exit(options: argparse.Namespace) -> int:
     """Run a program to its end; it takes the snapshot itself, before its objects go away."""
     path = file_name(options, os.getpid())
     reader, writer = os.pipe()
-    extra = ["--at-exit", os.path.abspath(path), "--report", str(writer), "--values", str(int(options.values))]
+    extra = ["--at-exit", os.path.abspath(path), "--report", str(writer)]
+    extra += ["--contents", ",".join(name for name in ("values", "hashes") if getattr(options, name))]
     try:
         child = start(options.program, extra, (writer,))
         os.close(writer)
@@ -103,7 +104,7 @@ def of_program_later(options: argparse.Namespace) -> int:
             ended = wait(child, options.after)
         if ended is not None:
             raise Cannot(f"The program ended with exit code {ended} before {options.after:g} s: use a shorter --after, or none.")
-        tell(attach.snapshot_process(child.pid, path, values=options.values), options.json)
+        tell(attach.snapshot_process(child.pid, path, values=options.values, hashes=options.hashes), options.json)
         if options.keep_running:
             return wait(child) or 0
         return 0

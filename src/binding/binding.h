@@ -3,6 +3,7 @@
 #ifndef MPR_BINDING_BINDING_H
 #define MPR_BINDING_BINDING_H
 
+#include "cpython/capture.h"
 #include "cpython/selfcheck.h"
 
 #include "algo/dominators.h"
@@ -66,7 +67,7 @@ int binding_cyclic_nodes(graph_object *self, bool garbage, bool housekeeping, ui
 int binding_paths_best(mpr_graph *g, uint32_t node, unsigned limit, mpr_progress progress, mpr_paths *out);
 
 /* Capture into `out`, without ever letting another thread run: 0, or -1 with an exception. */
-int binding_capture(mod_state *state, graph_object *out, bool values);
+int binding_capture(mod_state *state, graph_object *out, cpy_contents contents);
 
 /* One without a graph yet, or NULL with an exception. */
 graph_object *binding_graph_new(mod_state *state);

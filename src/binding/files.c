@@ -9,12 +9,12 @@
 
 /* ---- capture ---- */
 
-int binding_capture(mod_state *state, graph_object *out, bool values) {
+int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) {
     mpr_builder *builder = NULL;
     int64_t pause;
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK) {
-        status = cpy_capture(mpr_builder_sink(builder), &out->alloc, &state->proofs, values, "in process", &pause);
+        status = cpy_capture(mpr_builder_sink(builder), &out->alloc, &state->proofs, contents, "in process", &pause);
     }
     if (status == MPR_OK) {
         status = mpr_builder_freeze(builder, &out->graph);
@@ -28,14 +28,14 @@ int binding_capture(mod_state *state, graph_object *out, bool values) {
 }
 
 static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"values", NULL};
-    int values = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p", names, &values)) {
+    static char *names[] = {"values", "hashes", NULL};
+    int values = 0, hashes = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|pp", names, &values, &hashes)) {
         return NULL;
     }
     mod_state *state = binding_state(module);
     graph_object *out = binding_graph_new(state);
-    if (out != NULL && binding_capture(state, out, values != 0) < 0) {
+    if (out != NULL && binding_capture(state, out, (cpy_contents){values != 0, hashes != 0}) < 0) {
         Py_CLEAR(out);
     }
     return (PyObject *)out;
@@ -44,10 +44,10 @@ static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
 /* ---- snapshot ---- */
 
 static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", NULL};
+    static char *names[] = {"fd", "values", "hashes", NULL};
     PyObject *file;
-    int values = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &file, &values)) {
+    int values = 0, hashes = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pp", names, &file, &values, &hashes)) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
@@ -61,7 +61,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     mpr_alloc_pages(&alloc);
     int status = mpr_writer_new(&writer, &alloc, fd);
     if (status == MPR_OK) {
-        status = cpy_capture(mpr_writer_sink(writer), &alloc, &state->proofs, values, "streamed", &pause);
+        cpy_contents contents = {values != 0, hashes != 0};
+        status = cpy_capture(mpr_writer_sink(writer), &alloc, &state->proofs, contents, "streamed", &pause);
     }
     if (status == MPR_OK) {
         status = mpr_writer_finish(writer);

@@ -15,7 +15,7 @@
 static graph_object *captured(PyObject *module) {
     mod_state *state = binding_state(module);
     graph_object *out = binding_graph_new(state);
-    if (out != NULL && binding_capture(state, out, false) < 0) {
+    if (out != NULL && binding_capture(state, out, (cpy_contents){0}) < 0) {
         Py_CLEAR(out);
     }
     return out;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/os/file.h"
 #include "base/os/process.h"
 #include "cpython/kinds.h"
 #include "cpython/selfcheck.h"
@@ -75,19 +76,31 @@ static int tell_facts(mpr_sink *sink, const facts *f, const char *mode) {
     for (size_t i = 0; status == MPR_OK && i < sizeof numbers / sizeof *numbers; i++) {
         status = tell_number(sink, numbers[i].key, numbers[i].number);
     }
+    for (const cpy_cost *cost = cpy_layout_costs(); status == MPR_OK && cost->name != NULL; cost++) {
+        status = tell_number(sink, cost->name, cost->bytes);
+    }
     return status == MPR_OK && f->traced > 0 ? tell_number(sink, "traced_bytes", f->traced) : status;
 }
 
 /* ---- the walk ---- */
 
-int cpy_capture(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, bool values, const char *mode, int64_t *pause_ns) {
+/* The key of the hashes is forgotten with the walk. */
+static int set_contents(cpy_walk *walk, cpy_contents contents) {
+    walk->values = contents.values;
+    walk->hashes = contents.hashes && walk->sink->digest != NULL;
+    return walk->hashes ? mpr_file_random(walk->key, sizeof walk->key) : MPR_OK;
+}
+
+int cpy_capture(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, cpy_contents contents, const char *mode, int64_t *pause_ns) {
     facts f;
     cpy_walk walk;
     cpy_library_check(proofs->library);
     gather(&f, proofs);
     int64_t start = mpr_process_monotonic_ns();
     int status = cpy_walk_begin(&walk, alloc, sink, proofs);
-    walk.values = values;
+    if (status == MPR_OK) {
+        status = set_contents(&walk, contents);
+    }
     if (status == MPR_OK) {
         status = tell_facts(sink, &f, mode);
     }

@@ -33,6 +33,16 @@ size_t cpy_int_digits(PyObject *integer) {
     return digits == 0 ? 1 : digits;
 }
 
+const digit *cpy_int_value(PyObject *integer, bool *negative) {
+#if PY_VERSION_HEX >= 0x030C0000
+    *negative = (((PyLongObject *)integer)->long_value.lv_tag & 3) == 2;
+    return ((PyLongObject *)integer)->long_value.ob_digit;
+#else
+    *negative = Py_SIZE(integer) < 0;
+    return ((PyLongObject *)integer)->ob_digit;
+#endif
+}
+
 bool cpy_is_interned(PyObject *str) { return PyUnicode_Check(str) && PyUnicode_CHECK_INTERNED(str) != 0; }
 
 size_t cpy_bytearray_bytes(PyObject *bytearray) {

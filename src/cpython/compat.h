@@ -43,6 +43,9 @@ static inline uint64_t cpy_refcount(PyObject *object) { return (uint64_t)Py_REFC
 /* Allocated digits of an int, at least 1. */
 size_t cpy_int_digits(PyObject *integer);
 
+/* The digits themselves, the lowest first. */
+const digit *cpy_int_value(PyObject *integer, bool *negative);
+
 /* True when the str is interned. */
 bool cpy_is_interned(PyObject *str);
 

@@ -79,6 +79,31 @@ typedef struct keys_entry {
 } keys_entry;
 #endif
 
+const cpy_cost *cpy_layout_costs(void) {
+    static const cpy_cost costs[] = {
+        {"cost_dict_head", sizeof(struct _dictkeysobject)},
+#if PY_VERSION_HEX >= 0x030B0000
+        {"cost_dict_entry", sizeof(PyDictKeyEntry)},
+        {"cost_dict_str_entry", sizeof(PyDictUnicodeEntry)}, /* all keys are exact str */
+#else
+        {"cost_dict_entry", sizeof(keys_entry)},
+        {"cost_dict_str_entry", sizeof(keys_entry)},
+#endif
+        {"cost_set_entry", sizeof(setentry)},
+#if PY_VERSION_HEX >= 0x030C0000
+        {"cost_instance", sizeof(PyObject)}, /* basicsize of a class that has neither slots nor a base with a layout */
+        {"cost_weakref", 2 * sizeof(PyObject *)}, /* what an instance takes more for __slots__ with "__weakref__" */
+#elif PY_VERSION_HEX >= 0x030B0000
+        {"cost_instance", sizeof(PyObject) + sizeof(PyObject *)},
+        {"cost_weakref", sizeof(PyObject *)},
+#else
+        {"cost_instance", sizeof(PyObject) + 2 * sizeof(PyObject *)},
+        {"cost_weakref", sizeof(PyObject *)},
+#endif
+        {NULL, 0}};
+    return costs;
+}
+
 static size_t usable_fraction(size_t size) { return (size << 1) / 3; }
 
 static size_t keys_capacity(const struct _dictkeysobject *keys) {

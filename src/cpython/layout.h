@@ -75,6 +75,15 @@ static inline PyObject *cpy_table_value(const cpy_table *t, Py_ssize_t i) {
     return t->values != NULL ? t->values[i] : *(PyObject *const *)(t->entries + (size_t)i * t->stride + t->value_at);
 }
 
+/* What parts of objects take in this version, in bytes: a capture tells these facts (docs/FORMAT.md), and what a fresh container would take
+ * is computed of them. Ended by a NULL name. */
+typedef struct cpy_cost {
+    const char *name;
+    int64_t bytes;
+} cpy_cost;
+
+const cpy_cost *cpy_layout_costs(void);
+
 /* ---- instances ---- */
 
 /* What an instance with a managed dict holds outside its body. */

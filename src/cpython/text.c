@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Texts: the contents of the few objects that serve as names. By default only interned strings, which are identifiers; with `values` every
- * str, and bytes as Python writes them; long ones are cut. No codec of the interpreter is used: it would allocate. */
+ * str, and bytes as Python writes them; long ones are cut. No codec of the interpreter is used: it would allocate.
+ *
+ * With `hashes` a keyed hash of what atoms contain, all of it, which says nothing but whether two are equal. */
 #include "cpython/walk.h"
 
 #define LONGEST 200 /* characters */
@@ -107,5 +109,37 @@ void cpy_text_tell(cpy_walk *walk, uint32_t flags) {
         tell_name_of(walk, ((PyFunctionObject *)object)->func_qualname);
     } else if (PyCode_Check(object)) {
         tell_name_of(walk, ((PyCodeObject *)object)->co_name);
+    }
+}
+
+/* ---- hashes ---- */
+
+/* The type is part of the key: b"a" is not "a". */
+static void tell_digest(cpy_walk *walk, uint64_t type, const void *data, size_t size) {
+    uint64_t key[2] = {walk->key[0] ^ type, walk->key[1]};
+    mpr_digest digest = mpr_siphash(key, data, size);
+    if (walk->status == MPR_OK) {
+        walk->status = walk->sink->digest(walk->sink, walk->nodes, &digest);
+    }
+}
+
+enum { DIGEST_BYTES = 8, DIGEST_INT = 16, DIGEST_NEGATIVE = 17, DIGEST_FLOAT = 18 }; /* a str: bytes a character, 1 to 4 */
+
+void cpy_text_tell_digest(cpy_walk *walk) {
+    PyObject *object = walk->object;
+    if (PyUnicode_CheckExact(object)) {
+        if (cpy_str_is_ready(object)) {
+            uint64_t kind = (uint64_t)PyUnicode_KIND(object);
+            tell_digest(walk, kind, PyUnicode_DATA(object), (size_t)PyUnicode_GET_LENGTH(object) * kind);
+        }
+    } else if (PyBytes_CheckExact(object)) {
+        tell_digest(walk, DIGEST_BYTES, PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object));
+    } else if (PyLong_CheckExact(object)) {
+        bool negative;
+        const digit *digits = cpy_int_value(object, &negative);
+        tell_digest(walk, negative ? DIGEST_NEGATIVE : DIGEST_INT, digits, cpy_int_digits(object) * sizeof *digits);
+    } else if (PyFloat_CheckExact(object)) {
+        double value = PyFloat_AS_DOUBLE(object);
+        tell_digest(walk, DIGEST_FLOAT, &value, sizeof value);
     }
 }

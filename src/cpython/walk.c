@@ -61,6 +61,10 @@ static void take(cpy_walk *walk, PyObject *object) {
     if (walk->sink->text != NULL) {
         cpy_text_tell(walk, flags);
     }
+    if (walk->hashes) {
+        cpy_text_tell_digest(walk);
+    }
+    walk->nodes++;
     cpy_edges_tell(walk);
     cpy_walk_flush(walk);
     walk->unowned = 0;

@@ -80,6 +80,9 @@ struct cpy_walk {
     mpr_label skip;     /* edges with these bits are told, but not followed */
     bool only;          /* an object's class is not followed: a question about some objects, not about the heap */
     bool values;        /* tell the contents of strings */
+    bool hashes;        /* tell hashes of contents, by `key` */
+    uint64_t key[2];
+    uint64_t nodes;     /* told */
     const bool *can;    /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
     int status;         /* the first failure: the walk ends there */
@@ -177,6 +180,9 @@ void cpy_edges_frame(cpy_walk *walk, const cpy_frame *frame, bool locals_only);
 
 /* The text of the object in hand, if it serves as a name (or values are asked for), told to the sink. */
 void cpy_text_tell(cpy_walk *walk, uint32_t flags);
+
+/* The hash of what the object in hand contains, if it is a str, bytes, int or float, told to the sink. */
+void cpy_text_tell_digest(cpy_walk *walk);
 
 /* At most `most` characters of a str as UTF-8, at most `size` bytes: the length written. Allocates nothing. */
 size_t cpy_text_put(char *out, size_t size, PyObject *str, Py_ssize_t most);

@@ -26,6 +26,7 @@ typedef struct reader {
     mpr_read_report *report;
     int status;
     uint64_t types, texts, infos;
+    uint64_t hashed; /* the least node that may have the next digest */
     bool finished;
     mpr_field fields[256]; /* the file's number of a field -> ours */
     uint32_t field_count;
@@ -228,6 +229,27 @@ static int read_infos(reader *r, mpr_cursor c) {
         return reject(r, "facts about the process are missing, out of order or too many");
     for (uint64_t i = 0; i < count && r->status == MPR_OK; i++) read_info(r, &c);
     if (r->status == MPR_OK && c.at != c.end) reject(r, "facts about the process are shorter than their section");
+    return r->status;
+}
+
+/* Digests of nodes that were told before, in their order. */
+static int read_hash(reader *r, mpr_cursor *c, uint64_t *node) {
+    mpr_digest digest;
+    uint64_t step = take_varint(c);
+    digest.word[0] = mpr_cursor_u64(c);
+    digest.word[1] = mpr_cursor_u64(c);
+    if (c->bad || *node >= r->report->nodes || step >= r->report->nodes - *node || *node + step < r->hashed)
+        return reject(r, "a hash of contents belongs to no node, or is out of order");
+    *node += step;
+    r->hashed = *node + 1;
+    return r->sink->digest ? told(r, r->sink->digest(r->sink, *node, &digest)) : MPR_OK;
+}
+
+static int read_hashes(reader *r, mpr_cursor c) {
+    uint64_t node = take_varint(&c), count = take_varint(&c);
+    if (c.bad || count > (uint64_t)(c.end - c.at)) return reject(r, "hashes of contents are malformed or too many");
+    for (uint64_t i = 0; i < count && r->status == MPR_OK; i++) read_hash(r, &c, &node);
+    if (r->status == MPR_OK && c.at != c.end) reject(r, "hashes of contents are shorter than their section");
     return r->status;
 }
 
@@ -525,6 +547,8 @@ static int read_contents(reader *r, uint32_t kind, mpr_cursor c, uint64_t offset
         return read_text(r, c);
     case DISK_INFO:
         return read_infos(r, c);
+    case DISK_HASHES:
+        return read_hashes(r, c);
     case DISK_FOOTER:
         return read_footer(r, c, offset);
     default:

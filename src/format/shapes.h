@@ -29,6 +29,7 @@
 #define DISK_BLOCK DISK_KIND('N', 'O', 'D', 'E')
 #define DISK_TEXT DISK_KIND('T', 'E', 'X', 'T')
 #define DISK_INFO DISK_KIND('I', 'N', 'F', 'O')
+#define DISK_HASHES DISK_KIND('h', 'A', 'S', 'H')
 #define DISK_FOOTER DISK_KIND('D', 'O', 'N', 'E')
 #define DISK_OPTIONAL 0x20u /* set in a kind's first letter (a small one): who does not know it skips it */
 

@@ -17,6 +17,7 @@
 #define SHAPE_BYTES (3 * 5 + 2 * MPR_VARINT_MAX)
 #define SHAPE_SLOTS (2 * BLOCK_NODES)
 #define RECORDS_FLUSH 65536 /* bytes of type records, or of infos, that make a section */
+#define HASHES_FLUSH 2097152 /* the same of digests; a block has less, unless all come at the end */
 
 /* The most bytes that each column can have. */
 static const size_t column_room[COLUMN_COUNT] = {
@@ -38,12 +39,13 @@ struct mpr_writer {
     mpr_sink sink; /* first: the sink's address is the writer's */
     mpr_alloc *alloc;
     int fd, status;
-    uint64_t written, nodes, edges, texts, infos, blocks;
+    uint64_t written, nodes, edges, texts, infos, hashes, blocks;
     uint32_t types;
     uint8_t *memory; /* of the columns */
     uint8_t *column[COLUMN_COUNT], *end[COLUMN_COUNT];
-    mpr_buffer type_records, info_records, index;
-    uint32_t type_count, info_count; /* of the records that wait */
+    mpr_buffer type_records, info_records, hash_records, index;
+    uint32_t type_count, info_count, hash_count; /* of the records that wait */
+    uint64_t first_hashed, last_hashed; /* nodes of the first digest that waits, and of the last that came */
 
     /* the block: zeroed after each */
     uint32_t block_nodes, block_edges, continued, shape_count, run, text_slot;
@@ -129,6 +131,9 @@ static int write_types(mpr_writer *w) {
 static int write_infos(mpr_writer *w) {
     return write_records(w, DISK_INFO, w->infos - w->info_count, &w->info_count, &w->info_records);
 }
+
+/* Behind the block that has their nodes. */
+static int write_hashes(mpr_writer *w) { return write_records(w, DISK_HASHES, w->first_hashed, &w->hash_count, &w->hash_records); }
 
 static void put_string(mpr_buffer *b, const char *text, size_t length) {
     mpr_buffer_varint(b, length);
@@ -229,7 +234,7 @@ static void note_block(mpr_writer *w, uint64_t offset) {
 static int write_block(mpr_writer *w) {
     write_infos(w);
     write_types(w);
-    if (w->block_nodes == 0 && w->block_edges == 0) return w->status;
+    if (w->block_nodes == 0 && w->block_edges == 0) return write_hashes(w);
     close_node(w);
     w->end[COLUMN_LABELS] = mpr_varint_put(w->end[COLUMN_LABELS], w->run);
     put_shapes(w);
@@ -242,7 +247,7 @@ static int write_block(mpr_writer *w) {
     note_block(w, offset);
     reset_block(w);
     begin_continuation(w);
-    return w->status;
+    return write_hashes(w);
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------------ */
@@ -392,6 +397,21 @@ static int take_text(mpr_sink *sink, const char *text, size_t length) {
     return MPR_OK;
 }
 
+static int take_digest(mpr_sink *sink, uint64_t node, const mpr_digest *digest) {
+    mpr_writer *w = (mpr_writer *)sink;
+    mpr_buffer *b = &w->hash_records;
+    if (w->status != MPR_OK) return w->status;
+    if (node >= w->nodes || (w->hashes > 0 && node <= w->last_hashed)) return fail(w, MPR_EFORMAT);
+    if (w->hash_count == 0) w->first_hashed = w->last_hashed = node;
+    mpr_buffer_varint(b, node - w->last_hashed);
+    mpr_buffer_u64(b, digest->word[0]);
+    mpr_buffer_u64(b, digest->word[1]);
+    w->last_hashed = node;
+    w->hashes++;
+    w->hash_count++;
+    return b->size < HASHES_FLUSH && b->status == MPR_OK ? MPR_OK : write_block(w);
+}
+
 static int take_type(mpr_sink *sink, const mpr_seen_type *type) {
     mpr_writer *w = (mpr_writer *)sink;
     mpr_buffer *b = &w->type_records;
@@ -467,8 +487,9 @@ static void lay_columns(mpr_writer *w) {
 int mpr_writer_new(mpr_writer **out, mpr_alloc *alloc, int fd) {
     mpr_writer *w = mpr_alloc_array(alloc, 1, sizeof *w);
     if (!w) return MPR_ENOMEM;
-    w->sink = (mpr_sink){.type = take_type, .node = take_node, .edges = take_edges, .text = take_text, .info = take_info};
-    w->alloc = w->type_records.alloc = w->info_records.alloc = w->index.alloc = alloc;
+    w->sink = (mpr_sink){
+        .type = take_type, .node = take_node, .edges = take_edges, .text = take_text, .info = take_info, .digest = take_digest};
+    w->alloc = w->type_records.alloc = w->info_records.alloc = w->hash_records.alloc = w->index.alloc = alloc;
     w->fd = fd;
     w->memory = mpr_alloc_array(alloc, columns_size(), 1);
     int status = w->memory ? MPR_OK : MPR_ENOMEM;
@@ -512,6 +533,7 @@ void mpr_writer_free(mpr_writer *w) {
     if (!w) return;
     mpr_buffer_free(&w->type_records);
     mpr_buffer_free(&w->info_records);
+    mpr_buffer_free(&w->hash_records);
     mpr_buffer_free(&w->index);
     mpr_alloc_free(w->alloc, w->memory, columns_size(), 1);
     mpr_alloc_free(w->alloc, w, 1, sizeof *w);

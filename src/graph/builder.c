@@ -157,6 +157,15 @@ static int take_text(mpr_sink *sink, const char *text, size_t length) {
     return mpr_vec_push(&b->texts, b->alloc, entry);
 }
 
+static int take_digest(mpr_sink *sink, uint64_t node, const mpr_digest *digest) {
+    struct mpr_builder *b = self_of(sink);
+    if (node >= b->type.count || (b->hashed.count > 0 && b->hashed.items[b->hashed.count - 1].node >= node)) {
+        return MPR_EFORMAT;
+    }
+    mpr_hashed entry = {.node = (uint32_t)node, .digest = *digest};
+    return mpr_vec_push(&b->hashed, b->alloc, entry);
+}
+
 static int take_info(mpr_sink *sink, const mpr_seen_info *seen) {
     struct mpr_builder *b = self_of(sink);
     int64_t key = mpr_collected_string(b, seen->key, strlen(seen->key));
@@ -179,7 +188,8 @@ int mpr_builder_new(mpr_builder **out, mpr_alloc *alloc) {
     if (b == NULL) {
         return MPR_ENOMEM;
     }
-    b->sink = (mpr_sink){.type = take_type, .node = take_node, .edges = take_edges, .text = take_text, .info = take_info};
+    b->sink = (mpr_sink){
+        .type = take_type, .node = take_node, .edges = take_edges, .text = take_text, .info = take_info, .digest = take_digest};
     b->alloc = alloc;
     mpr_addrset_init(&b->addresses, alloc);
     *out = b;
@@ -208,6 +218,7 @@ void mpr_builder_free(mpr_builder *b) {
     mpr_vec_free(&b->types, b->alloc);
     mpr_vec_free(&b->named, b->alloc);
     mpr_vec_free(&b->texts, b->alloc);
+    mpr_vec_free(&b->hashed, b->alloc);
     mpr_vec_free(&b->infos, b->alloc);
     mpr_vec_free(&b->strings, b->alloc);
     mpr_alloc_free(b->alloc, b, 1, sizeof *b);

@@ -71,6 +71,11 @@ static const char *check_tables(const mpr_graph *g) {
             return "a text is out of range or order";
         }
     }
+    for (size_t i = 0; i < g->hashed_count; i++) {
+        if (g->hashed[i].node >= g->seen || (i > 0 && g->hashed[i - 1].node >= g->hashed[i].node)) {
+            return "a hash of contents is out of range or order";
+        }
+    }
     for (size_t i = 0; i < g->type_count; i++) {
         const mpr_type *t = &g->types[i];
         if ((size_t)t->name + t->name_length >= g->string_bytes || (size_t)t->named + t->named_count > g->named_count ||

@@ -26,6 +26,7 @@ struct mpr_builder {
     MPR_VEC(mpr_type) types;
     MPR_VEC(mpr_named) named;
     MPR_VEC(mpr_text) texts;
+    MPR_VEC(mpr_hashed) hashed;
     MPR_VEC(mpr_info) infos;
     MPR_VEC(char) strings;
     uint32_t *order; /* made by freeze: rank of an address -> node */

@@ -212,6 +212,7 @@ void mpr_collected_view(mpr_graph *g) {
     g->types = s->types.items, g->type_count = s->types.count;
     g->named = s->named.items, g->named_count = s->named.count;
     g->texts = s->texts.items, g->text_count = s->texts.count;
+    g->hashed = s->hashed.items, g->hashed_count = s->hashed.count;
     g->infos = s->infos.items, g->info_count = s->infos.count;
     g->strings = s->strings.items, g->string_bytes = s->strings.count;
 }
@@ -226,6 +227,7 @@ static void trim(struct mpr_builder *s) {
     mpr_vec_trim(&s->label, s->alloc);
     mpr_vec_trim(&s->residual, s->alloc);
     mpr_vec_trim(&s->texts, s->alloc);
+    mpr_vec_trim(&s->hashed, s->alloc);
     mpr_vec_trim(&s->strings, s->alloc);
 }
 

@@ -87,6 +87,19 @@ const char *mpr_graph_text(const mpr_graph *g, uint32_t node, size_t *length) {
     return g->strings + g->texts[low].text;
 }
 
+const mpr_digest *mpr_graph_digest(const mpr_graph *g, uint32_t node) {
+    size_t low = 0, high = g->hashed_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (g->hashed[middle].node < node) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < g->hashed_count && g->hashed[low].node == node ? &g->hashed[low].digest : NULL;
+}
+
 const mpr_info *mpr_graph_info(const mpr_graph *g, const char *key) {
     for (size_t i = g->info_count; i-- > 0;) { /* the last one said holds */
         if (strcmp(g->strings + g->infos[i].key, key) == 0) {

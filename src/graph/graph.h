@@ -41,6 +41,12 @@ typedef struct mpr_text {
     uint64_t text; /* offset in the graph's string bytes */
 } mpr_text;
 
+/* The contents of a node, hashed: equal digests, equal contents (of nodes of one type). Only in heaps that were taken with hashes. */
+typedef struct mpr_hashed {
+    uint32_t node;
+    mpr_digest digest;
+} mpr_hashed;
+
 typedef struct mpr_info {
     uint64_t key, text; /* offsets in the graph's string bytes; both NUL-terminated there */
     uint32_t length;    /* of the text */
@@ -94,6 +100,8 @@ typedef struct mpr_graph {
     size_t named_count;
     mpr_text *texts; /* sorted by node */
     size_t text_count;
+    mpr_hashed *hashed; /* sorted by node */
+    size_t hashed_count;
     mpr_info *infos;
     size_t info_count;
     char *strings;
@@ -114,6 +122,9 @@ int mpr_graph_find(const mpr_graph *g, uint64_t address, uint32_t *node); /* 1 f
 
 /* The contents or name of a node, or NULL; *length is set when not NULL. UTF-8, not NUL-terminated. */
 const char *mpr_graph_text(const mpr_graph *g, uint32_t node, size_t *length);
+
+/* The digest of a node's contents, or NULL. */
+const mpr_digest *mpr_graph_digest(const mpr_graph *g, uint32_t node);
 
 /* The fact named key, or NULL. */
 const mpr_info *mpr_graph_info(const mpr_graph *g, const char *key);

@@ -3,7 +3,8 @@
  * talks to the same interface. It says what was *seen*; what it means is computed by freeze.
  *
  * Order of calls: info at any time; type records with index 0, 1, 2 ... each before the first node of the type; then for each node:
- * node, any number of edges (all belong to the last node), at most one text. An address is given once. Real objects lie below
+ * node, any number of edges (all belong to the last node), at most one text; digests, where they are asked for, behind their nodes and in
+ * the nodes' order. An address is given once. Real objects lie below
  * MPR_SYNTHETIC; root groups, threads and frames are nodes at synthetic addresses, multiples of 16 from MPR_SYNTHETIC up. */
 #ifndef MPR_GRAPH_SINK_H
 #define MPR_GRAPH_SINK_H
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "graph/label.h"
 
 #define MPR_SYNTHETIC (UINT64_C(1) << 48)
@@ -99,6 +101,8 @@ typedef struct mpr_sink {
     int (*edges)(struct mpr_sink *self, const mpr_seen_edge *edges, size_t count);
     int (*text)(struct mpr_sink *self, const char *text, size_t length); /* UTF-8: what the last node is called or contains */
     int (*info)(struct mpr_sink *self, const mpr_seen_info *info);
+    /* What node number `node` (0, 1, 2 ... as told) contains, as a keyed hash: equal ones contain the same. May be NULL: nobody cares. */
+    int (*digest)(struct mpr_sink *self, uint64_t node, const mpr_digest *digest);
 } mpr_sink;
 
 #endif

@@ -96,6 +96,9 @@ int mpr_graph_tell(const mpr_graph *g, mpr_sink *sink) {
     for (uint32_t i = 0; status == MPR_OK && i < g->seen; i++) {
         status = tell_node(g, i, found[i], sink);
     }
+    for (size_t i = 0; status == MPR_OK && sink->digest != NULL && i < g->hashed_count; i++) {
+        status = sink->digest(sink, g->hashed[i].node, &g->hashed[i].digest);
+    }
     mpr_alloc_free(g->alloc, found, g->nodes, sizeof *found);
     return status;
 }

@@ -19,6 +19,7 @@ typedef struct maker {
     dice dice;
     const heap_shape *shape;
     mpr_sink *sink;
+    uint64_t told; /* nodes */
 } maker;
 
 /* The address of object i: in a row with gaps, or spread over pages by a bijection of the low bits. */
@@ -98,6 +99,11 @@ static int tell_text(maker *m) {
     return m->sink->text(m->sink, text, length);
 }
 
+static int tell_digest(maker *m) {
+    mpr_digest digest = {{dice_below(&m->dice, 5), dice_below(&m->dice, 2)}};
+    return m->sink->digest == NULL ? MPR_OK : m->sink->digest(m->sink, m->told - 1, &digest);
+}
+
 static int tell_object(maker *m, uint64_t i) {
     dice *d = &m->dice;
     bool immortal = dice_chance(d, 3);
@@ -113,7 +119,9 @@ static int tell_object(maker *m, uint64_t i) {
     uint64_t edges = dice_below(d, 2 * m->shape->edges + 1);
     if (m->shape->long_lists && i % 100 == 7) edges = dice_below(d, 5000);
     int status = m->sink->node(m->sink, &node);
+    m->told++;
     if (status == MPR_OK) status = tell_edges(m, edges);
+    if (status == MPR_OK && m->shape->hashed && dice_chance(d, 40)) status = tell_digest(m);
     return status == MPR_OK && dice_chance(d, 20) ? tell_text(m) : status;
 }
 
@@ -125,6 +133,7 @@ static int tell_groups(maker *m) {
         mpr_seen_edge child = {i == 0 ? MPR_SYNTHETIC + 16 * (uint64_t)MPR_GROUP_COUNT : address_of(m->shape, i),
                                mpr_label_make(MPR_LABEL_CHILD, 0)};
         int status = m->sink->node(m->sink, &node);
+        m->told++;
         status = status == MPR_OK ? m->sink->edges(m->sink, &child, 1) : status;
         status = status == MPR_OK ? m->sink->text(m->sink, "group", 5) : status;
         if (status != MPR_OK) return status;
@@ -275,5 +284,8 @@ const char *graph_difference(const mpr_graph *a, const mpr_graph *b) {
         if (a->target[k] != b->target[k] || a->label[k] != b->label[k]) found = "an edge";
     for (size_t i = 0; i < a->type_count && !found; i++) found = type_difference(a, b, i);
     for (size_t i = 0; i < a->info_count && !found; i++) found = info_difference(a, b, i);
+    if (!found && a->hashed_count != b->hashed_count) found = "how many digests";
+    for (size_t i = 0; i < a->hashed_count && !found; i++)
+        if (memcmp(&a->hashed[i], &b->hashed[i], sizeof *a->hashed) != 0) found = "a digest";
     return found;
 }

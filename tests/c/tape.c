@@ -69,9 +69,21 @@ static int take_info(mpr_sink *sink, const mpr_seen_info *info) {
     return t->infos.status;
 }
 
+static int take_digest(mpr_sink *sink, uint64_t node, const mpr_digest *digest) {
+    tape *t = (tape *)sink;
+    mpr_buffer_u64(&t->digests, node);
+    mpr_buffer_put(&t->digests, digest, sizeof *digest);
+    return t->digests.status;
+}
+
 void tape_init(tape *t, mpr_alloc *alloc) {
-    *t = (tape){.sink = {.type = take_type, .node = take_node, .edges = take_edges, .text = take_text, .info = take_info}};
-    t->types.alloc = t->infos.alloc = t->nodes.alloc = t->text.alloc = alloc;
+    *t = (tape){.sink = {.type = take_type,
+                         .node = take_node,
+                         .edges = take_edges,
+                         .text = take_text,
+                         .info = take_info,
+                         .digest = take_digest}};
+    t->types.alloc = t->infos.alloc = t->nodes.alloc = t->text.alloc = t->digests.alloc = alloc;
 }
 
 void tape_end(tape *t) { end_node(t); }
@@ -81,6 +93,7 @@ void tape_free(tape *t) {
     mpr_buffer_free(&t->infos);
     mpr_buffer_free(&t->nodes);
     mpr_buffer_free(&t->text);
+    mpr_buffer_free(&t->digests);
 }
 
 static bool same(const mpr_buffer *a, const mpr_buffer *b) {
@@ -89,5 +102,6 @@ static bool same(const mpr_buffer *a, const mpr_buffer *b) {
 }
 
 bool tape_equal(const tape *a, const tape *b) {
-    return same(&a->types, &b->types) && same(&a->infos, &b->infos) && same(&a->nodes, &b->nodes);
+    return same(&a->types, &b->types) && same(&a->infos, &b->infos) && same(&a->nodes, &b->nodes) &&
+           same(&a->digests, &b->digests);
 }

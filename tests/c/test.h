@@ -54,6 +54,7 @@ typedef struct heap_shape {
     unsigned edges;   /* mean a node */
     bool wild;        /* addresses all over memory, odd ones, big sizes; else allocated in a row */
     bool long_lists;  /* a few nodes with thousands of edges */
+    bool hashed;      /* some nodes have digests, of few contents */
 } heap_shape;
 
 /* Tell a made-up heap to a sink; the same seed tells the same. MPR_OK or what the sink said. */
@@ -63,7 +64,7 @@ int heap_tell(uint64_t seed, const heap_shape *shape, mpr_sink *sink);
 
 typedef struct tape {
     mpr_sink sink;              /* first */
-    mpr_buffer types, infos, nodes;
+    mpr_buffer types, infos, nodes, digests;
     mpr_buffer text;            /* of the last node: after its edges */
     bool has_text;
     uint64_t node_count, edge_count;

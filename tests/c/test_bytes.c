@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/os/file.h"
+#include "base/siphash.h"
 #include "base/status.h"
 #include "test.h"
 
@@ -170,7 +171,26 @@ static void randoms(test *t) {
     CHECK(t, memcmp(a, b, sizeof a) != 0);
 }
 
+/* Values of openssl mac -macopt size:16 SipHash, key 00 01 .. 0f, of the bytes 00 01 02 ... */
+static void siphash(test *t) {
+    static const struct {
+        size_t size;
+        uint64_t word[2];
+    } known[] = {{0, {0xe6a825ba047f81a3, 0x930255c71472f66d}}, {1, {0x44af996bd8c187da, 0x45fc229b11597634}}, {7, {0x53c1dbd8beebf1a1, 0x3982f01fa64ab8c0}}, {8, {0x61f55862baa9623b, 0xb49714f364e2830f}}, {15, {0x11a8b03399e99354, 0xd9c3cf970fec087e}}, {63, {0x4a83502f77d15051, 0x7cbd3f979a063e50}}, {100, {0x3317be09d02d7339, 0xd9e6e58f35c69782}}};
+    uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    uint8_t data[100], moved[101];
+    for (unsigned i = 0; i < sizeof data; i++) data[i] = (uint8_t)i;
+    memcpy(moved + 1, data, sizeof data); /* where it does not lie on a word */
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        mpr_digest digest = mpr_siphash(key, data, known[i].size);
+        CHECK(t, digest.word[0] == known[i].word[0] && digest.word[1] == known[i].word[1]);
+        digest = mpr_siphash(key, moved + 1, known[i].size);
+        CHECK(t, digest.word[0] == known[i].word[0] && digest.word[1] == known[i].word[1]);
+    }
+}
+
 void test_bytes(test *t) {
+    siphash(t);
     sums(t);
     numbers(t);
     cursor_ends(t);

@@ -198,7 +198,7 @@ static bool reader_without_memory(test *t, uint64_t nth, const uint8_t *file, si
 }
 
 static void every_allocation(test *t) {
-    heap_shape shape = {.nodes = 60, .types = 5, .edges = 3, .wild = true};
+    heap_shape shape = {.nodes = 60, .types = 5, .edges = 3, .wild = true, .hashed = true};
     test_alloc a;
     size_t size = 0;
     test_alloc_init(&a);
@@ -296,13 +296,13 @@ static void cancelled(test *t) {
 void test_format(test *t) {
     for (uint64_t seed = 1; seed <= (t->quick ? 2u : 25u); seed++) {
         heap_shape small = {.nodes = (uint32_t)seed * 11, .types = 1 + (uint32_t)seed % 7, .edges = 1 + (unsigned)seed % 5};
-        heap_shape wild = {.nodes = 500, .types = 9, .edges = 12, .wild = true, .long_lists = true};
+        heap_shape wild = {.nodes = 500, .types = 9, .edges = 12, .wild = true, .long_lists = true, .hashed = true};
         round_trip(t, seed, &small);
         round_trip(t, seed, &wild);
         saved_is_loaded(t, seed, &small);
         saved_is_loaded(t, seed, &wild);
     }
-    heap_shape large = {.nodes = 140000, .types = 300, .edges = 3, .wild = true};
+    heap_shape large = {.nodes = 140000, .types = 300, .edges = 3, .wild = true, .hashed = true};
     if (!t->quick) {
         round_trip(t, 7, &large);
         giant_node(t, 262144 * 2 + 5);

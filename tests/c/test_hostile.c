@@ -15,11 +15,12 @@ static int any_type(mpr_sink *s, const mpr_seen_type *x) { return (void)s, (void
 static int any_node(mpr_sink *s, const mpr_seen_node *x) { return (void)s, (void)x, MPR_OK; }
 static int any_edges(mpr_sink *s, const mpr_seen_edge *x, size_t n) { return (void)s, (void)x, (void)n, MPR_OK; }
 static int any_text(mpr_sink *s, const char *x, size_t n) { return (void)s, (void)x, (void)n, MPR_OK; }
+static int any_digest(mpr_sink *s, uint64_t n, const mpr_digest *x) { return (void)s, (void)n, (void)x, MPR_OK; }
 static int any_info(mpr_sink *s, const mpr_seen_info *x) { return (void)s, (void)x, MPR_OK; }
 
 /* Read into nothing, within the memory that the reader may have. */
 static int read_alone(test *t, const uint8_t *file, size_t size, mpr_read_report *report) {
-    mpr_sink sink = {any_type, any_node, any_edges, any_text, any_info};
+    mpr_sink sink = {any_type, any_node, any_edges, any_text, any_info, any_digest};
     test_alloc a;
     test_alloc_init(&a);
     int status = mpr_read(file, size, &sink, &a.alloc, NULL, NULL, report);
@@ -198,8 +199,8 @@ static void rearranged(test *t, sample *s) {
 }
 
 void test_hostile(test *t) {
-    heap_shape small = {.nodes = 14, .types = 4, .edges = 3};
-    heap_shape wild = {.nodes = 120, .types = 6, .edges = 5, .wild = true};
+    heap_shape small = {.nodes = 14, .types = 4, .edges = 3, .hashed = true};
+    heap_shape wild = {.nodes = 120, .types = 6, .edges = 5, .wild = true, .hashed = true};
     sample s;
     if (sample_make(t, &s, &small)) {
         cut_everywhere(t, &s);
