@@ -2,24 +2,24 @@
  * The paged bitmap with rank. See base/addrset.h for the idea. */
 #include "base/addrset.h"
 
-#include <string.h>
-
-#include "base/status.h"
-
-#define GRANULES 65536u
 #define NO_PAGE UINT32_MAX
+#define FEWEST_SLOTS 128
 
 void mpr_addrset_init(mpr_addrset *set, mpr_alloc *alloc) { *set = (mpr_addrset){.alloc = alloc}; }
 
+static size_t slot_count(const mpr_addrset *set) { return set->slots == NULL ? 0 : (size_t)set->slot_mask + 1; }
+
 void mpr_addrset_free(mpr_addrset *set) {
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (set->pages[i]->odd != NULL) {
-            mpr_alloc_free(set->alloc, set->pages[i]->odd, MPR_PAGE_WORDS, sizeof(uint64_t));
-        }
-        mpr_alloc_free(set->alloc, set->pages[i], 1, sizeof(mpr_addrset_page));
+    size_t pages = set->number.count;
+    for (size_t i = 0; i < pages; i++) {
+        mpr_alloc_free(set->alloc, set->odd.items[i], MPR_PAGE_WORDS, sizeof(uint64_t));
     }
-    mpr_alloc_free(set->alloc, set->pages, set->capacity, sizeof *set->pages);
-    mpr_alloc_free(set->alloc, set->slots, set->slots == NULL ? 0 : (size_t)set->slot_mask + 1, sizeof *set->slots);
+    mpr_vec_free(&set->number, set->alloc);
+    mpr_vec_free(&set->bits, set->alloc);
+    mpr_vec_free(&set->odd, set->alloc);
+    mpr_alloc_free(set->alloc, set->slots, slot_count(set), sizeof *set->slots);
+    mpr_alloc_free(set->alloc, set->before, pages, sizeof *set->before);
+    mpr_alloc_free(set->alloc, set->inside, pages * MPR_PAGE_WORDS, sizeof *set->inside);
     mpr_addrset_init(set, set->alloc);
 }
 
@@ -27,62 +27,52 @@ void mpr_addrset_free(mpr_addrset *set) {
 
 static uint32_t slot_of(const mpr_addrset *set, uint64_t number) {
     uint32_t slot = (uint32_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & set->slot_mask;
-    while (set->slots[slot] != 0 && set->pages[set->slots[slot] - 1]->number != number) {
+    while (set->slots[slot] != 0 && set->number.items[set->slots[slot] - 1] != number) {
         slot = (slot + 1) & set->slot_mask;
     }
     return slot;
 }
 
 static uint32_t find_page(const mpr_addrset *set, uint64_t number) {
-    if (set->count == 0) {
+    if (set->number.count == 0) {
         return NO_PAGE;
     }
     uint32_t entry = set->slots[slot_of(set, number)];
     return entry == 0 ? NO_PAGE : entry - 1;
 }
 
-/* Room for one more page in the list and in the slots, which stay at most half full. */
-static int reserve_page(mpr_addrset *set) {
-    if (set->count < set->capacity) {
+/* Slots for one more page, at most half full. */
+static int reserve_slot(mpr_addrset *set) {
+    if (2 * (set->number.count + 1) <= slot_count(set)) {
         return MPR_OK;
     }
-    if (set->count == MPR_PAGE_MAX) {
-        return MPR_ELIMIT;
-    }
-    uint32_t capacity = set->capacity == 0 ? 64 : set->capacity * 2;
-    uint32_t *slots = mpr_alloc_array(set->alloc, (size_t)capacity * 2, sizeof *slots);
+    size_t count = set->slots == NULL ? FEWEST_SLOTS : 2 * slot_count(set);
+    uint32_t *slots = mpr_alloc_array(set->alloc, count, sizeof *slots);
     if (slots == NULL) {
         return MPR_ENOMEM;
     }
-    void *pages = set->pages;
-    if (mpr_alloc_resize(set->alloc, &pages, set->capacity, capacity, sizeof *set->pages) != MPR_OK) {
-        mpr_alloc_free(set->alloc, slots, (size_t)capacity * 2, sizeof *slots);
-        return MPR_ENOMEM;
-    }
-    mpr_alloc_free(set->alloc, set->slots, set->slots == NULL ? 0 : (size_t)set->slot_mask + 1, sizeof *slots);
-    set->pages = pages;
-    set->capacity = capacity;
+    mpr_alloc_free(set->alloc, set->slots, slot_count(set), sizeof *slots);
     set->slots = slots;
-    set->slot_mask = capacity * 2 - 1;
-    for (uint32_t i = 0; i < set->count; i++) {
-        slots[slot_of(set, set->pages[i]->number)] = i + 1;
+    set->slot_mask = (uint32_t)count - 1;
+    for (size_t i = 0; i < set->number.count; i++) {
+        slots[slot_of(set, set->number.items[i])] = (uint32_t)i + 1;
     }
     return MPR_OK;
 }
 
 static int make_page(mpr_addrset *set, uint64_t number, uint32_t *index) {
-    int status = reserve_page(set);
-    if (status != MPR_OK) {
-        return status;
+    if (set->number.count == MPR_PAGE_MAX) {
+        return MPR_ELIMIT;
     }
-    mpr_addrset_page *page = mpr_alloc_array(set->alloc, 1, sizeof *page);
-    if (page == NULL) {
+    if (reserve_slot(set) != MPR_OK || mpr_vec_reserve(&set->number, set->alloc, 1) != MPR_OK ||
+        mpr_vec_reserve(&set->odd, set->alloc, 1) != MPR_OK || mpr_vec_reserve(&set->bits, set->alloc, MPR_PAGE_WORDS) != MPR_OK) {
         return MPR_ENOMEM;
     }
-    page->number = number;
-    set->pages[set->count] = page;
-    set->slots[slot_of(set, number)] = set->count + 1;
-    *index = set->count++;
+    *index = (uint32_t)set->number.count;
+    set->slots[slot_of(set, number)] = *index + 1;
+    set->number.items[set->number.count++] = number;
+    set->odd.items[set->odd.count++] = NULL;
+    set->bits.count += MPR_PAGE_WORDS; /* fresh memory reads as zero */
     return MPR_OK;
 }
 
@@ -93,54 +83,48 @@ int mpr_addrset_page_index(mpr_addrset *set, uint64_t number, uint32_t *index) {
 
 /* ---- members ---- */
 
-static uint32_t granule_of(uint64_t address) { return (uint32_t)(address >> 4) & (GRANULES - 1); }
-
-static bool test_bit(const uint64_t *bits, uint32_t granule) { return bits[granule >> 6] >> (granule & 63) & 1; }
-
 int mpr_addrset_mark_odd(mpr_addrset *set, uint32_t handle) {
-    mpr_addrset_page *page = set->pages[handle >> 16];
-    uint32_t granule = handle & (GRANULES - 1);
-    if (page->odd == NULL) {
-        page->odd = mpr_alloc_array(set->alloc, MPR_PAGE_WORDS, sizeof(uint64_t));
-        if (page->odd == NULL) {
+    uint64_t **odd = &set->odd.items[handle >> 16];
+    uint32_t granule = handle & 0xFFFF;
+    if (*odd == NULL) {
+        *odd = mpr_alloc_array(set->alloc, MPR_PAGE_WORDS, sizeof(uint64_t));
+        if (*odd == NULL) {
             return MPR_ENOMEM;
         }
     }
-    page->odd[granule >> 6] |= UINT64_C(1) << (granule & 63);
+    (*odd)[granule >> 6] |= UINT64_C(1) << (granule & 63);
     return MPR_OK;
-}
-
-bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle) {
-    return handle >> 16 < set->count && test_bit(set->pages[handle >> 16]->bits, handle & (GRANULES - 1));
 }
 
 /* ---- rank ---- */
 
-void mpr_addrset_rank(mpr_addrset *set) {
+int mpr_addrset_rank(mpr_addrset *set) {
+    size_t pages = set->number.count;
     uint32_t before = 0;
-    for (uint32_t i = 0; i < set->count; i++) {
-        mpr_addrset_page *page = set->pages[i];
+    mpr_vec_trim(&set->number, set->alloc);
+    mpr_vec_trim(&set->odd, set->alloc);
+    mpr_vec_trim(&set->bits, set->alloc);
+    set->before = mpr_alloc_array(set->alloc, pages, sizeof *set->before);
+    set->inside = mpr_alloc_array(set->alloc, pages * MPR_PAGE_WORDS, sizeof *set->inside);
+    if (set->before == NULL || set->inside == NULL) {
+        return MPR_ENOMEM;
+    }
+    for (size_t page = 0; page < pages; page++) {
         uint32_t inside = 0;
-        page->before = before;
-        for (uint32_t word = 0; word < MPR_PAGE_WORDS; word++) {
-            page->inside[word] = (uint16_t)inside;
-            inside += (uint32_t)__builtin_popcountll(page->bits[word]);
+        set->before[page] = before;
+        for (size_t word = page * MPR_PAGE_WORDS; word < (page + 1) * MPR_PAGE_WORDS; word++) {
+            set->inside[word] = (uint16_t)inside;
+            inside += (uint32_t)__builtin_popcountll(set->bits.items[word]);
         }
         before += inside;
     }
-}
-
-uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle) {
-    const mpr_addrset_page *page = set->pages[handle >> 16];
-    uint32_t granule = handle & (GRANULES - 1), word = granule >> 6;
-    uint64_t below = page->bits[word] & ((UINT64_C(1) << (granule & 63)) - 1);
-    return page->before + page->inside[word] + (uint32_t)__builtin_popcountll(below);
+    return MPR_OK;
 }
 
 /* The handle of a member, found without making anything. */
 static bool find_member(const mpr_addrset *set, uint64_t address, uint32_t *handle) {
     uint32_t index = find_page(set, address >> MPR_PAGE_SHIFT);
-    *handle = index << 16 | granule_of(address);
+    *handle = index << 16 | ((uint32_t)(address >> 4) & 0xFFFF);
     return index != NO_PAGE && mpr_addrset_has(set, *handle) && mpr_addrset_address(set, *handle) == address;
 }
 

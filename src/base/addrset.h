@@ -2,11 +2,11 @@
  * A set of addresses as a paged bitmap with rank: the address -> number map of the heap graph, without a hash table.
  *
  * Memory is cut into pages of 1 MiB, a page into 65,536 granules of 16 bytes. No two objects start in one granule, so an address is a
- * 4-byte *handle*: index of its page (in order of first use) and granule. A bit says that the address is in the set; running
- * popcounts, made once by mpr_addrset_rank, number the members 0, 1, 2 ... in handle order. Statically allocated objects may start
- * at 8 modulo 16: a page where that happens has a second bitmap that says so.
+ * 4-byte *handle*: index of its page (in order of first use) and granule. A handle is also the place of its bit in one flat bitmap, which
+ * says whether the address is in the set; running popcounts, made once by mpr_addrset_rank, number the members 0, 1, 2 ... in handle
+ * order. Statically allocated objects may start at 8 modulo 16: a page where that happens has a second bitmap that says so.
  *
- * Cost: 10 KiB a page that holds objects, one hash probe an access (none when the page is that of the access before).
+ * Cost: 8 KiB a page that holds objects, 10 KiB with rank; one hash probe an access (none when the page is that of the access before).
  * At most 65,536 pages (64 GiB of address space that holds objects): beyond it MPR_ELIMIT, never a wrong answer. */
 #ifndef MPR_BASE_ADDRSET_H
 #define MPR_BASE_ADDRSET_H
@@ -15,29 +15,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/alloc.h"
+#include "base/vec.h"
 
 #define MPR_PAGE_SHIFT 20
 #define MPR_PAGE_WORDS 1024 /* 64-bit words of a page's bitmap */
 #define MPR_PAGE_MAX 65536
 
-typedef struct mpr_addrset_page {
-    uint64_t number;  /* address >> MPR_PAGE_SHIFT */
-    uint32_t before;  /* members in the pages before this one; valid after mpr_addrset_rank */
-    uint16_t inside[MPR_PAGE_WORDS]; /* members before each word, within the page: at most 65,472 */
-    uint64_t *odd;    /* NULL, or one bit per granule: the member starts at 8 modulo 16 */
-    uint64_t bits[MPR_PAGE_WORDS];
-} mpr_addrset_page;
-
 typedef struct mpr_addrset {
     mpr_alloc *alloc;
-    mpr_addrset_page **pages; /* in order of first use */
-    uint32_t count;           /* of pages */
-    uint32_t capacity;        /* of `pages` */
+    MPR_VEC(uint64_t) number; /* of each page, in order of first use: address >> MPR_PAGE_SHIFT. Small: every access reads it */
+    MPR_VEC(uint64_t) bits;   /* MPR_PAGE_WORDS a page */
+    MPR_VEC(uint64_t *) odd;  /* a page: NULL, or one bit per granule: the member starts at 8 modulo 16 */
     uint32_t *slots;          /* open addressing: page index + 1, or 0 */
     uint32_t slot_mask;
-    uint32_t last;            /* index of the page of the last access; valid when count > 0 */
+    uint32_t last;            /* index of the page of the last access; valid when there is a page */
     uint64_t members;
+
+    /* made by mpr_addrset_rank */
+    uint32_t *before; /* a page: members in the pages before it */
+    uint16_t *inside; /* a word: members before it within its page, at most 65,472 */
 } mpr_addrset;
 
 void mpr_addrset_init(mpr_addrset *set, mpr_alloc *alloc);
@@ -53,7 +49,7 @@ int mpr_addrset_mark_odd(mpr_addrset *set, uint32_t handle);
 static inline int mpr_addrset_handle(mpr_addrset *set, uint64_t address, uint32_t *handle) {
     uint32_t index = set->last;
     uint64_t number = address >> MPR_PAGE_SHIFT;
-    if (set->count == 0 || set->pages[index]->number != number) {
+    if (set->number.count == 0 || set->number.items[index] != number) {
         int status = mpr_addrset_page_index(set, number, &index);
         if (status != 0) {
             return status;
@@ -70,7 +66,7 @@ static inline int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *
     if (status != 0) {
         return status;
     }
-    uint64_t *word = &set->pages[*handle >> 16]->bits[(*handle & 0xFFFF) >> 6], bit = UINT64_C(1) << (*handle & 63);
+    uint64_t *word = &set->bits.items[*handle >> 6], bit = UINT64_C(1) << (*handle & 63);
     if (*word & bit) {
         return 0;
     }
@@ -82,24 +78,36 @@ static inline int mpr_addrset_add(mpr_addrset *set, uint64_t address, uint32_t *
     return 1;
 }
 
-bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle);
+/* True for the handle of a member. */
+static inline bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle) {
+    return set->bits.items[handle >> 6] >> (handle & 63) & 1;
+}
 
-/* The same for an address; rank is not needed. */
+/* The same for any address; rank is not needed. */
 bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address);
 
 /* The address behind a handle, given by this set. */
 static inline uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle) {
-    const mpr_addrset_page *page = set->pages[handle >> 16];
+    const uint64_t *odd = set->odd.items[handle >> 16];
     uint32_t granule = handle & 0xFFFF;
-    uint64_t odd = page->odd != NULL ? (page->odd[granule >> 6] >> (granule & 63) & 1) << 3 : 0;
-    return page->number << MPR_PAGE_SHIFT | (uint64_t)granule << 4 | odd;
+    uint64_t eight = odd != NULL ? (odd[granule >> 6] >> (granule & 63) & 1) << 3 : 0;
+    return set->number.items[handle >> 16] << MPR_PAGE_SHIFT | (uint64_t)granule << 4 | eight;
 }
 
-/* Number the members. Call once, after the last add. */
-void mpr_addrset_rank(mpr_addrset *set);
+/* Number the members, and give back what growth left over. Call once, after the last add. MPR_OK or MPR_ENOMEM. */
+int mpr_addrset_rank(mpr_addrset *set);
 
 /* The number of a member's handle (the handle must be a member, and rank done). */
-uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle);
+static inline uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle) {
+    uint64_t below = set->bits.items[handle >> 6] & ((UINT64_C(1) << (handle & 63)) - 1);
+    return set->before[handle >> 16] + set->inside[handle >> 6] + (uint32_t)__builtin_popcountll(below);
+}
+
+/* Fetch what has and number will read of a handle. */
+static inline void mpr_addrset_prefetch(const mpr_addrset *set, uint32_t handle) {
+    __builtin_prefetch(&set->bits.items[handle >> 6]);
+    __builtin_prefetch(&set->inside[handle >> 6]);
+}
 
 /* 1 and the number of a member, 0 when the address is not one (8 modulo 16 included). */
 int mpr_addrset_find(const mpr_addrset *set, uint64_t address, uint32_t *number);

@@ -9,26 +9,20 @@ void mpr_workset_init(mpr_workset *w, mpr_alloc *alloc) {
 
 void mpr_workset_free(mpr_workset *w) {
     mpr_alloc *alloc = w->seen.alloc;
-    for (uint32_t i = 0; i < w->capacity; i++) {
-        mpr_alloc_free(alloc, w->pending[i], 1, sizeof(mpr_pending));
-    }
-    mpr_alloc_free(alloc, w->pending, w->capacity, sizeof *w->pending);
+    mpr_vec_free(&w->pending, alloc);
+    mpr_vec_free(&w->summary, alloc);
+    mpr_vec_free(&w->queued, alloc);
     mpr_alloc_free(alloc, w->queue, w->capacity, sizeof *w->queue);
     mpr_addrset_free(&w->seen);
     mpr_workset_init(w, alloc);
 }
 
-/* Room for page `index` in the table and in the queue, whose ring is unrolled. */
-static int grow(mpr_workset *w, uint32_t index) {
+/* A longer ring for the queue, unrolled. */
+static int grow_queue(mpr_workset *w) {
     mpr_alloc *alloc = w->seen.alloc;
     uint32_t capacity = w->capacity == 0 ? 64 : w->capacity * 2;
-    while (capacity <= index) {
-        capacity *= 2;
-    }
     uint32_t *queue = mpr_alloc_array(alloc, capacity, sizeof *queue);
-    void *pending = w->pending;
-    if (queue == NULL || mpr_alloc_resize(alloc, &pending, w->capacity, capacity, sizeof *w->pending) != MPR_OK) {
-        mpr_alloc_free(alloc, queue, capacity, sizeof *queue);
+    if (queue == NULL) {
         return MPR_ENOMEM;
     }
     for (uint32_t i = 0; i < w->waiting; i++) {
@@ -36,38 +30,45 @@ static int grow(mpr_workset *w, uint32_t index) {
     }
     mpr_alloc_free(alloc, w->queue, w->capacity, sizeof *w->queue);
     w->queue = queue;
-    w->pending = pending;
     w->capacity = capacity;
     w->head = 0;
     return MPR_OK;
 }
 
-static int page_of(mpr_workset *w, uint32_t index, mpr_pending **page) {
-    if (index >= w->capacity && grow(w, index) != MPR_OK) {
+/* Room for the pages that `seen` has. */
+static int grow(mpr_workset *w) {
+    mpr_alloc *alloc = w->seen.alloc;
+    size_t pages = w->seen.number.count, more = pages - w->queued.count;
+    while (w->capacity < pages) {
+        if (grow_queue(w) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    if (mpr_vec_reserve(&w->pending, alloc, more * MPR_PAGE_WORDS) != MPR_OK ||
+        mpr_vec_reserve(&w->summary, alloc, more * MPR_PAGE_BLOCKS) != MPR_OK ||
+        mpr_vec_reserve(&w->queued, alloc, more) != MPR_OK) {
         return MPR_ENOMEM;
     }
-    if (w->pending[index] == NULL) {
-        w->pending[index] = mpr_alloc_array(w->seen.alloc, 1, sizeof(mpr_pending));
-    }
-    *page = w->pending[index];
-    return *page == NULL ? MPR_ENOMEM : MPR_OK;
+    w->pending.count += more * MPR_PAGE_WORDS; /* fresh memory reads as zero */
+    w->summary.count += more * MPR_PAGE_BLOCKS;
+    w->queued.count += more;
+    return MPR_OK;
 }
 
-static void enqueue(mpr_workset *w, uint32_t index, mpr_pending *page) {
-    page->queued = true;
-    w->queue[(w->head + w->waiting++) % w->capacity] = index;
+static void enqueue(mpr_workset *w, uint32_t page) {
+    w->queued.items[page] = true;
+    w->queue[(w->head + w->waiting++) % w->capacity] = page;
 }
 
 int mpr_workset_push(mpr_workset *w, uint32_t handle) {
-    mpr_pending *page;
-    uint32_t index = handle >> 16, granule = handle & 0xFFFF;
-    if (page_of(w, index, &page) != MPR_OK) {
+    uint32_t page = handle >> 16;
+    if (page >= w->queued.count && grow(w) != MPR_OK) {
         return MPR_ENOMEM;
     }
-    page->bits[granule >> 6] |= UINT64_C(1) << (granule & 63);
-    page->summary[granule >> 12] |= UINT64_C(1) << (granule >> 6 & 63);
-    if (!page->queued) {
-        enqueue(w, index, page);
+    w->pending.items[handle >> 6] |= UINT64_C(1) << (handle & 63);
+    w->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);
+    if (!w->queued.items[page]) {
+        enqueue(w, page);
     }
     return 1;
 }
@@ -77,10 +78,10 @@ int mpr_workset_skip(mpr_workset *w, uint64_t address) {
     return mpr_addrset_add(&w->seen, address, &handle);
 }
 
-/* The first word at or after `word` with something pending, or MPR_PAGE_WORDS. */
-static uint32_t next_word(const mpr_pending *page, uint32_t word) {
-    for (uint32_t block = word / 64; block < MPR_PAGE_WORDS / 64; block++) {
-        uint64_t summary = page->summary[block];
+/* The first word of a page at or after `word` with something pending, or MPR_PAGE_WORDS. */
+static uint32_t next_word(const mpr_workset *w, uint32_t page, uint32_t word) {
+    for (uint32_t block = word / 64; block < MPR_PAGE_BLOCKS; block++) {
+        uint64_t summary = w->summary.items[page * MPR_PAGE_BLOCKS + block];
         summary &= block == word / 64 ? ~UINT64_C(0) << (word & 63) : ~UINT64_C(0);
         if (summary != 0) {
             return block * 64 + (uint32_t)__builtin_ctzll(summary);
@@ -91,15 +92,15 @@ static uint32_t next_word(const mpr_pending *page, uint32_t word) {
 
 /* Take all pending bits of the next word of the current page; false when the sweep of the page is over. */
 static bool take_word(mpr_workset *w) {
-    mpr_pending *page = w->pending[w->current];
-    w->word = next_word(page, w->word);
+    w->word = next_word(w, w->current, w->word);
     if (w->word == MPR_PAGE_WORDS) {
         return false;
     }
-    w->left = page->bits[w->word];
-    page->bits[w->word] = 0;
-    page->summary[w->word >> 6] &= ~(UINT64_C(1) << (w->word & 63));
-    const char *base = (const char *)(uintptr_t)(w->seen.pages[w->current]->number << MPR_PAGE_SHIFT | (uint64_t)w->word << 10);
+    size_t word = (size_t)w->current * MPR_PAGE_WORDS + w->word;
+    w->left = w->pending.items[word];
+    w->pending.items[word] = 0;
+    w->summary.items[word >> 6] &= ~(UINT64_C(1) << (word & 63));
+    const char *base = (const char *)(uintptr_t)mpr_addrset_address(&w->seen, (uint32_t)word << 6);
     for (uint64_t bits = w->left; bits != 0; bits &= bits - 1) {
         __builtin_prefetch(base + 16 * __builtin_ctzll(bits));
     }
@@ -109,11 +110,10 @@ static bool take_word(mpr_workset *w) {
 /* Go on to the next page in the queue; a page with bits left behind the sweep goes to its end. */
 static bool next_page(mpr_workset *w) {
     if (w->sweeping) {
-        mpr_pending *page = w->pending[w->current];
-        page->queued = false;
+        w->queued.items[w->current] = false;
         w->sweeping = false;
-        if (next_word(page, 0) != MPR_PAGE_WORDS) {
-            enqueue(w, w->current, page);
+        if (next_word(w, w->current, 0) != MPR_PAGE_WORDS) {
+            enqueue(w, w->current);
         }
     }
     if (w->waiting == 0) {

@@ -11,17 +11,15 @@
 #include "base/addrset.h"
 #include "base/vec.h"
 
-typedef struct mpr_pending {
-    uint64_t summary[MPR_PAGE_WORDS / 64];
-    uint64_t bits[MPR_PAGE_WORDS];
-    bool queued;
-} mpr_pending;
+#define MPR_PAGE_BLOCKS (MPR_PAGE_WORDS / 64)
 
 typedef struct mpr_workset {
     mpr_addrset seen;
-    mpr_pending **pending; /* by page index of `seen` */
-    uint32_t capacity;     /* of `pending` */
-    uint32_t *queue;       /* ring of page indices, as large as `pending`: a page stands in it once */
+    MPR_VEC(uint64_t) pending; /* MPR_PAGE_WORDS a page of `seen`: bits by handle, as there */
+    MPR_VEC(uint64_t) summary; /* MPR_PAGE_BLOCKS a page: which words of `pending` are not zero */
+    MPR_VEC(bool) queued;      /* a page: it stands in the queue */
+    uint32_t *queue;           /* ring of page indices */
+    uint32_t capacity;         /* of the ring, at least as many as there are pages: a page stands in it once */
     uint32_t head, waiting;
     uint32_t current;      /* page being swept; valid when sweeping */
     uint32_t word;         /* where the sweep is */

@@ -14,13 +14,20 @@
 
 /* ---- ids ---- */
 
+#define STAGE 16 /* how far ahead memory is fetched: nodes, or edges from one stage to the next */
+
 static int number_nodes(struct mpr_builder *b) {
-    mpr_addrset_rank(&b->addresses);
+    if (mpr_addrset_rank(&b->addresses) != MPR_OK) {
+        return MPR_ENOMEM;
+    }
     b->order = mpr_alloc_array(b->alloc, b->handle.count, sizeof *b->order);
     if (b->order == NULL) {
         return MPR_ENOMEM;
     }
     for (size_t i = 0; i < b->handle.count; i++) {
+        if (i + STAGE < b->handle.count) {
+            mpr_addrset_prefetch(&b->addresses, b->handle.items[i + STAGE]);
+        }
         b->order[mpr_addrset_number(&b->addresses, b->handle.items[i])] = (uint32_t)i;
     }
     return MPR_OK;
@@ -35,9 +42,8 @@ static void find_classes(struct mpr_builder *b) {
     }
 }
 
-/* The way from a handle to an id jumps through memory twice: to the order of its number, and to the count of its id. So edges go through three
- * stages, some edges apart, and each fetches what the next one reads. */
-#define STAGE 16 /* edges from one stage to the next */
+/* The way from a handle to an id jumps through memory three times: to its bit and the count before it, to the order of its number, and to the
+ * reference count of its id. So edges go through stages, some edges apart, and each fetches what the next one reads. */
 #define RING (4 * STAGE)
 
 typedef struct ring {
@@ -72,6 +78,9 @@ static void look_ahead(struct mpr_builder *b, ring *r, uint64_t from) {
         for (uint64_t i = 0; i < STAGE && i < count; i++) {
             order_target(b, r, i);
         }
+    }
+    if (r->ahead + STAGE < count) {
+        mpr_addrset_prefetch(&b->addresses, b->target.items[r->ahead + STAGE]);
     }
     if (r->ahead < count) {
         number_target(b, r);
