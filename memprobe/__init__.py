@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         SnapshotInfo,
         TypeTable,
     )
+    from memprobe.waste import Waste, WasteRow
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ _HOMES = {
         *("Accounting", "Edge", "GcStats", "Growth", "HeapInfo", "Node", "PymallocStats", "RefCount"),
         *("Reference", "SnapshotInfo", "TypeTable"),
     ),
+    "waste": ("Waste", "WasteRow"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -97,6 +99,8 @@ __all__ = [
     "Suspects",
     "TypeTable",
     "UnsupportedError",
+    "Waste",
+    "WasteRow",
     "__version__",
     "agent",
     "capture",

@@ -7,17 +7,19 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from memprobe import _core, analysis, leaks
+from memprobe import _core, analysis, leaks, waste
 from memprobe._atomic import replacing
 from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
+from memprobe.waste import Waste
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 
 Path = str | os.PathLike[str]
+Answer = TypeVar("Answer")
 
 
 def capture(*, values: bool = False, hashes: bool = False) -> Heap:
@@ -65,11 +67,12 @@ def load(path: Path, *, progress: Callable[[int, int], object] | None = None) ->
 class Heap:
     """One process's heap at one moment: nodes (objects and a few root groups) and named edges."""
 
-    __slots__ = ("_graph", "path")
+    __slots__ = ("_answers", "_graph", "path")
 
     def __init__(self, graph: _core.Graph, path: str | None = None) -> None:
         self._graph = graph
         self.path = path  # of the file that it was loaded from
+        self._answers: dict[tuple[Any, ...], Any] = {}  # what was asked, by question: a heap does not change
 
     @property
     def info(self) -> HeapInfo:
@@ -168,12 +171,18 @@ class Heap:
 
     def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
         """Reference cycles, biggest first; see memprobe.find_cycles()."""
-        return analysis.cycles(self, garbage, housekeeping, limit)
+        return list(self._once(analysis.cycles, garbage, housekeeping, check_limit(limit)))
 
     def suspects(self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False) -> Suspects:
         """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it. With
         `keep_stdlib` a suspect's holder may be of the standard library."""
-        return leaks.suspects(self, percent, check_limit(limit), keep_stdlib)
+        return self._once(leaks.suspects, percent, check_limit(limit), keep_stdlib)
+
+    def waste(self, limit: int | None = 20) -> Waste:
+        """Memory that the program could do without while it keeps the same data, most bytes first, and what to do: duplicate str,
+        bytes and tuples (of a heap that was taken with `hashes`), sparse and empty containers, numbers in lists, classes that
+        would gain from __slots__, instances that lost their class's table of names."""
+        return self._once(waste.waste, check_limit(limit))
 
     def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20) -> Diff:
         """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here."""
@@ -188,6 +197,14 @@ class Heap:
         (uint32, docs/FORMAT.md). Computes dominators. type, flags, retained, dominator, edge_target and edge_label are the
         heap's own memory, not copies."""
         return self._graph.columns()
+
+    def _once(self, question: Callable[..., Answer], *details: Any) -> Answer:
+        """The answer to a question, found the first time that it is asked."""
+        key = (question, *details)
+        if key not in self._answers:
+            self._answers[key] = question(self, *details)
+        found: Answer = self._answers[key]
+        return found
 
     def save(self, path: Path) -> SnapshotInfo:
         """Write it to a file that load() reads; whole or not at all, as snapshot() does."""

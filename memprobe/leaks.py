@@ -168,6 +168,11 @@ def _words(hops: Sequence[_names.Hop], type: str) -> str:
     return f"{name} {type}".strip() if not name or name.endswith(":") else name
 
 
+def route_words(heap: Heap, route: Route, type: str) -> str:
+    """A route from the super-root in words; `type` is that of its end."""
+    return _words(_hops(heap, route), type)
+
+
 def _whose(type: str, below: Sequence[Below]) -> str:
     """A builtin type says little: with the first class below it."""
     owner = next((row.type for row in below if "." in row.type), None)

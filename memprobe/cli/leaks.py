@@ -10,6 +10,7 @@ from memprobe.cli import show
 from memprobe.cli.files import opened
 from memprobe.cli.questions import _cut
 from memprobe.leaks import Diff, Suspects
+from memprobe.waste import Waste
 
 
 def suspects(options: argparse.Namespace) -> int:
@@ -64,3 +65,30 @@ def _after_diff(path: str, grown: Diff) -> None:
         show.next_step(f"memprobe suspects {file}", "nothing grew: see who keeps most")
         return
     show.next_step(f"memprobe paths {file} {grown.rows[0].node}", "shows every way in which the first of them is held")
+
+
+def waste(options: argparse.Namespace) -> int:
+    """memprobe waste FILE"""
+    heap = opened(options.file)
+    with show.waiting("finding waste"):
+        found = heap.waste(options.limit)
+    if options.json:
+        show.as_json("memprobe.waste/1", found.to_dict())
+        return 0
+    show.heading(f"{options.file}: what could be saved, of {_text.size(heap.info.bytes)}")
+    for index, row in enumerate(found.rows, 1):
+        show.console().print(f"{index}. {row}", overflow="fold")
+    if found.cells():
+        show.table("\nIn all (an object may be in several)", found.headers, found.cells())
+    for sentence in found.unknown:
+        show.console().print(sentence, overflow="fold")
+    _after_waste(options.file, found)
+    return 0
+
+
+def _after_waste(path: str, found: Waste) -> None:
+    file = shlex.quote(path)
+    if not found.rows:
+        show.next_step(f"memprobe suspects {file}", "nothing much is wasted: see who keeps most")
+        return
+    show.next_step(f"memprobe paths {file} {found.rows[0].node}", "shows who holds the one that wastes most")

@@ -40,6 +40,7 @@ def ask(words: list[str]) -> int:
         "cycles": questions.cycles,
         "suspects": leaks.suspects,
         "diff": leaks.diff,
+        "waste": leaks.waste,
     }
     try:
         code = verbs[options.verb](options)

@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     leaks.add_argument("--keep-stdlib", action="store_true", help="holders may be of the standard library")
     leaks.add_argument("--fail-on-suspect", type=percent, metavar="PERCENT", help="exit code 1 when one keeps more than this")
 
+    waste = verbs.add_parser("waste", parents=[common], help="what could be saved with the same data, and how")
+    waste.add_argument("file", metavar="FILE")
+
     diff = verbs.add_parser("diff", parents=[common], help="what grew between two snapshots; of three, what came and stayed")
     diff.add_argument("older", metavar="A")
     diff.add_argument("newer", metavar="B")

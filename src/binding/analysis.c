@@ -69,10 +69,7 @@ static PyObject *sized_list(sized *items, size_t count, Py_ssize_t limit) {
     qsort(items, count, sizeof *items, by_bytes);
     for (size_t i = 0; list != NULL && i < count && (limit < 0 || i < (size_t)limit); i++) {
         PyObject *row = Py_BuildValue("(IK)", (unsigned int)items[i].node, (unsigned long long)items[i].bytes);
-        if (row == NULL || PyList_Append(list, row) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(row);
+        binding_append(&list, row);
     }
     return list;
 }
@@ -118,10 +115,7 @@ PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
     PyObject *list = status == MPR_OK ? PyList_New(0) : binding_error(status);
     for (size_t i = 0; list != NULL && i < count; i++) {
         PyObject *row = Py_BuildValue("(nK)", (Py_ssize_t)i, (unsigned long long)bytes[i]);
-        if (row == NULL || PyList_Append(list, row) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(row);
+        binding_append(&list, row);
     }
     mpr_alloc_free(&o->alloc, bytes, count, sizeof *bytes);
     return list;
@@ -144,10 +138,7 @@ static PyObject *path_lists(const mpr_graph *g, const mpr_paths *paths) {
     PyObject *out = PyList_New(0);
     for (size_t i = 0; out != NULL && i < paths->count; i++) {
         PyObject *path = path_list(g, paths->step + paths->first[i], paths->first[i + 1] - paths->first[i]);
-        if (path == NULL || PyList_Append(out, path) < 0) {
-            Py_CLEAR(out);
-        }
-        Py_XDECREF(path);
+        binding_append(&out, path);
     }
     return out;
 }
@@ -207,19 +198,7 @@ static int by_component_bytes(const void *left, const void *right) {
     return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1) : (a->index > b->index) - (a->index < b->index);
 }
 
-/* [(member, ...)], [(holder, label, kind, target)] of one component. */
-static PyObject *member_list(const mpr_scc *scc, uint32_t index) {
-    PyObject *list = PyList_New(0);
-    for (uint32_t k = scc->first[index]; list != NULL && k < scc->first[index + 1]; k++) {
-        PyObject *id = PyLong_FromUnsignedLong(scc->member[k]);
-        if (id == NULL || PyList_Append(list, id) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(id);
-    }
-    return list;
-}
-
+/* [(next, label, kind, weak, housekeeping)] round the circle. */
 static PyObject *step_list(const mpr_graph *g, const mpr_cycles *cycles) {
     PyObject *list = PyList_New(0);
     size_t count = cycles->first[1];
@@ -247,7 +226,8 @@ static PyObject *component_row(graph_object *o, const mpr_scc *scc, const mpr_sc
         return binding_error(status);
     }
     bool garbage = (o->graph->flags[scc->member[scc->first[c->index]]] & MPR_NODE_UNREACHABLE) != 0;
-    PyObject *members = member_list(scc, c->index), *steps = members == NULL ? NULL : step_list(o->graph, &cycles);
+    PyObject *members = binding_ids(scc->member + scc->first[c->index], scc->first[c->index + 1] - scc->first[c->index]);
+    PyObject *steps = members == NULL ? NULL : step_list(o->graph, &cycles);
     unsigned start = cycles.step[0].node;
     mpr_cycles_free(&cycles);
     if (steps == NULL) {
@@ -283,10 +263,7 @@ static PyObject *component_list(graph_object *o, const mpr_scc *scc, const mpr_s
     PyObject *list = chosen == NULL ? PyErr_NoMemory() : PyList_New(0);
     for (uint32_t i = 0; list != NULL && i < count && (limit < 0 || i < limit); i++) {
         PyObject *row = component_row(o, scc, options, &chosen[i]);
-        if (row == NULL || PyList_Append(list, row) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(row);
+        binding_append(&list, row);
     }
     mpr_alloc_free(&o->alloc, chosen, scc->count, sizeof *chosen);
     return list;

@@ -57,6 +57,7 @@ PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
 PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_columns(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count, PyObject *names);
 PyObject *binding_graph_cycles(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *binding_graph_waste(PyObject *self, PyObject *args, PyObject *keywords);
 
 /* The nodes that take part in cycles, those of garbage alone if asked: a vector in the graph's memory. No signal handler
  * runs. */
@@ -74,6 +75,14 @@ graph_object *binding_graph_new(mod_state *state);
 
 /* A str from UTF-8 that nobody vouched for: what is malformed is replaced. */
 PyObject *binding_text(const char *text, size_t length);
+
+PyObject *binding_type_text(const mpr_graph *g, uint32_t type);
+
+/* list.append(row), taking over the row, which may be NULL with an exception. When that fails the list is given up: *list is NULL. */
+void binding_append(PyObject **list, PyObject *row);
+
+/* A list of node ids. */
+PyObject *binding_ids(const uint32_t *items, size_t count);
 
 /* Functions of the module, by file; each ended by a row of NULL. */
 extern PyMethodDef binding_live_methods[];

@@ -124,10 +124,7 @@ static PyObject *type_rows(const mpr_graph *g, const mpr_group_total *total) {
         PyObject *row = name == NULL ? NULL
                                      : Py_BuildValue("(nNKK)", (Py_ssize_t)i, name, (unsigned long long)total[i].count,
                                                      (unsigned long long)total[i].bytes);
-        if (row == NULL || PyList_Append(list, row) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(row);
+        binding_append(&list, row);
     }
     return list;
 }
@@ -175,19 +172,6 @@ static int by_size(const void *left, const void *right, void *context) {
     return x != y ? (x < y ? 1 : -1) : (a > b) - (a < b);
 }
 
-static PyObject *id_list(const uint32_t *items, size_t count) {
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; list != NULL && i < count; i++) {
-        PyObject *id = PyLong_FromUnsignedLong(items[i]);
-        if (id == NULL) {
-            Py_CLEAR(list);
-            break;
-        }
-        PyList_SET_ITEM(list, (Py_ssize_t)i, id);
-    }
-    return list;
-}
-
 static PyObject *find(PyObject *self, PyObject *args, PyObject *keywords) {
     static char *names[] = {"type", "min_size", "limit", NULL};
     graph_object *o = cast(self);
@@ -203,7 +187,7 @@ static PyObject *find(PyObject *self, PyObject *args, PyObject *keywords) {
         if (found.count > 1) {
             qsort_r(found.items, found.count, sizeof *found.items, by_size, o->graph);
         }
-        list = id_list(found.items, limit >= 0 && (size_t)limit < found.count ? (size_t)limit : found.count);
+        list = binding_ids(found.items, limit >= 0 && (size_t)limit < found.count ? (size_t)limit : found.count);
     } else {
         PyErr_NoMemory();
     }
@@ -415,6 +399,7 @@ static PyMethodDef methods[] = {
      "(type index, bytes) that the objects of each type retain together."},
     {"paths", KEYWORDS(binding_graph_paths), "Shortest paths from the roots to a node."},
     {"cycles", KEYWORDS(binding_graph_cycles), "Cycles, biggest first."},
+    {"waste", KEYWORDS(binding_graph_waste), "What could be saved, most bytes first."},
     {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},
     {NULL, NULL, 0, NULL},
 };

@@ -27,10 +27,7 @@ static PyObject *class_rows(const cpy_pymalloc *m) {
         }
         PyObject *row = Py_BuildValue("(iKKK)", 16 * (i + 1), (unsigned long long)m->classes[i].pools,
                                       (unsigned long long)m->classes[i].used, (unsigned long long)m->classes[i].free);
-        if (row == NULL || PyList_Append(list, row) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(row);
+        binding_append(&list, row);
     }
     return list;
 }

@@ -16,25 +16,13 @@ static graph_object *graph_of(PyObject *module, PyObject *argument) {
     return binding_graph_dominate(graph) < 0 ? NULL : graph;
 }
 
-/* list.append(row), taking over the row, which may be NULL with an exception. Clears the list when that fails. */
-static void append(PyObject **list, PyObject *row) {
-    if (*list != NULL && (row == NULL || PyList_Append(*list, row) < 0)) {
-        Py_CLEAR(*list);
-    }
-    Py_XDECREF(row);
-}
-
-static PyObject *type_text(const mpr_graph *g, uint32_t type) {
-    return binding_text(g->strings + g->types[type].name, g->types[type].name_length);
-}
-
 /* Append a step of a route: (next, label, kind, weak, housekeeping). */
 static void append_step(PyObject **list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t next) {
     if (*list == NULL) {
         return;
     }
     if (edge == MPR_NO_ROUTE) {
-        append(list, Py_BuildValue("(IssOO)", (unsigned int)next, ".__class__", "field", Py_False, Py_True));
+        binding_append(list, Py_BuildValue("(IssOO)", (unsigned int)next, ".__class__", "field", Py_False, Py_True));
     } else if (binding_graph_append_edge(*list, g, holder, edge, next) < 0) {
         Py_CLEAR(*list);
     }
@@ -70,7 +58,7 @@ static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, c
                                         [MPR_SUSPECT_GARBAGE] = "garbage"};
     const mpr_graph *g = o->graph;
     PyObject *route = route_of(g, found->route.items + s->first, s->steps);
-    PyObject *type = route == NULL ? NULL : type_text(g, s->type);
+    PyObject *type = route == NULL ? NULL : binding_type_text(g, s->type);
     PyObject *members = type == NULL ? NULL : id_tuple(found->members.items + s->sample, s->samples);
     PyObject *point = members == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
     if (point == NULL) {
@@ -86,7 +74,7 @@ static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, c
 static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *found) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < found->found.count; i++) {
-        append(&list, suspect_row(o, found, &found->found.items[i]));
+        binding_append(&list, suspect_row(o, found, &found->found.items[i]));
     }
     return list == NULL ? NULL
                         : Py_BuildValue("(KKN)", (unsigned long long)found->whole, (unsigned long long)found->threshold, list);
@@ -117,9 +105,10 @@ static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) 
 static PyObject *total_rows(const mpr_graph *g, const mpr_group_total *total) {
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list != NULL && i < g->type_count; i++) {
-        PyObject *type = total[i].count == 0 ? NULL : type_text(g, i);
+        PyObject *type = total[i].count == 0 ? NULL : binding_type_text(g, i);
         if (type != NULL) {
-            append(&list, Py_BuildValue("(NKK)", type, (unsigned long long)total[i].count, (unsigned long long)total[i].bytes));
+            binding_append(&list,
+                           Py_BuildValue("(NKK)", type, (unsigned long long)total[i].count, (unsigned long long)total[i].bytes));
         } else if (PyErr_Occurred()) {
             Py_CLEAR(list);
         }
@@ -205,7 +194,7 @@ static PyObject *steps_to(const mpr_graph *g, const mpr_routes *routes, uint32_t
 static PyObject *routes_answer(const graph_object *o, const mpr_routes *found, PyObject *fast) {
     PyObject *list = PyList_New(0);
     for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
-        append(&list, steps_to(o->graph, found, binding_graph_node(o->graph, PySequence_Fast_GET_ITEM(fast, i))));
+        binding_append(&list, steps_to(o->graph, found, binding_graph_node(o->graph, PySequence_Fast_GET_ITEM(fast, i))));
     }
     return list;
 }
@@ -247,7 +236,7 @@ static PyObject *diff_row(const mpr_diff *diff, graph_object *const *graphs, uin
         Py_RETURN_NONE;
     }
     const mpr_diff_row *row = &diff->rows.items[index];
-    PyObject *type = type_text(graphs[row->graph]->graph, row->type), *counts = numbers(row->count, diff->graphs);
+    PyObject *type = binding_type_text(graphs[row->graph]->graph, row->type), *counts = numbers(row->count, diff->graphs);
     PyObject *whole = numbers(row->whole, diff->graphs);
     if (type == NULL || counts == NULL || whole == NULL) {
         Py_XDECREF(type);
@@ -271,7 +260,7 @@ static PyObject *growth_row(const mpr_diff *diff, graph_object *const *graphs, c
 static PyObject *diff_answer(const mpr_diff *diff, graph_object *const *graphs, Py_ssize_t limit) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < diff->growth.count && (limit < 0 || i < (size_t)limit); i++) {
-        append(&list, growth_row(diff, graphs, &diff->growth.items[i]));
+        binding_append(&list, growth_row(diff, graphs, &diff->growth.items[i]));
     }
     PyObject *whole = list == NULL ? NULL : numbers(diff->rows.items[0].whole, diff->graphs);
     if (whole == NULL) {

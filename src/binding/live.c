@@ -19,10 +19,7 @@ static PyObject *tally_rows(const mpr_tally *tally) {
         PyObject *name = binding_text(text, strlen(text));
         PyObject *item =
             name == NULL ? NULL : Py_BuildValue("(NKK)", name, (unsigned long long)row->count, (unsigned long long)row->bytes);
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(item);
+        binding_append(&list, item);
     }
     return list;
 }
@@ -117,10 +114,7 @@ static PyObject *found_list(const cpy_findings *findings, PyObject *asker) {
             continue;
         }
         PyObject *row = Py_BuildValue("(NN)", holder_of(found), binding_text(found->label, strlen(found->label)));
-        if (row == NULL || PyList_Append(list, row) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(row);
+        binding_append(&list, row);
     }
     release(findings);
     return list;

@@ -30,6 +30,30 @@ PyObject *binding_error(int status) {
 
 PyObject *binding_text(const char *text, size_t length) { return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "replace"); }
 
+PyObject *binding_type_text(const mpr_graph *g, uint32_t type) {
+    return binding_text(g->strings + g->types[type].name, g->types[type].name_length);
+}
+
+void binding_append(PyObject **list, PyObject *row) {
+    if (*list != NULL && (row == NULL || PyList_Append(*list, row) < 0)) {
+        Py_CLEAR(*list);
+    }
+    Py_XDECREF(row);
+}
+
+PyObject *binding_ids(const uint32_t *items, size_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *id = PyLong_FromUnsignedLong(items[i]);
+        if (id == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, id);
+    }
+    return list;
+}
+
 static int execute(PyObject *module) {
     mod_state *state = binding_state(module);
     if (cpy_selfcheck(&state->proofs) < 0) {

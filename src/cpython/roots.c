@@ -10,9 +10,7 @@
 
 static void tell_node(cpy_walk *walk, uint64_t address, uint32_t type, uint32_t flags, const char *text, size_t length) {
     mpr_seen_node node = {.address = address, .type = type, .flags = MPR_NODE_SYNTHETIC | flags};
-    if (walk->status == MPR_OK) {
-        walk->status = walk->sink->node(walk->sink, &node);
-    }
+    cpy_walk_tell_node(walk, &node);
     if (walk->status == MPR_OK && walk->sink->text != NULL) {
         walk->status = walk->sink->text(walk->sink, text, length);
     }

@@ -119,7 +119,7 @@ static void tell_digest(cpy_walk *walk, uint64_t type, const void *data, size_t 
     uint64_t key[2] = {walk->key[0] ^ type, walk->key[1]};
     mpr_digest digest = mpr_siphash(key, data, size);
     if (walk->status == MPR_OK) {
-        walk->status = walk->sink->digest(walk->sink, walk->nodes, &digest);
+        walk->status = walk->sink->digest(walk->sink, walk->nodes - 1, &digest);
     }
 }
 

@@ -55,16 +55,13 @@ static void take(cpy_walk *walk, PyObject *object) {
     walk->type = type;
     /* constants that were compiled into the image (3.11) own nothing */
     walk->unowned = is_static && (PyTuple_CheckExact(object) || PyCode_Check(object)) ? MPR_LABEL_WEAK : 0;
-    if (walk->status == MPR_OK) {
-        walk->status = walk->sink->node(walk->sink, &node);
-    }
+    cpy_walk_tell_node(walk, &node);
     if (walk->sink->text != NULL) {
         cpy_text_tell(walk, flags);
     }
     if (walk->hashes) {
         cpy_text_tell_digest(walk);
     }
-    walk->nodes++;
     cpy_edges_tell(walk);
     cpy_walk_flush(walk);
     walk->unowned = 0;

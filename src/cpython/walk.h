@@ -137,6 +137,14 @@ void cpy_walk_end(cpy_walk *walk);
 
 /* ---- for the walk's own files ---- */
 
+/* Tell a node. */
+static inline void cpy_walk_tell_node(cpy_walk *walk, const mpr_seen_node *node) {
+    if (walk->status == MPR_OK) {
+        walk->status = walk->sink->node(walk->sink, node);
+        walk->nodes++;
+    }
+}
+
 /* Tell an edge of the object in hand, and follow it. */
 void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label);
 void cpy_walk_flush(cpy_walk *walk);

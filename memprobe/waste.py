@@ -1,0 +1,208 @@
+"""What a program could do without while it keeps the same data, and how: the answers of Heap.waste().
+
+The C files src/algo/waste* find it; here it is named and told what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from memprobe import _core, _text, leaks
+from memprobe._text import number, size
+from memprobe.results import Json, Node, Row
+
+if TYPE_CHECKING:
+    from memprobe.heap import Heap
+
+# What each kind is called when there are several.
+KINDS = {
+    "duplicate": "duplicates",
+    "sparse": "sparse containers",
+    "empty": "empty containers",
+    "boxed": "numbers in lists",
+    "slots": "classes without __slots__",
+    "unshared": "lost key sharing",
+}
+WITHOUT_HASHES = "duplicates are not known: take the snapshot with --hashes, capture(hashes=True)"
+WITHOUT_COSTS = "containers and instances are not known: this snapshot is from an older memprobe, take a new one"
+SHOWN_NAMES = 6  # attributes of a class that are spelled out
+TEXT = 40  # characters of a value that are shown
+
+
+@dataclass(frozen=True)
+class WasteRow(Row):
+    """One finding. `kind` is one of duplicate, sparse, empty, boxed, slots and unshared; `name` is who holds the `count` objects of
+    `type`, or their class, or the value; `bytes` would be saved by what `advice` says. `node` is the id of the one that wastes
+    most."""
+
+    kind: str
+    name: str
+    type: str
+    count: int
+    bytes: int
+    advice: str
+    node: int
+
+    def __str__(self) -> str:
+        return f"{size(self.bytes)}  {_words(self)}\n    {self.advice}"
+
+
+@dataclass(frozen=True)
+class WasteTotal(Row):
+    """All findings of a kind: how many objects, and the bytes that would be saved. Kinds overlap: one object may be in several."""
+
+    kind: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Waste:
+    """What could be saved, most bytes first: a sequence of at most `limit` rows. `totals` count all that was found, also what is
+    not among the rows; `unknown` says what could not be looked for, and how it can."""
+
+    rows: tuple[WasteRow, ...]
+    totals: tuple[WasteTotal, ...]
+    unknown: tuple[str, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[WasteRow]:
+        return iter(self.rows)
+
+    def __getitem__(self, index: int) -> WasteRow:
+        return self.rows[index]
+
+    def total(self, kind: str) -> WasteTotal:
+        """The total of a kind."""
+        return next(row for row in self.totals if row.kind == kind)
+
+    def to_dict(self) -> Json:
+        """{rows: [{kind, name, type, count, bytes, advice, node}], totals: [{kind, count, bytes}], unknown: [sentence]}."""
+        totals = [row.to_dict() for row in self.totals]
+        return {"rows": [row.to_dict() for row in self.rows], "totals": totals, "unknown": list(self.unknown)}
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Of cells()."""
+        return ("waste", "objects", "bytes")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The totals as text, under `headers`."""
+        return [(KINDS[row.kind], number(row.count), size(row.bytes)) for row in self.totals if row.count]
+
+    def __str__(self) -> str:
+        rows = [f"{index}. {row}" for index, row in enumerate(self.rows, 1)] or ["nothing that is worth a change was found"]
+        table = [_text.plain(self.headers, self.cells())] if self.cells() else []
+        return "\n".join([*rows, *table, *self.unknown])
+
+    def _repr_html_(self) -> str:
+        return _text.html(self.headers, self.cells())
+
+
+def waste(heap: Heap, limit: int | None) -> Waste:
+    """For Heap.waste()."""
+    hashed, costs, totals, found = heap._graph.waste(-1 if limit is None else max(limit, 1))
+    chosen = found[:limit]
+    routes = _core.routes(heap._graph, [row[2] for row in chosen])
+    unknown = (*(() if hashed else (WITHOUT_HASHES,)), *(() if costs else (WITHOUT_COSTS,)))
+    rows = (_row(heap, row, route) for row, route in zip(chosen, routes, strict=True))
+    return Waste(tuple(rows), tuple(WasteTotal(kind, *totals[kind]) for kind in KINDS), unknown)
+
+
+def _row(heap: Heap, found: tuple[Any, ...], route: leaks.Route) -> WasteRow:
+    kind, type, node, owner, held, detail, slots, weakrefs, count, total = found
+    one = heap.node(node)
+    if kind == "duplicate":
+        name = _value(one) or leaks.route_words(heap, route, type)
+        advice = DUPLICATES[type]
+    elif kind in ("slots", "unshared"):
+        name = type
+        advice = _slots(heap, one, slots, weakrefs) if kind == "slots" else _unshared(detail)
+    else:
+        name = _place(heap, owner, held, count, route, type)
+        advice = f"{ARRAYS[detail]}" if kind == "boxed" else CONTAINERS[kind].format(type=type)
+    return WasteRow(kind, name, type, count, total, advice, node)
+
+
+def _words(row: WasteRow) -> str:
+    many = number(row.count)
+    plural = "" if row.count == 1 else "s"
+    if row.kind == "duplicate":
+        return f"{many} times {row.type} {row.name}"
+    if row.kind == "slots":
+        return f"{row.name}: {many} instances without __slots__"
+    if row.kind == "unshared":
+        return f"{row.name}: {many} instance{plural} with a dict of its own keys"
+    adjective = {"sparse": "sparse ", "empty": "empty ", "boxed": ""}[row.kind]
+    return f"{row.name}: {many} {adjective}{row.type}{plural}{' of numbers' if row.kind == 'boxed' else ''}"
+
+
+# ---- names --------------------------------------------------------------------------------------------------------------
+
+
+def _value(node: Node) -> str | None:
+    """What a str or bytes contains, where the heap has that."""
+    if node.text is None:
+        return None
+    shown = node.text if node.type == "bytes" else repr(node.text)
+    return shown if len(shown) <= TEXT else f"{shown[: TEXT - 1]}…"
+
+
+def _place(heap: Heap, owner: str | None, held: Sequence[tuple[Any, ...]], count: int, route: leaks.Route, type: str) -> str:
+    """An attribute of a class, `app.Session.data`; of anything else the way to the first, its last step masked when they are many."""
+    if not held or owner is None:
+        return leaks.route_words(heap, route, type)
+    holder, label, kind = held[0][:3]
+    attribute = label[2:-2] if kind == "value" and label.startswith("['") else label.lstrip(".")
+    if "." in owner and not heap.node(holder).flags & {"synthetic"} and kind in ("value", "attr", "field", "offset"):
+        return f"{owner}.{attribute}"
+    if count == 1 or not route:
+        return leaks.route_words(heap, route, type)
+    return f"{leaks.route_words(heap, route[:-1], owner)}[…]"
+
+
+# ---- advice -------------------------------------------------------------------------------------------------------------
+
+DUPLICATES = {
+    "str": "sys.intern() it where it is made, or keep one of each in a dict and hand that out.",
+    "bytes": "Keep one of each in a dict, and hand that out.",
+    "tuple": "Keep one of each in a dict, and hand that out.",
+}
+CONTAINERS = {
+    "sparse": "It has room for more than is in it: replace it by a copy, {type}(it), once it has shrunk or is complete.",
+    "empty": "Nothing is ever put in: begin with None, or a shared (), and make the {type} when it is first needed.",
+}
+ARRAYS = {
+    "float": "array.array('d', it), or a numpy array of float64, keeps the numbers and not an object for each.",
+    "int": "array.array('q', it), or a numpy array of int64, keeps the numbers and not an object for each.",
+    "complex": "A numpy array of complex128 keeps the numbers and not an object for each.",
+}
+
+
+def _slots(heap: Heap, instance: Node, count: int, weakrefs: bool) -> str:
+    names = [repr(name) for name in _attributes(heap, instance)]
+    shown = ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
+    weakly = " and '__weakref__', for they are weakly referenced" if weakrefs else ""
+    if not names:
+        return f"None has an attribute: __slots__ = (){weakly}."
+    return f"They have the same {number(count)} attributes: __slots__ for {shown}{weakly}."
+
+
+def _attributes(heap: Heap, instance: Node) -> list[str]:
+    """The names that an instance has in its dict, or would."""
+    rows = heap._graph.edges_out(instance.id)
+    own = next((row[0] for row in rows if row[1] == ".__dict__"), None)
+    inline = [row[1].lstrip(".") for row in rows if row[2] == "attr"]
+    values = [] if own is None else heap._graph.edges_out(own)
+    return inline or [row[1][2:-2] for row in values if row[2] == "value" and row[1].startswith("['")]
+
+
+def _unshared(odd: str | None) -> str:
+    if odd is None:
+        return "Attributes were deleted, or set in another order: set all in __init__, and None instead of del."
+    return (
+        f"The class's table of names, at most 30, lacks .{odd}, which most have: set it in __init__ for all, or keep it elsewhere."
+    )
