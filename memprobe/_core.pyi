@@ -37,8 +37,8 @@ class Graph:
     def cycles(
         self, housekeeping: bool = False, garbage: bool = False, limit: int = -1, start: int | None = None
     ) -> list[tuple[list[int], int, bool, int, list[tuple[int, str, str, bool, bool]]]]: ...
-    # has hashes, has costs, {kind: (objects, bytes)}, [(kind, type, node, owner's type, [edge from the holder: a row as edges_out, but with
-    # the holder], type of numbers or attribute, slots, weak references, objects, bytes)], most bytes first, at most `limit` of a kind
+    # has hashes, has costs, {kind: (objects, bytes)}, [(kind, type, node, owner's type, [row as edges_out, with the holder's id],
+    # type of numbers or attribute, slots, weak references, objects, bytes)], most bytes first, at most `limit` of a kind
     def waste(self, limit: int = 100) -> tuple[bool, bool, dict[str, tuple[int, int]], list[tuple[Any, ...]]]: ...
     def columns(self) -> dict[str, memoryview]: ...  # see Heap.columns
     def save(self, fd: int) -> int: ...  # bytes written

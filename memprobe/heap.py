@@ -15,8 +15,8 @@ from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
-from memprobe.waste import Waste
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
+from memprobe.waste import Waste
 
 Path = str | os.PathLike[str]
 Answer = TypeVar("Answer")

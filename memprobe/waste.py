@@ -152,7 +152,7 @@ def _value(node: Node) -> str | None:
 
 
 def _place(heap: Heap, owner: str | None, held: Sequence[tuple[Any, ...]], count: int, route: leaks.Route, type: str) -> str:
-    """An attribute of a class, `app.Session.data`; of anything else the way to the first, its last step masked when they are many."""
+    """An attribute of a class, `app.Session.data`; of others the way to the first, its last step masked for many."""
     if not held or owner is None:
         return leaks.route_words(heap, route, type)
     holder, label, kind = held[0][:3]

@@ -346,7 +346,6 @@ static void sort_rows(waste_work *w) {
     for (size_t i = 0; i < out->rows.count; i++)
         if (count[out->rows.items[i].kind]++ < limit) out->rows.items[kept++] = out->rows.items[i];
     out->rows.count = kept;
-    mpr_vec_trim(&out->rows, out->alloc);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ static const struct {
     {"signature", test_signature},
     {"suspects", test_suspects},
     {"diff", test_diff},
+    {"waste", test_waste},
 };
 
 static int wanted(const char *name, int argc, char **argv) {

@@ -130,5 +130,6 @@ void test_paths(test *t);
 void test_signature(test *t);
 void test_suspects(test *t);
 void test_diff(test *t);
+void test_waste(test *t);
 
 #endif

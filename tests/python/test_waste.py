@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Heap.waste() against the interpreter: fresh copies measured by sys.getsizeof, classes with __slots__ by tracemalloc, array.array, and for
-duplicates a slow twin over objects that are known."""
+"""Heap.waste() against the interpreter: fresh copies measured by sys.getsizeof, classes with __slots__ by tracemalloc, array.array,
+and for duplicates a slow twin over objects that are known."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def values(seed: int) -> list[Any]:
     for _ in range(3000):
         kind = dice.randrange(3)
         if kind == 2:
-            made.append(tuple([f"{PREFIX}tuple", *(dice.choice(atoms)() for _ in range(dice.randrange(4)))]))
+            made.append((f"{PREFIX}tuple", *(dice.choice(atoms)() for _ in range(dice.randrange(4)))))
         else:
             made.append(text() if kind == 0 else b"".join([PREFIX_BYTES, bytes(dice.choices(range(3), k=dice.randrange(4)))]))
     return made
@@ -134,7 +134,7 @@ def shrunk(kind: str, size: int, left: int, keys: Callable[[int], Any]) -> Any:
 def fresh(it: Any) -> Any:
     if type(it) is list:
         return it[:]
-    return {key: value for key, value in it.items()} if type(it) is dict else set(it)
+    return dict(it.items()) if type(it) is dict else set(it)
 
 
 SHAPES = [
