@@ -33,8 +33,8 @@ TEXT = 40  # characters of a value that are shown
 @dataclass(frozen=True)
 class WasteRow(Row):
     """One finding. `kind` is one of duplicate, sparse, empty, boxed, slots and unshared; `name` is who holds the `count` objects of
-    `type`, or their class, or the value; `bytes` would be saved by what `advice` says. `node` is the id of the one that wastes
-    most."""
+    `type`, or their class; `bytes` would be saved by what `advice` says. Of duplicates those are counted that are too many. `node`
+    is the id of the one that wastes most."""
 
     kind: str
     name: str
@@ -49,6 +49,18 @@ class WasteRow(Row):
 
 
 @dataclass(frozen=True)
+class Duplicate(Row):
+    """One value that `count` objects of `type` have: `name` is the value, where the heap has it, or the way to one of them, `node`.
+    With one object instead of all, `bytes` would be saved."""
+
+    name: str
+    type: str
+    count: int
+    bytes: int
+    node: int
+
+
+@dataclass(frozen=True)
 class WasteTotal(Row):
     """All findings of a kind: how many objects, and the bytes that would be saved. Kinds overlap: one object may be in several."""
 
@@ -60,9 +72,11 @@ class WasteTotal(Row):
 @dataclass(frozen=True)
 class Waste:
     """What could be saved, most bytes first: a sequence of at most `limit` rows. `totals` count all that was found, also what is
-    not among the rows; `unknown` says what could not be looked for, and how it can."""
+    not among the rows; `values` are the duplicates by value, likewise; `unknown` says what could not be looked for, and how it
+    can."""
 
     rows: tuple[WasteRow, ...]
+    values: tuple[Duplicate, ...]
     totals: tuple[WasteTotal, ...]
     unknown: tuple[str, ...] = field(repr=False)
 
@@ -80,9 +94,10 @@ class Waste:
         return next(row for row in self.totals if row.kind == kind)
 
     def to_dict(self) -> Json:
-        """{rows: [{kind, name, type, count, bytes, advice, node}], totals: [{kind, count, bytes}], unknown: [sentence]}."""
-        totals = [row.to_dict() for row in self.totals]
-        return {"rows": [row.to_dict() for row in self.rows], "totals": totals, "unknown": list(self.unknown)}
+        """{rows: [{kind, name, type, count, bytes, advice, node}], values: [{name, type, count, bytes, node}],
+        totals: [{kind, count, bytes}], unknown: [sentence]}."""
+        parts = {"rows": self.rows, "values": self.values, "totals": self.totals}
+        return {**{name: [row.to_dict() for row in part] for name, part in parts.items()}, "unknown": list(self.unknown)}
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -105,25 +120,32 @@ class Waste:
 def waste(heap: Heap, limit: int | None) -> Waste:
     """For Heap.waste()."""
     hashed, costs, totals, found = heap._graph.waste(-1 if limit is None else max(limit, 1))
-    chosen = found[:limit]
-    routes = _core.routes(heap._graph, [row[2] for row in chosen])
+    rows = [row for row in found if row[0] != "duplicate"][:limit]
+    values = [row for row in found if row[0] == "duplicate"][:limit]
+    routes = _core.routes(heap._graph, [row[2] for row in (*rows, *values)])
     unknown = (*(() if hashed else (WITHOUT_HASHES,)), *(() if costs else (WITHOUT_COSTS,)))
-    rows = (_row(heap, row, route) for row, route in zip(chosen, routes, strict=True))
-    return Waste(tuple(rows), tuple(WasteTotal(kind, *totals[kind]) for kind in KINDS), unknown)
+    return Waste(
+        tuple(_row(heap, row, route) for row, route in zip(rows, routes, strict=False)),
+        tuple(_duplicate(heap, row, route) for row, route in zip(values, routes[len(rows) :], strict=True)),
+        tuple(WasteTotal(kind, *totals[kind]) for kind in KINDS),
+        unknown,
+    )
+
+
+def _duplicate(heap: Heap, found: tuple[Any, ...], route: leaks.Route) -> Duplicate:
+    _, type, node, *_, count, total = found
+    return Duplicate(_value(heap.node(node)) or leaks.route_words(heap, route, type), type, count, total, node)
 
 
 def _row(heap: Heap, found: tuple[Any, ...], route: leaks.Route) -> WasteRow:
     kind, type, node, owner, held, detail, slots, weakrefs, count, total = found
-    one = heap.node(node)
-    if kind == "duplicate":
-        name = _value(one) or leaks.route_words(heap, route, type)
-        advice = DUPLICATES[type]
-    elif kind in ("slots", "unshared"):
-        name = type
-        advice = _slots(heap, one, slots, weakrefs) if kind == "slots" else _unshared(detail)
-    else:
-        name = _place(heap, owner, held, count, route, type)
-        advice = f"{ARRAYS[detail]}" if kind == "boxed" else CONTAINERS[kind].format(type=type)
+    if kind in ("slots", "unshared"):
+        advice = _slots(heap, heap.node(node), slots, weakrefs) if kind == "slots" else _unshared(detail)
+        return WasteRow(kind, type, type, count, total, advice, node)
+    name = _place(heap, owner, held, count, route, type)
+    if kind == "copies":
+        return WasteRow("duplicate", name, type, count, total, DUPLICATES[type], node)
+    advice = ARRAYS[detail] if kind == "boxed" else CONTAINERS[kind].format(type=type)
     return WasteRow(kind, name, type, count, total, advice, node)
 
 
@@ -131,7 +153,7 @@ def _words(row: WasteRow) -> str:
     many = number(row.count)
     plural = "" if row.count == 1 else "s"
     if row.kind == "duplicate":
-        return f"{many} times {row.type} {row.name}"
+        return f"{row.name}: {many} {row.type} of which there is another with the same contents"
     if row.kind == "slots":
         return f"{row.name}: {many} instances without __slots__"
     if row.kind == "unshared":

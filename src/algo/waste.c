@@ -86,7 +86,7 @@ static int know_owners(waste_work *w) {
 
 /* ---- containers -------------------------------------------------------------------------------------------------------- */
 
-static int found(waste_work *w, mpr_waste_kind kind, uint32_t node, uint32_t of, uint64_t bytes) {
+int waste_note(waste_work *w, mpr_waste_kind kind, uint32_t node, uint32_t of, uint64_t bytes) {
     waste_found made = {.kind = kind, .node = node, .of = of, .next = w->slot[node], .holder = MPR_NO_NODE, .bytes = bytes};
     made.edge = MPR_NO_HOLDING;
     if (mpr_vec_push(&w->found, w->g->alloc, made) != MPR_OK) return MPR_ENOMEM;
@@ -149,8 +149,8 @@ static bool measure_fresh(const waste_work *w, uint32_t node, uint64_t *fresh, u
 static int take_container(waste_work *w, uint32_t node) {
     uint64_t fresh, entries, size = mpr_graph_size(w->g, node);
     if (!w->out->has_costs || !measure_fresh(w, node, &fresh, &entries)) return MPR_OK;
-    if (entries == 0 && size == fresh) return found(w, MPR_WASTE_EMPTY, node, MPR_NO_NODE, size);
-    return size > fresh + SPARSE_LEAST ? found(w, MPR_WASTE_SPARSE, node, MPR_NO_NODE, size - fresh) : MPR_OK;
+    if (entries == 0 && size == fresh) return waste_note(w, MPR_WASTE_EMPTY, node, MPR_NO_NODE, size);
+    return size > fresh + SPARSE_LEAST ? waste_note(w, MPR_WASTE_SPARSE, node, MPR_NO_NODE, size - fresh) : MPR_OK;
 }
 
 /* ---- numbers in lists -------------------------------------------------------------------------------------------------- */
@@ -213,7 +213,7 @@ static int take_numbers(waste_work *w, uint32_t node) {
     uint64_t items = mpr_graph_first(w->g, node + 1) - mpr_graph_first(w->g, node);
     uint64_t array = ARRAY_BYTES + items * (w->what[type] == WHAT_COMPLEX ? 16 : 8);
     uint64_t today = mpr_graph_size(w->g, node) + sole_numbers(w, node, type);
-    return today > array ? found(w, MPR_WASTE_BOXED, node, type, today - array) : MPR_OK;
+    return today > array ? waste_note(w, MPR_WASTE_BOXED, node, type, today - array) : MPR_OK;
 }
 
 static int find_containers(waste_work *w) {
@@ -316,7 +316,7 @@ static size_t gather(const waste_work *w, const keyed *order, size_t at, mpr_was
     return at;
 }
 
-static int tell_containers(waste_work *w) {
+static int tell_found(waste_work *w) {
     size_t count = w->found.count;
     keyed *order = mpr_alloc_array(w->g->alloc, count, sizeof *order);
     int status = order ? MPR_OK : MPR_ENOMEM;
@@ -329,6 +329,14 @@ static int tell_containers(waste_work *w) {
         if (status == MPR_OK) status = waste_tick(w, row.count);
     }
     mpr_alloc_free(w->g->alloc, order, count, sizeof *order);
+    return status;
+}
+
+int waste_tell_noted(waste_work *w) {
+    int status = w->found.count > 0 ? find_holders(w) : MPR_OK;
+    if (status == MPR_OK) status = tell_found(w);
+    for (size_t i = 0; i < w->found.count; i++) w->slot[w->found.items[i].node] = 0;
+    w->found.count = 0;
     return status;
 }
 
@@ -362,8 +370,7 @@ static int run(waste_work *w) {
     w->out->has_costs = know_costs(w);
     int status = know_owners(w);
     if (status == MPR_OK) status = find_containers(w);
-    if (status == MPR_OK) status = find_holders(w);
-    if (status == MPR_OK) status = tell_containers(w);
+    if (status == MPR_OK) status = waste_tell_noted(w);
     if (status == MPR_OK) status = waste_find_instances(w);
     if (status == MPR_OK) status = waste_find_duplicates(w);
     if (status == MPR_OK) sort_rows(w);

@@ -8,7 +8,7 @@
  *   slots      1,000 or more instances of a class, 99/100 with the same attributes: less what they would take with __slots__
  *   unshared   instances whose own dict has a table of its own, where the class has one for all: less what an instance with it takes
  *
- * Sparse, empty and boxed containers are told together when one kind of owner holds them by one attribute. What a fresh container takes
+ * Copies, and sparse, empty and boxed containers, are told together when one kind of owner holds them by one attribute. What a fresh container takes
  * is computed of facts that the capture tells (docs/FORMAT.md, cost_...); without them only duplicates and boxed numbers are found.
  * Garbage and memprobe's own objects are left out. */
 #ifndef MPR_ALGO_WASTE_H
@@ -21,7 +21,8 @@
 #define MPR_NO_HOLDING UINT64_MAX
 
 typedef enum mpr_waste_kind {
-    MPR_WASTE_DUPLICATE,
+    MPR_WASTE_DUPLICATE, /* a row a value */
+    MPR_WASTE_COPIES,    /* the same objects, but for one of each value, by who holds them */
     MPR_WASTE_SPARSE,
     MPR_WASTE_EMPTY,
     MPR_WASTE_BOXED,
@@ -57,8 +58,8 @@ typedef struct mpr_waste_options {
     void *context;
 } mpr_waste_options;
 
-/* options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. A few passes over nodes and edges; 12 bytes a node while it runs, and with hashes 40
- * for each value. */
+/* options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. A few passes over nodes and edges; 12 bytes a node while it runs, and with hashes about
+ * 100 for each duplicate. */
 int mpr_waste_find(const mpr_graph *g, const mpr_waste_options *options, mpr_waste *out);
 void mpr_waste_free(mpr_waste *waste); /* a zeroed one is allowed */
 

@@ -26,7 +26,7 @@ typedef struct waste_costs {
     int64_t dict_head, dict_entry, dict_str_entry, set_entry, instance, weakref;
 } waste_costs;
 
-/* A container that wastes: what it wastes, and the best edge to it. */
+/* An object that wastes: how much, and the best edge to it. */
 typedef struct waste_found {
     mpr_waste_kind kind;
     uint32_t node, of;
@@ -45,7 +45,7 @@ typedef struct waste_work {
     uint8_t *what;   /* by type: waste_what */
     uint8_t *weak;   /* by type: an instance is weakly referenced */
     uint32_t *owner; /* by node: whose namespace it is, + 1; or 0 */
-    uint32_t *slot;  /* by node: place in `found` + 1; or 0. Afterwards: place of its digest + 1 */
+    uint32_t *slot;  /* by node: place in `found` + 1, or 0. For a while: place of its digest + 1 */
     uint32_t *refs;  /* by node: strong references from the heap. NULL until a list of numbers is met */
     MPR_VEC(waste_found) found;
 } waste_work;
@@ -62,6 +62,10 @@ static inline waste_what waste_what_of(const waste_work *w, uint32_t node) { ret
 
 /* Add a row, and its objects and bytes to the totals. */
 int waste_add(waste_work *w, const mpr_waste_row *row);
+
+/* Note that a node wastes bytes; then add rows for all that was noted, by who holds it, and forget it. */
+int waste_note(waste_work *w, mpr_waste_kind kind, uint32_t node, uint32_t of, uint64_t bytes);
+int waste_tell_noted(waste_work *w);
 
 int waste_find_duplicates(waste_work *w);
 int waste_find_instances(waste_work *w);

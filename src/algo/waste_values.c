@@ -12,11 +12,17 @@ typedef struct value {
     uint32_t node; /* the largest */
 } value;
 
+/* One of them. */
+typedef struct member {
+    uint32_t node, value;
+} member;
+
 typedef struct values {
     waste_work *w;
     uint32_t *slots; /* value + 1; a power of two, at most half full */
     size_t slot_count;
     MPR_VEC(value) all;
+    MPR_VEC(member) members;
 } values;
 
 static bool same(const mpr_digest *a, const mpr_digest *b) { return a->word[0] == b->word[0] && a->word[1] == b->word[1]; }
@@ -46,7 +52,9 @@ static int take_value(values *v, uint32_t node, const mpr_digest *digest) {
         if (mpr_vec_push(&v->all, v->w->g->alloc, made) != MPR_OK) return MPR_ENOMEM;
         v->slots[at] = (uint32_t)v->all.count;
     }
-    value *found = &v->all.items[v->slots[at] - 1];
+    member one = {.node = node, .value = v->slots[at] - 1};
+    if (mpr_vec_push(&v->members, v->w->g->alloc, one) != MPR_OK) return MPR_ENOMEM;
+    value *found = &v->all.items[one.value];
     uint64_t size = mpr_graph_size(v->w->g, node);
     found->count++;
     found->bytes += size;
@@ -124,6 +132,20 @@ static int tell_values(values *v) {
     return status;
 }
 
+/* All but the one of each value that may stay. */
+static int tell_copies(values *v) {
+    int status = MPR_OK;
+    memset(v->w->slot, 0, (size_t)v->w->g->nodes * sizeof *v->w->slot);
+    for (size_t i = 0; i < v->members.count && status == MPR_OK; i++) {
+        const member *m = &v->members.items[i];
+        uint64_t size = mpr_graph_size(v->w->g, m->node);
+        if (m->node != v->all.items[m->value].node && size > 0)
+            status = waste_note(v->w, MPR_WASTE_COPIES, m->node, MPR_NO_NODE, size);
+        if (status == MPR_OK) status = waste_tick(v->w, 1);
+    }
+    return status == MPR_OK ? waste_tell_noted(v->w) : status;
+}
+
 int waste_find_duplicates(waste_work *w) {
     values v = {.w = w};
     if (w->g->hashed_count == 0) return MPR_OK;
@@ -131,7 +153,9 @@ int waste_find_duplicates(waste_work *w) {
     int status = take_hashed(&v);
     if (status == MPR_OK) status = take_tuples(&v);
     if (status == MPR_OK) status = tell_values(&v);
+    if (status == MPR_OK) status = tell_copies(&v);
     mpr_alloc_free(w->g->alloc, v.slots, v.slot_count, sizeof *v.slots);
     mpr_vec_free(&v.all, w->g->alloc);
+    mpr_vec_free(&v.members, w->g->alloc);
     return status;
 }

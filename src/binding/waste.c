@@ -3,9 +3,10 @@
 #include "algo/waste.h"
 #include "binding/binding.h"
 
-static const char *const kinds[MPR_WASTE_KINDS] = {[MPR_WASTE_DUPLICATE] = "duplicate", [MPR_WASTE_SPARSE] = "sparse",
-                                                   [MPR_WASTE_EMPTY] = "empty",         [MPR_WASTE_BOXED] = "boxed",
-                                                   [MPR_WASTE_SLOTS] = "slots",         [MPR_WASTE_UNSHARED] = "unshared"};
+static const char *const kinds[MPR_WASTE_KINDS] = {[MPR_WASTE_DUPLICATE] = "duplicate", [MPR_WASTE_COPIES] = "copies",
+                                                   [MPR_WASTE_SPARSE] = "sparse",       [MPR_WASTE_EMPTY] = "empty",
+                                                   [MPR_WASTE_BOXED] = "boxed",         [MPR_WASTE_SLOTS] = "slots",
+                                                   [MPR_WASTE_UNSHARED] = "unshared"};
 
 static PyObject *type_or_none(const mpr_graph *g, uint32_t type) {
     return type == MPR_NO_TYPE ? Py_NewRef(Py_None) : binding_type_text(g, type);

@@ -201,6 +201,7 @@ static void twin_duplicates(const mpr_graph *g, sums *s) {
             if (mpr_graph_size(g, b) > largest) largest = mpr_graph_size(g, b);
         }
         if (first && bytes > largest) add(s, MPR_WASTE_DUPLICATE, count - 1, bytes - largest);
+        if (first && bytes > largest) add(s, MPR_WASTE_COPIES, count - 1, bytes - largest);
     }
 }
 
