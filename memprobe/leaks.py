@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memprobe import _core, _names, _text, analysis
 from memprobe._text import number, size
@@ -22,7 +22,7 @@ Route = Sequence[analysis.Row]
 BELOW = 20  # types shown below a suspect
 MANY = ("group", "C references")
 NAMELESS = ("C references", "static and immortal objects", "interned strings", "unreachable")
-HIDDEN = ("below", "node", "parts", "point", "related")
+HIDDEN = ("below", "locals", "node", "parts", "point", "related")
 PATHLIKE = ("index", "element", "key", "value")
 
 
@@ -45,10 +45,20 @@ class Part(Row):
 
 
 @dataclass(frozen=True)
+class Local(Row):
+    """A local variable of a running function that is on the way to a suspect, or keeps more than 10 % of it alive."""
+
+    name: str
+    type: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Suspect:
     """Something that keeps much of the heap alive. `name` is where it piles up, as a program would write it; `kind` is 'single'
     (one object), 'group' (many of one type), 'C references' (objects that only C code holds) or 'garbage' (cycles that wait for the
     collector). `holder` is the nearest module, class, function or instance on the way to it that is not of the standard library.
+    `frame` is the running function whose local variables hold it, with file and line, or None; `locals` are those variables.
     `node` is the object, or the biggest of many; `point` where it piles up, or None."""
 
     kind: str
@@ -59,6 +69,8 @@ class Suspect:
     bytes: int
     percent: float
     advice: str
+    frame: str | None
+    locals: tuple[Local, ...] = field(repr=False)
     below: tuple[Below, ...] = field(repr=False)
     parts: tuple[Part, ...] = field(repr=False)
     related: tuple[str, ...] = field(repr=False)  # names of suspects that are held by the same variable
@@ -71,7 +83,8 @@ class Suspect:
         below = [row.to_dict() for row in self.below]
         ends = {"node": self.node.id, "point": None if self.point is None else self.point.id}
         parts = [row.to_dict() for row in self.parts]
-        return {**plain, "below": below, "parts": parts, "related": list(self.related), **ends}
+        variables = [row.to_dict() for row in self.locals]
+        return {**plain, "locals": variables, "below": below, "parts": parts, "related": list(self.related), **ends}
 
     def __str__(self) -> str:
         one = self.type if self.point is None else self.point.type
@@ -83,7 +96,10 @@ class Suspect:
         if self.parts:
             shown = ", ".join(f"{row.type} {size(row.bytes)} (node {row.node})" for row in self.parts[:3])
             lines.append(f"    with {shown}")
-        if self.holder is not None and not self.name.startswith(self.holder):
+        if self.locals:
+            shown = ", ".join(f"{row.name} ({row.type}) {size(row.bytes)}" for row in self.locals[:3])
+            lines.append(f"    in {self.frame}: {shown}")
+        elif self.holder is not None and not self.name.startswith(self.holder):
             lines.append(f"    held by {self.holder}")
         if self.related:
             lines.append(f"    may be related: {', '.join(self.related)}")
@@ -133,6 +149,7 @@ def _suspect(
         members = (heap.roots()["unreachable"].id,)
     below = _below(heap, members or (id if point is None else point,), max(1.0, count / len(members)) if kind in MANY else 1.0)
     name = _name_of(kind, _whose(type, below), point, hops)
+    frame, variables = _locals(heap, route, total)
     types = {hop.type for hop in hops} | {type} | ({heap.node(point).type} if point is not None else set())
     return Suspect(
         kind=kind,
@@ -143,6 +160,8 @@ def _suspect(
         bytes=total,
         percent=100.0 * total / (whole or 1),
         advice=_advice(kind, name, types, {entry.type for entry in below}, hops),
+        frame=frame,
+        locals=variables,
         below=below,
         parts=_parts(heap, whole, kind, id if point is None else point),
         related=(),
@@ -199,6 +218,24 @@ def _function(heap: Heap, frame: int) -> str | None:
     """What a frame object runs: before 3.11 threads have these."""
     code = next((row[0] for row in heap._graph.edges_out(frame) if row[1] == ".f_code"), None)
     return None if code is None else heap.node(code).text
+
+
+def _locals(heap: Heap, route: Route, total: int) -> tuple[str | None, tuple[Local, ...]]:
+    """The running function on a route, and its variables that matter for `total` bytes."""
+    for step, after in pairwise(route):
+        node = heap.node(step[0])
+        if node.type not in ("<frame>", "frame"):
+            continue
+        rows = [row for row in heap._graph.edges_out(node.id) if row[2] in ("local", "cell")]
+        kept = [(row, heap._graph.retained(row[0])) for row in rows]
+        found = [
+            Local(row[1].partition(" ")[2], heap.node(row[0]).type, retained)
+            for row, retained in kept
+            if row[0] == after[0] or 10 * retained > total
+        ]
+        name = node.text or _function(heap, node.id)
+        return name, tuple(sorted(found, key=lambda local: -local.bytes))
+    return None, ()
 
 
 def _of_context(heap: Heap, route: Route) -> list[_names.Hop]:
@@ -330,8 +367,10 @@ def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequen
 @dataclass(frozen=True)
 class DiffRow(Row):
     """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep.
-    `counts` of these objects and `sizes` of what holds them are those of each heap. `node` is the id of the holder, in the newest
-    heap that has it."""
+    `counts` of these objects and `sizes` of what holds them are those of each heap. `new` are objects that were not there before,
+    however many went (of three heaps: and stayed), known of heaps of one process, else None. `slope` is how fast what holds them
+    grows, in bytes an hour: the straight line that fits three heaps best; None for two, or when their times do not rise. `node` is
+    the id of the holder, in the newest heap that has it."""
 
     name: str
     type: str
@@ -339,6 +378,8 @@ class DiffRow(Row):
     bytes: int
     counts: tuple[int, ...]
     sizes: tuple[int, ...]
+    new: int | None
+    slope: float | None
     node: int
 
 
@@ -363,20 +404,32 @@ class Diff:
         return self.rows[index]
 
     def to_dict(self) -> Json:
-        """{bytes, growth, found, rows: [{name, type, count, bytes, counts, sizes, node}]}."""
+        """{bytes, growth, found, rows: [{name, type, count, bytes, counts, sizes, new, slope, node}]}."""
         rows = [row.to_dict() for row in self.rows]
         return {"bytes": list(self.bytes), "growth": self.growth, "found": self.found, "rows": rows}
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows as text, under `headers`."""
-        cells = [(row.name, row.type, f"{row.count:+,}", f"+{size(row.bytes)}", *map(size, row.sizes)) for row in self.rows]
-        sign = "+" if self.growth >= 0 else ""
-        return [*cells, ("whole heap", "", "", f"{sign}{size(self.growth)}", *map(size, self.bytes))]
+        known, three = any(row.new is not None for row in self.rows), len(self.bytes) > 2
+        cells = [
+            (
+                *(row.name, row.type, f"{row.count:+,}"),
+                *(("" if row.new is None or not row.count else f"{row.new:,}",) if known else ()),
+                f"+{size(row.bytes)}",
+                *((_slope_text(row.slope),) if three else ()),
+                *map(size, row.sizes),
+            )
+            for row in self.rows
+        ]
+        whole = ("whole heap", "", "", *(("",) if known else ()), _signed(self.growth), *(("",) if three else ()))
+        return [*cells, (*whole, *map(size, self.bytes))]
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Of cells()."""
-        return ("held by", "type", "objects", "growth", *"ABC"[: len(self.bytes)])
+        known, three = any(row.new is not None for row in self.rows), len(self.bytes) > 2
+        more = (*(("new",) if known else ()), "growth", *(("an hour",) if three else ()))
+        return ("held by", "type", "objects", *more, *"ABC"[: len(self.bytes)])
 
     def __str__(self) -> str:
         return _text.plain(self.headers, self.cells())
@@ -385,17 +438,34 @@ class Diff:
         return _text.html(self.headers, self.cells())
 
 
+def _signed(total: int) -> str:
+    return f"{'+' if total >= 0 else ''}{size(total)}"
+
+
+def _slope_text(slope: float | None) -> str:
+    return "" if slope is None else _signed(round(slope))
+
+
 def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
     """For Heap.diff(): two or three heaps, the oldest first."""
     graphs = tuple(heap._graph for heap in heaps)
-    totals, _, found, rows = _core.diff(graphs, -1 if limit is None else limit)
+    totals, one_process, found, rows = _core.diff(graphs, -1 if limit is None else limit)
     places = [(holder or grown) for holder, grown, _, _ in rows]
     routes = _routes(heaps, places)
-    made = (_row(heaps, row, place, route) for row, place, route in zip(rows, places, routes, strict=True))
+    made = (_row(heaps, row, place, route, one_process) for row, place, route in zip(rows, places, routes, strict=True))
     return Diff(tuple(made), totals, found)
 
 
-def _routes(heaps: Sequence[Heap], places: Sequence[tuple[int, int, object, object, object]]) -> list[Route]:
+def _slope(times: Sequence[float], sizes: Sequence[int]) -> float | None:
+    """Bytes an hour, by least squares; None for fewer than three, or when time does not rise."""
+    if len(times) < 3 or any(after <= before for before, after in pairwise(times)):
+        return None
+    middle, level = sum(times) / len(times), sum(sizes) / len(sizes)
+    spread = sum((time - middle) ** 2 for time in times)
+    return 3600.0 * sum((time - middle) * (total - level) for time, total in zip(times, sizes, strict=True)) / spread
+
+
+def _routes(heaps: Sequence[Heap], places: Sequence[tuple[Any, ...]]) -> list[Route]:
     """The way to each place, by one search of each heap."""
     ways: dict[tuple[int, int], Route] = {}
     for index, heap in enumerate(heaps):
@@ -405,16 +475,18 @@ def _routes(heaps: Sequence[Heap], places: Sequence[tuple[int, int, object, obje
     return [ways[place[0], place[1]] for place in places]
 
 
-def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route) -> DiffRow:  # type: ignore[type-arg]
+def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route, one_process: bool) -> DiffRow:  # type: ignore[type-arg]
     holder, grown, _, total = row
     heap = heaps[place[0]]
     if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):
         route = route[:-1]  # one of many: their holder says where they are
-    _, _, kind, counts, _ = grown or holder
+    _, _, kind, counts, _, new = grown or holder
     sizes = (holder or grown)[4]
     more = min(counts[1:]) - counts[0] if grown else 0
     garbage = place[1] == heap.roots()["unreachable"].id
-    return DiffRow(f"garbage: {kind}" if garbage else _words(_hops(heap, route), kind), kind, more, total, counts, sizes, place[1])
+    name = f"garbage: {kind}" if garbage else _words(_hops(heap, route), kind)
+    slope = _slope([heap.info.time for heap in heaps], sizes)
+    return DiffRow(name, kind, more, total, counts, sizes, new if one_process and grown else None, slope, place[1])
 
 
 def _in_namespace(heap: Heap, route: Route) -> bool:

@@ -53,8 +53,10 @@ def diff(options: argparse.Namespace) -> int:
         return code
     names = [path for path in (options.older, options.newer, options.newest) if path is not None]
     still = f" and is still in {names[2]}" if len(names) == 3 else ""
-    cells = [(_cut(cell[0], 46), _cut(cell[1], 20), *cell[2:4]) for cell in grown.cells()]
-    show.table(f"What grew from {names[0]} to {names[1]}{still}", grown.headers[:4], cells, last_is_total=True)
+    headers, cells = grown.headers[: -len(names)], [cell[: -len(names)] for cell in grown.cells()]
+    room = 100 - 22 - sum(2 + max(len(line[column]) for line in (headers, *cells)) for column in range(2, len(headers)))
+    cells = [(_cut(cell[0], room), _cut(cell[1], 20), *cell[2:]) for cell in cells]
+    show.table(f"What grew from {names[0]} to {names[1]}{still}", headers, cells, last_is_total=True)
     _after_diff(names[-1], grown)
     return code
 

@@ -15,8 +15,8 @@ typedef struct work {
     mpr_diff *out;
     uint32_t *slots; /* row + 1 by signature; a power of two, at most half full */
     size_t slot_count;
-    uint32_t *row;   /* of each node of the heap at hand */
-    uint8_t *transparent; /* of its nodes */
+    uint32_t *row[MPR_DIFF_MOST]; /* of each node of each heap */
+    uint8_t *transparent; /* of the nodes of the heap at hand */
     uint8_t *inside; /* by row: it grows, or hangs below one that does */
     uint32_t *holding; /* by row: its place in `growth` + 1 */
 } work;
@@ -73,9 +73,9 @@ static int count_graph(work *w, uint32_t which, const mpr_signatures *signatures
     int status = MPR_OK;
     for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
         uint32_t node = d->order[i];
-        uint32_t parent = i == 0 ? MPR_NO_ROW : w->row[d->parent[node]];
-        status = find_row(w, signatures->value[node], parent, &w->row[node]);
-        if (status == MPR_OK) count_node(w, which, node, &w->out->rows.items[w->row[node]]);
+        uint32_t *row = w->row[which], parent = i == 0 ? MPR_NO_ROW : row[d->parent[node]];
+        status = find_row(w, signatures->value[node], parent, &row[node]);
+        if (status == MPR_OK) count_node(w, which, node, &w->out->rows.items[row[node]]);
     }
     return status;
 }
@@ -84,12 +84,11 @@ static int take_graph(work *w, uint32_t which) {
     const mpr_graph *g = w->graphs[which];
     mpr_signatures signatures = {0};
     int status = mpr_signatures_find(g, w->dominators[which], w->progress, w->context, &signatures);
-    w->row = mpr_alloc_array(w->out->alloc, g->nodes, sizeof *w->row);
+    w->row[which] = mpr_alloc_array(w->out->alloc, g->nodes, sizeof *w->row[which]);
     w->transparent = mpr_alloc_array(w->out->alloc, g->nodes, 1);
     if (status == MPR_OK && w->transparent) mpr_suspects_transparent(g, w->transparent);
-    if (status == MPR_OK) status = w->row && w->transparent ? count_graph(w, which, &signatures) : MPR_ENOMEM;
+    if (status == MPR_OK) status = w->row[which] && w->transparent ? count_graph(w, which, &signatures) : MPR_ENOMEM;
     mpr_alloc_free(w->out->alloc, w->transparent, g->nodes, 1);
-    mpr_alloc_free(w->out->alloc, w->row, g->nodes, sizeof *w->row);
     mpr_signatures_free(&signatures);
     return status;
 }
@@ -191,6 +190,44 @@ static int find_all_growth(work *w) {
     return status;
 }
 
+/* ---- one process ------------------------------------------------------------------------------------------------------ */
+
+static bool same_number(const mpr_graph *a, const mpr_graph *b, const char *key) {
+    const mpr_info *x = mpr_graph_info(a, key), *y = mpr_graph_info(b, key);
+    return x && y && !x->is_text && !y->is_text && x->number == y->number;
+}
+
+static bool is_one_process(const work *w) {
+    for (uint32_t i = 1; i < w->out->graphs; i++)
+        if (!same_number(w->graphs[0], w->graphs[i], "pid")) return false;
+    return true;
+}
+
+/* Is the node of the second heap in this one, too? */
+static bool is_there(const work *w, uint32_t node, uint32_t which) {
+    uint32_t other;
+    return mpr_graph_find(w->graphs[which], mpr_graph_address(w->graphs[1], node), &other) &&
+           w->dominators[which]->parent[other] != MPR_NO_NODE && w->row[which][other] == w->row[1][node];
+}
+
+/* Only of rows that grew: they are few. */
+static int count_fresh(work *w) {
+    mpr_diff *out = w->out;
+    const mpr_dominators *d = w->dominators[1];
+    uint8_t *asked = mpr_alloc_array(out->alloc, out->rows.count, 1);
+    int status = asked ? MPR_OK : MPR_ENOMEM;
+    for (size_t i = 0; i < out->growth.count && asked; i++)
+        if (out->growth.items[i].grown != MPR_NO_ROW) asked[out->growth.items[i].grown] = 1;
+    for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
+        uint32_t node = d->order[i], row = w->row[1][node];
+        if (asked[row] && !is_there(w, node, 0) && (out->graphs == 2 || is_there(w, node, 2))) out->rows.items[row].fresh++;
+        bool stop = i % 65536 == 0 && w->progress && w->progress(w->context, i, d->reached) != 0;
+        status = stop ? MPR_ECANCELLED : MPR_OK;
+    }
+    mpr_alloc_free(out->alloc, asked, out->rows.count, 1);
+    return status;
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
 
 int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *dominators, uint32_t count, mpr_progress progress,
@@ -205,6 +242,9 @@ int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *d
         add_up(&diff);
         status = find_all_growth(&w);
     }
+    diff.one_process = is_one_process(&w);
+    if (status == MPR_OK && diff.one_process) status = count_fresh(&w);
+    for (uint32_t i = 0; i < count; i++) mpr_alloc_free(diff.alloc, w.row[i], graphs[i]->nodes, sizeof *w.row[i]);
     if (status == MPR_OK)
         *out = diff;
     else

@@ -244,7 +244,8 @@ static PyObject *diff_row(const mpr_diff *diff, graph_object *const *graphs, uin
         Py_XDECREF(whole);
         return NULL;
     }
-    return Py_BuildValue("(IINNN)", (unsigned int)row->graph, (unsigned int)row->node, type, counts, whole);
+    return Py_BuildValue("(IINNNK)", (unsigned int)row->graph, (unsigned int)row->node, type, counts, whole,
+                         (unsigned long long)row->fresh);
 }
 
 static PyObject *growth_row(const mpr_diff *diff, graph_object *const *graphs, const mpr_diff_growth *growth) {
@@ -267,7 +268,7 @@ static PyObject *diff_answer(const mpr_diff *diff, graph_object *const *graphs, 
         Py_XDECREF(list);
         return NULL;
     }
-    return Py_BuildValue("(NnnN)", whole, (Py_ssize_t)diff->rows.count, (Py_ssize_t)diff->growth.count, list);
+    return Py_BuildValue("(NOnN)", whole, diff->one_process ? Py_True : Py_False, (Py_ssize_t)diff->growth.count, list);
 }
 
 static PyObject *make_diff(graph_object *const *graphs, uint32_t count, Py_ssize_t limit) {

@@ -47,7 +47,9 @@ static void tell_namespace(teller *w, const program *p) {
     }
 }
 
-static uint64_t item_of(uint32_t variable, uint32_t k) { return 1000 + 100000 * (uint64_t)variable + k; }
+static uint64_t item_of(const program *p, uint32_t variable, uint32_t k) {
+    return 1000 + 100000 * (uint64_t)variable + k + (k < p->replaced ? 50000 : 0);
+}
 
 /* Variables named var0 .. are lists of items. An item that is shared is in the next variable's list, too. */
 static void tell_variable(teller *w, const program *p, uint32_t i) {
@@ -56,20 +58,22 @@ static void tell_variable(teller *w, const program *p, uint32_t i) {
     tell_node(w, NAMES + i, 3, 50, MPR_NODE_INTERNED, 1);
     tell_text(w, name);
     tell_node(w, NAMES + PROGRAM_MOST + i, 4, 56 + 8 * (uint64_t)p->items[i], 0, 1);
-    for (uint32_t k = 0; k < p->items[i]; k++) tell_edge(w, item_of(i, k), mpr_label_make(MPR_LABEL_INDEX, k));
+    for (uint32_t k = 0; k < p->items[i]; k++) tell_edge(w, item_of(p, i, k), mpr_label_make(MPR_LABEL_INDEX, k));
     if (p->shared && i > 0)
         for (uint32_t k = 0; k < p->items[i - 1]; k++)
-            tell_edge(w, item_of(i - 1, k), mpr_label_make(MPR_LABEL_INDEX, p->items[i] + k));
+            tell_edge(w, item_of(p, i - 1, k), mpr_label_make(MPR_LABEL_INDEX, p->items[i] + k));
 }
 
 static void tell_items(teller *w, const program *p, uint32_t i) {
     uint32_t holders = 1 + (p->shared && i + 1 < p->variables);
-    for (uint32_t k = 0; k < p->items[i]; k++) tell_node(w, item_of(i, k), 5, p->item_size, 0, holders);
+    for (uint32_t k = 0; k < p->items[i]; k++) tell_node(w, item_of(p, i, k), 5, p->item_size, 0, holders);
 }
 
 static void tell_program(teller *w, const program *p) {
     mpr_seen_node modules = {.address = MPR_SYNTHETIC + 16 * MPR_GROUP_MODULES, .flags = MPR_NODE_SYNTHETIC};
+    mpr_seen_info pid = {.key = "pid", .number = p->pid};
     tell_types(w);
+    if (p->pid != 0 && w->status == MPR_OK) w->status = w->sink->info(w->sink, &pid);
     w->status = w->status == MPR_OK ? w->sink->node(w->sink, &modules) : w->status;
     tell_edge(w, MODULES, mpr_label_field(MPR_FIELD_MODULES));
     tell_node(w, MODULES, 1, 100, 0, 1);

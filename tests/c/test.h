@@ -105,6 +105,8 @@ typedef struct program {
     uint32_t lost; /* items that only C code holds */
     uint32_t item_size;
     bool shared; /* each item is in the next variable's list, too */
+    uint32_t replaced; /* the first so many items of each list are others than those of a program without */
+    int64_t pid; /* of its process; 0: not known */
 } program;
 
 mpr_graph *program_make(mpr_alloc *alloc, const program *p); /* NULL when something failed */

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from statistics import linear_regression
 
 import pytest
 
@@ -73,6 +74,30 @@ def test_diff(folder: Path) -> None:
     assert a.diff(a).rows == () and a.diff(a).growth == 0
 
 
+def test_what_is_new_and_how_fast(folder: Path, tmp_path: Path) -> None:
+    a, b, c = (memprobe.load(folder / f"{name}.snap") for name in "abc")
+    assert b.diff(a)[0].new == c.diff(b, a)[0].new == 2000 and b.diff(a)[0].slope is None
+    row, times = c.diff(b, a)[0], [heap.info.time for heap in (a, b, c)]
+    slope = linear_regression(times, row.sizes).slope * 3600
+    assert row.slope == pytest.approx(slope) and row.slope > 0
+    said = command(folder, "diff", "a.snap", "b.snap", "c.snap")
+    assert " new " in said and "an hour" in said
+    source = """
+        import memprobe
+        sessions = {n: [n, str(n)] for n in range(1000)}
+        memprobe.snapshot("a.snap")
+        kept = list(sessions.values())  # no address is used again
+        sessions.update((n, [n, str(n)]) for n in range(500, 1100))
+        del kept[:]
+        memprobe.snapshot("b.snap")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
+    churn = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(tmp_path / "a.snap"))
+    row = next(row for row in churn.rows if row.name == "__main__.sessions")
+    assert (row.count, row.new, row.type) == (100, 600, "list")
+    assert memprobe.load(tmp_path / "b.snap").diff(a)[0].new is None
+
+
 def test_heaps_of_other_processes_compare(folder: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(PROGRAM)], cwd=tmp_path, check=True)
     grown = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(folder / "a.snap"))
@@ -115,3 +140,33 @@ def test_whoever_uses_it_at_the_moment(tmp_path: Path) -> None:
     grown = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(tmp_path / "a.snap"))
     assert (grown[0].name, grown[0].count) == ("__main__.sessions", 1000)
     assert grown[0].bytes < 500_000
+
+
+def test_locals_of_a_thread(tmp_path: Path) -> None:
+    source = """
+        import memprobe, threading
+        def consume(ready, done):
+            backlog = [[n, str(n)] for n in range(20000)]
+            small = [1, 2, 3]
+            second = {n: str(n) for n in range(9000)}
+            ready.set()
+            done.wait()
+        ready, done = threading.Event(), threading.Event()
+        thread = threading.Thread(target=consume, args=(ready, done))
+        thread.start()
+        ready.wait()
+        memprobe.snapshot("a.snap")
+        done.set()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
+    heap = memprobe.load(tmp_path / "a.snap")
+    first = heap.suspects()[0]
+    assert first.frame is not None and "consume" in first.frame
+    if sys.version_info >= (3, 11):
+        assert "<string>:3" in first.frame
+    names = {local.name: local for local in first.locals}
+    assert "backlog" in names and "second" in names and "small" not in names
+    assert names["backlog"].type == "list" and first.point is not None
+    assert names["backlog"].bytes == heap.retained(first.point)
+    assert "backlog (list)" in str(first)
+    assert first.to_dict()["locals"][0]["name"] == "backlog"
