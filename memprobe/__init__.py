@@ -6,6 +6,7 @@
     memprobe.why_alive(obj)             the shortest paths to it, and what would be freed: retained_sizeof(obj)
     memprobe.find_cycles(obj)           reference cycles, and where to cut them
     memprobe.snapshot("heap.snap")      the whole heap to a file; memprobe.load("heap.snap") reads it
+    from memprobe import objgraph       objgraph's functions, by this engine
     memprobe.agent.start()              let `memprobe snapshot PID` ask this process
 
 Sizes are bytes; times are seconds unless a name ends in `_ms`. Importing memprobe costs next to nothing: the rest is loaded when
@@ -18,6 +19,7 @@ from memprobe.errors import AttachError, Error, SnapshotError, UnsupportedError
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     import memprobe.agent as agent
+    import memprobe.objgraph as objgraph
     from memprobe.analysis import Cycle, Dominated, Path, find_cycles, retained_sizeof, why_alive
     from memprobe.attach import snapshot_process
     from memprobe.heap import Heap, capture, load, snapshot
@@ -64,6 +66,7 @@ _HOMES = {
     "attach": ("snapshot_process",),
     "heap": ("Heap", "capture", "load", "snapshot"),
     "leaks": ("Diff", "Suspect", "Suspects"),
+    "objgraph": ("objgraph",),
     "live": (
         *("count", "deep_sizeof", "gc_stats", "growth", "is_immortal", "is_interned", "pymalloc_stats"),
         *("refcount", "referrers", "summary"),
@@ -112,6 +115,7 @@ __all__ = [
     "is_immortal",
     "is_interned",
     "load",
+    "objgraph",
     "pymalloc_stats",
     "refcount",
     "referrers",

@@ -44,6 +44,14 @@ class Graph:
     def save(self, fd: int) -> int: ...  # bytes written
     def check(self) -> str | None: ...  # None, or the invariant that does not hold
 
+@final
+class Holders:
+    """Who refers to what, of all tracked objects. It holds them."""
+
+    # as gc.get_referrers(object) when it was made, without garbage if for all; None for an object that it was not made for
+    def of(self, object: object, /) -> list[object] | None: ...
+    def holds(self, object: object, /) -> bool: ...
+
 def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
 def snapshot(fd: int, values: bool = False, hashes: bool = False) -> dict[str, int]: ...  # objects, edges, bytes, pause_ns, memory
 # raises ValueError(message) for what is not a snapshot; infos() then has cut=1 and cut_message when the file was cut
@@ -74,3 +82,11 @@ def routes(graph: Graph, ids: list[int], /) -> list[list[tuple[int, str, str, bo
 # bytes of each graph, are they of one process, number of rows, [(holder, grown, objects, bytes)], each of the first two None or
 # (graph index, node, type, objects in each graph, bytes with all below in each graph, new objects if of one process)
 def diff(graphs: tuple[Graph, ...], limit: int = -1) -> tuple[tuple[int, ...], bool, int, list[tuple[Any, Any, int, int]]]: ...
+# the collector's view, in the order of gc.get_objects()
+def tracked_types() -> list[tuple[type, int]]: ...
+def tracked_of(types: tuple[type, ...], /) -> list[object]: ...
+def tracked_at(addresses: tuple[int, ...], /) -> list[object]: ...
+# those of the objects (None: all that are tracked) that nothing tracked refers to but that list itself and one more object
+def tracked_unheld(objects: list[object] | None, besides: object, /) -> list[object]: ...
+# of references to the objects in the list (itself left out), or to any
+def holders(targets: list[object] | None, /) -> Holders: ...

@@ -14,7 +14,7 @@
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
 
 typedef struct mod_state {
-    PyTypeObject *graph_type, *column_type;
+    PyTypeObject *graph_type, *column_type, *holders_type;
     cpy_proofs proofs;
 } mod_state;
 
@@ -28,6 +28,9 @@ extern PyType_Spec binding_graph_spec;
 
 /* The type of its arrays. */
 extern PyType_Spec binding_column_spec;
+
+/* The type of the collector's references backwards. */
+extern PyType_Spec binding_holders_spec;
 
 typedef struct graph_object {
     PyObject_HEAD
@@ -90,5 +93,6 @@ extern PyMethodDef binding_file_methods[];
 extern PyMethodDef binding_interpreter_methods[];
 extern PyMethodDef binding_question_methods[];
 extern PyMethodDef binding_leak_methods[];
+extern PyMethodDef binding_tracked_methods[];
 
 #endif

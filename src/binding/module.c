@@ -61,11 +61,13 @@ static int execute(PyObject *module) {
     }
     state->graph_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_graph_spec, NULL);
     state->column_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_column_spec, NULL);
-    if (state->graph_type == NULL || state->column_type == NULL || PyModule_AddType(module, state->graph_type) < 0) {
+    state->holders_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_holders_spec, NULL);
+    if (state->graph_type == NULL || state->column_type == NULL || state->holders_type == NULL ||
+        PyModule_AddType(module, state->graph_type) < 0 || PyModule_AddType(module, state->holders_type) < 0) {
         return -1;
     }
-    PyMethodDef *const parts[] = {binding_live_methods, binding_file_methods, binding_interpreter_methods, binding_question_methods,
-                                  binding_leak_methods};
+    PyMethodDef *const parts[] = {binding_live_methods,     binding_file_methods, binding_interpreter_methods,
+                                  binding_question_methods, binding_leak_methods, binding_tracked_methods};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (PyModule_AddFunctions(module, parts[i]) < 0) {
             return -1;
@@ -78,6 +80,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     mod_state *state = binding_state(module);
     Py_VISIT(state->graph_type);
     Py_VISIT(state->column_type);
+    Py_VISIT(state->holders_type);
     return 0;
 }
 
@@ -85,6 +88,7 @@ static int clear(PyObject *module) {
     mod_state *state = binding_state(module);
     Py_CLEAR(state->graph_type);
     Py_CLEAR(state->column_type);
+    Py_CLEAR(state->holders_type);
     return 0;
 }
 

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT
+ * The collector's own view, for memprobe.objgraph: tracked objects by type and by address, and who of them refers to what. */
+#include "cpython/tracked.h"
+#include "binding/binding.h"
+
+#include <string.h>
+
+#include "base/os/pages.h"
+
+/* ---- memory ---- */
+
+#define LARGE ((size_t)8 << 20)
+
+/* Small blocks from malloc, which has its pages already: here the GIL is held, and nothing is measured. Large ones from mmap. */
+static void *resize(mpr_alloc *self, void *old, size_t old_size, size_t size) {
+    bool was_large = old_size >= LARGE, large = size >= LARGE;
+    void *block;
+    if (was_large && (large || size == 0)) {
+        return mpr_pages_resize(old, old_size, size);
+    }
+    if (size == 0) {
+        PyMem_RawFree(old);
+        return NULL;
+    }
+    if (!was_large && !large) {
+        block = PyMem_RawRealloc(old, size);
+        if (block != NULL && size > old_size) {
+            memset((char *)block + old_size, 0, size - old_size);
+        }
+        return block;
+    }
+    block = large ? mpr_pages_resize(NULL, 0, size) : PyMem_RawMalloc(size);
+    if (block != NULL && old != NULL) {
+        memcpy(block, old, old_size < size ? old_size : size);
+        resize(self, old, old_size, 0);
+    }
+    return block;
+}
+
+static void use_memory(mpr_alloc *out) { *out = (mpr_alloc){.resize = resize}; }
+
+/* ---- lists of objects ---- */
+
+/* References to the objects are taken before the first Python object is made: that may run the collector. */
+static PyObject *object_list(PyObject **items, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        Py_INCREF(items[i]);
+    }
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; i < count; i++) {
+        if (list != NULL) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, items[i]);
+        } else {
+            Py_DECREF(items[i]);
+        }
+    }
+    return list;
+}
+
+/* ---- types ---- */
+
+static PyObject *count_rows(const cpy_type_counts *counts) {
+    for (size_t i = 0; i < counts->count; i++) {
+        Py_INCREF(counts->items[i].type);
+    }
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < counts->count; i++) {
+        PyObject *row = Py_BuildValue("(On)", counts->items[i].type, (Py_ssize_t)counts->items[i].count);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    for (size_t i = 0; i < counts->count; i++) {
+        Py_DECREF(counts->items[i].type);
+    }
+    return list;
+}
+
+static PyObject *tracked_types(PyObject *module, PyObject *unused) {
+    mpr_alloc alloc;
+    cpy_objects objects;
+    cpy_type_counts counts = {0};
+    (void)unused;
+    use_memory(&alloc);
+    int status = cpy_tracked_gather(&objects, &alloc, &binding_state(module)->proofs);
+    if (status == MPR_OK) {
+        status = cpy_tracked_count(&objects, &alloc, &counts);
+    }
+    mpr_vec_free(&objects, &alloc);
+    PyObject *rows = status == MPR_OK ? count_rows(&counts) : binding_error(status);
+    mpr_vec_free(&counts, &alloc);
+    return rows;
+}
+
+/* ---- some of them ---- */
+
+/* Keep those whose address (or that of their type) is in the set. */
+static void keep(cpy_objects *objects, const mpr_addrset *set, bool by_type) {
+    size_t kept = 0;
+    PyTypeObject *last = NULL;
+    bool wanted = false;
+    for (size_t i = 0; i < objects->count; i++) {
+        PyObject *object = objects->items[i];
+        if (by_type && Py_TYPE(object) != last) {
+            last = Py_TYPE(object);
+            wanted = mpr_addrset_contains(set, (uint64_t)(uintptr_t)last);
+        } else if (!by_type) {
+            wanted = mpr_addrset_contains(set, (uint64_t)(uintptr_t)object);
+        }
+        if (wanted) {
+            objects->items[kept++] = object;
+        }
+    }
+    objects->count = kept;
+}
+
+static PyObject *kept_list(PyObject *module, mpr_alloc *alloc, const mpr_addrset *set, bool by_type) {
+    cpy_objects objects;
+    int status = cpy_tracked_gather(&objects, alloc, &binding_state(module)->proofs);
+    if (status == MPR_OK) {
+        keep(&objects, set, by_type);
+    }
+    PyObject *list = status == MPR_OK ? object_list(objects.items, objects.count) : binding_error(status);
+    mpr_vec_free(&objects, alloc);
+    return list;
+}
+
+static PyObject *tracked_of(PyObject *module, PyObject *types) {
+    mpr_alloc alloc;
+    mpr_addrset set;
+    uint32_t handle;
+    int added = 0;
+    if (!PyTuple_Check(types)) {
+        return PyErr_Format(PyExc_TypeError, "types must be a tuple");
+    }
+    use_memory(&alloc);
+    mpr_addrset_init(&set, &alloc);
+    for (Py_ssize_t i = 0; added >= 0 && i < PyTuple_GET_SIZE(types); i++) {
+        added = mpr_addrset_add(&set, (uint64_t)(uintptr_t)PyTuple_GET_ITEM(types, i), &handle);
+    }
+    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, true);
+    mpr_addrset_free(&set);
+    return list;
+}
+
+static PyObject *tracked_at(PyObject *module, PyObject *addresses) {
+    mpr_alloc alloc;
+    mpr_addrset set;
+    uint32_t handle;
+    int added = 0;
+    if (!PyTuple_Check(addresses)) {
+        return PyErr_Format(PyExc_TypeError, "addresses must be a tuple");
+    }
+    use_memory(&alloc);
+    mpr_addrset_init(&set, &alloc);
+    for (Py_ssize_t i = 0; added >= 0 && i < PyTuple_GET_SIZE(addresses); i++) {
+        unsigned long long address = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(addresses, i));
+        if (address == (unsigned long long)-1 && PyErr_Occurred()) {
+            mpr_addrset_free(&set);
+            return NULL;
+        }
+        added = address % 8 != 0 ? 0 : mpr_addrset_add(&set, address, &handle);
+    }
+    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, false);
+    mpr_addrset_free(&set);
+    return list;
+}
+
+/* ---- what nobody refers to ---- */
+
+static int unheld(cpy_objects *objects, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *given, const PyObject *besides) {
+    cpy_objects all;
+    mpr_addrset targets;
+    mpr_addrset_init(&targets, alloc);
+    int status = cpy_tracked_gather(&all, alloc, proofs);
+    if (status == MPR_OK) {
+        status = cpy_tracked_targets(&all, given, besides, &targets);
+    }
+    size_t count = given == NULL ? all.count : (size_t)PyList_GET_SIZE(given);
+    for (size_t i = 0; status == MPR_OK && i < count; i++) {
+        PyObject *object = given == NULL ? all.items[i] : PyList_GET_ITEM(given, (Py_ssize_t)i);
+        if (!mpr_addrset_contains(&targets, (uint64_t)(uintptr_t)object)) {
+            status = mpr_vec_push(objects, alloc, object);
+        }
+    }
+    mpr_addrset_free(&targets);
+    mpr_vec_free(&all, alloc);
+    return status;
+}
+
+/* No tuple of arguments: it would be found among the objects. */
+static PyObject *tracked_unheld(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    mpr_alloc alloc;
+    cpy_objects objects = {0};
+    if (count != 2 || (args[0] != Py_None && !PyList_Check(args[0]))) {
+        return PyErr_Format(PyExc_TypeError, "give a list or None, and one object besides");
+    }
+    PyObject *given = args[0], *besides = args[1];
+    use_memory(&alloc);
+    int status = unheld(&objects, &alloc, &binding_state(module)->proofs, given == Py_None ? NULL : given, besides);
+    PyObject *list = status == MPR_OK ? object_list(objects.items, objects.count) : binding_error(status);
+    mpr_vec_free(&objects, &alloc);
+    return list;
+}
+
+/* ---- the index backwards ---- */
+
+typedef struct holders_object {
+    PyObject_HEAD
+    mpr_alloc alloc;
+    cpy_holders holders;
+} holders_object;
+
+static PyObject *holders(PyObject *module, PyObject *targets) {
+    mod_state *state = binding_state(module);
+    if (targets != Py_None && !PyList_Check(targets)) {
+        return PyErr_Format(PyExc_TypeError, "targets must be a list or None");
+    }
+    holders_object *self = (holders_object *)state->holders_type->tp_alloc(state->holders_type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    use_memory(&self->alloc);
+    int status = cpy_holders_make(&self->holders, &self->alloc, &state->proofs, targets == Py_None ? NULL : targets);
+    if (status != MPR_OK) {
+        Py_DECREF(self);
+        return binding_error(status);
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *holders_of(PyObject *object, PyObject *target) {
+    holders_object *self = (holders_object *)object;
+    cpy_objects found = {0};
+    if (!cpy_holders_covers(&self->holders, target)) {
+        Py_RETURN_NONE;
+    }
+    int status = cpy_holders_find(&self->holders, target, &found);
+    PyObject *list = status == MPR_OK ? object_list(found.items, found.count) : binding_error(status);
+    mpr_vec_free(&found, &self->alloc);
+    return list;
+}
+
+static PyObject *holds(PyObject *object, PyObject *wanted) {
+    const cpy_objects *held = &((holders_object *)object)->holders.objects;
+    size_t i = 0;
+    while (i < held->count && held->items[i] != wanted) {
+        i++;
+    }
+    return PyBool_FromLong(i < held->count);
+}
+
+static void dealloc(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    cpy_holders_free(&((holders_object *)object)->holders);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"of", holders_of, METH_O,
+     "The tracked objects that refer to one, as gc.get_referrers() has them; None when it was not made for that."},
+    {"holds", holds, METH_O, "Is it one of the objects?"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {{Py_tp_dealloc, dealloc},
+                              {Py_tp_methods, methods},
+                              {Py_tp_doc, "Who refers to what, of all tracked objects; it holds them."},
+                              {0, NULL}};
+
+PyType_Spec binding_holders_spec = {.name = "memprobe._core.Holders",
+                                    .basicsize = sizeof(holders_object),
+                                    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                    .slots = slots};
+
+PyMethodDef binding_tracked_methods[] = {
+    {"tracked_types", tracked_types, METH_NOARGS, "(type, count) for every type of the tracked objects, as they are first met."},
+    {"tracked_of", tracked_of, METH_O, "The tracked objects of exactly these types."},
+    {"tracked_at", tracked_at, METH_O, "The tracked objects at these addresses."},
+    {"tracked_unheld", (PyCFunction)(void (*)(void))tracked_unheld, METH_FASTCALL,
+     "Those of some objects that no tracked object refers to."},
+    {"holders", holders, METH_O, "Who refers to the objects in a list, or (None) to any."},
+    {NULL, NULL, 0, NULL},
+};
