@@ -12,19 +12,21 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def replacing(path: str) -> Iterator[int]:
-    """A descriptor to write the new contents of `path` to. They go to a temporary file beside it, readable by its owner alone,
-    which takes the name when the block ends well; otherwise it is removed and an old file stays as it was. An OSError names
-    `path`."""
+    """A descriptor to write the new contents of `path` to, readable by its owner alone. They have no name until they are whole,
+    where the file system can do that, and a temporary one beside it otherwise; when the block ends well they take the name, and
+    if not, an old file stays as it was. An OSError names `path`."""
     try:
         refuse_special(path)
         folder = os.path.dirname(path) or "."
         temporary = os.path.join(folder, f".memprobe-{secrets.token_hex(8)}.tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600)
+        fd, named = open_new(folder, temporary)
         try:
             try:
                 yield fd
                 os.fsync(fd)
+                if not named:
+                    # a directory's descriptor, though unused, makes os.link follow the symbolic link
+                    os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
             finally:
                 os.close(fd)
             os.replace(temporary, path)
@@ -36,6 +38,17 @@ def replacing(path: str) -> Iterator[int]:
     except OSError as error:
         error.filename, error.filename2 = path, None
         raise
+
+
+def open_new(folder: str, temporary: str) -> tuple[int, bool]:
+    """A new file in a folder, and whether it has the temporary name already: without one, nothing is left when we are killed."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        if os.path.exists(f"/proc/self/fd/{fd}"):
+            return fd, False
+        os.close(fd)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(temporary, flags, 0o600), True
 
 
 def refuse_special(path: str) -> None:

@@ -53,7 +53,10 @@ class Holders:
     def holds(self, object: object, /) -> bool: ...
 
 def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
-def snapshot(fd: int, values: bool = False, hashes: bool = False) -> dict[str, int]: ...  # objects, edges, bytes, pause_ns, memory
+# objects, edges, bytes, memory, pause_ns, duration_ns, fork_ns, cow_bytes (int); mode (str); reason (str or None)
+def snapshot(
+    fd: int, values: bool = False, hashes: bool = False, fork: bool = False, seconds: int = 0, watch: int = -1
+) -> dict[str, Any]: ...
 # raises ValueError(message) for what is not a snapshot; infos() then has cut=1 and cut_message when the file was cut
 def load(fd: int, progress: Progress | None = None) -> Graph: ...
 def count() -> list[tuple[str, int, int]]: ...  # type name, count, bytes

@@ -20,7 +20,7 @@ import threading
 import time
 from contextlib import suppress
 
-from memprobe import _core, _wire
+from memprobe import _capture, _wire
 
 PATIENCE = 10.0  # seconds that an asker may take for its request
 
@@ -78,7 +78,7 @@ class _Agent:
             pid, uid = _wire.peer(asker)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
-            reply = {"ok": _do(request, fds, pid)}
+            reply = {"ok": _do(request, fds, pid, asker.fileno())}
         except BaseException as problem:  # MemoryError and what a hook of the service raises are for the asker, too
             kind, number = type(problem).__name__, getattr(problem, "errno", None)
             message = getattr(problem, "strerror", None) or str(problem)
@@ -90,7 +90,7 @@ class _Agent:
         _wire.send(asker, reply)
 
 
-def _do(request: _wire.Message, fds: list[int], asker: int) -> _wire.Message:
+def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire.Message:
     verb = request.get("verb")
     if verb == "ping":
         return {"pid": os.getpid(), "python": sys.version}
@@ -99,7 +99,7 @@ def _do(request: _wire.Message, fds: list[int], asker: int) -> _wire.Message:
     if len(fds) != 1 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
         raise ValueError("a snapshot needs one file to write to.")
     sys.audit("memprobe.snapshot", f"for process {asker}")
-    return dict(_core.snapshot(fds[0], bool(request.get("values")), bool(request.get("hashes"))))
+    return _capture.write(fds[0], _capture.Options.of(request), watch)
 
 
 # ---- one agent a process --------------------------------------------------------------------------------------------

@@ -11,14 +11,13 @@ from typing import Any
 
 from memprobe import _wire
 from memprobe._atomic import replacing
+from memprobe._capture import Options
 from memprobe.errors import AttachError
 from memprobe.heap import Path, snapshot_info
 from memprobe.results import SnapshotInfo
 
 
-def snapshot_process(
-    pid: int, path: Path, *, values: bool = False, hashes: bool = False, timeout: float | None = None
-) -> SnapshotInfo:
+def snapshot_process(pid: int, path: Path, options: Options | None = None, *, timeout: float | None = None) -> SnapshotInfo:
     """Have process `pid`, in which an agent runs, write a snapshot to a file of ours. It goes on serving.
 
     The file is made as by snapshot(). Raises AttachError when the process is not there, has no agent, belongs to another user or
@@ -26,7 +25,7 @@ def snapshot_process(
     target = os.fspath(path)
     with connect(pid) as agent, replacing(target) as fd:
         agent.settimeout(timeout)
-        facts = ask(agent, pid, {"verb": "snapshot", "values": values, "hashes": hashes}, (fd,))
+        facts = ask(agent, pid, {"verb": "snapshot", **(options or Options()).to_dict()}, (fd,))
     return snapshot_info(target, facts)
 
 

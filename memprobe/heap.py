@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from memprobe import _core, analysis, leaks, waste
+from memprobe import _capture, _core, analysis, leaks, waste
 from memprobe._atomic import replacing
 from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
@@ -30,17 +30,22 @@ def capture(*, values: bool = False, hashes: bool = False) -> Heap:
     return Heap(_core.capture(values, hashes))
 
 
-def snapshot(path: Path, *, values: bool = False, hashes: bool = False) -> SnapshotInfo:
+def snapshot(path: Path, *, values: bool = False, hashes: bool = False, fork: bool = True, seconds: int = 600) -> SnapshotInfo:
     """Write the whole heap of this process to a file, for load() here or on another machine.
 
-    The heap is streamed: it needs next to no memory of its own, and the process stands still for `pause_ms`. The file appears whole
-    or not at all, readable by its owner alone; an old one is replaced. Raises OSError when it cannot be written. With `values` the
-    contents of all strings are in it, not only names: secrets, too. With `hashes` it says which contents are equal, and
-    nothing else about them (by a keyed hash whose key is thrown away)."""
+    A forked child writes it, of the moment of the fork: other threads stand still for milliseconds only (`pause_ms`). Without
+    `fork`, or where forking is not possible or memory too scarce, this process streams it itself and stands still as long as
+    that takes. The file appears whole or not at all, readable by its owner alone; an old one is replaced. With `values` the
+    contents of all strings are in it, not only names: secrets, too. With `hashes` it says which contents are equal, and nothing
+    else about them (by a keyed hash whose key is thrown away). Raises OSError when it cannot be written, and SnapshotError when
+    the child was ended, by somebody or because it took longer than `seconds`."""
     target = os.fspath(path)
     sys.audit("memprobe.snapshot", target)
     with replacing(target) as fd:
-        facts = _core.snapshot(fd, values, hashes)
+        try:
+            facts = _capture.write(fd, _capture.Options(values, hashes, fork, seconds))
+        except ChildProcessError as problem:
+            raise SnapshotError(f"No snapshot of this process: {problem}.") from None
     return snapshot_info(target, facts)
 
 
@@ -88,6 +93,9 @@ class Heap:
             time=_int(facts.get("time_ns")) / 1e9,
             mode=str(facts.get("mode", "unknown")),
             loaded_bytes=self._graph.memory,
+            duration_ms=_ms(facts.get("duration_ns")),
+            fork_ms=_ms(facts.get("fork_ns")),
+            cow_bytes=_known(facts.get("cow_bytes")),
             cut=str(facts.get("cut_message", "the file ends too early")) if facts.get("cut") else None,
         )
 
@@ -213,7 +221,8 @@ class Heap:
         with replacing(target) as fd:
             written = self._graph.save(fd)
         info = self.info
-        return SnapshotInfo(target, info.objects, info.edges, written, info.pause_ms)
+        cost = (info.pause_ms, info.mode, info.duration_ms, info.fork_ms, info.cow_bytes)
+        return SnapshotInfo(target, info.objects, info.edges, written, *cost)
 
     def __repr__(self) -> str:
         info = self.info
@@ -222,7 +231,19 @@ class Heap:
 
 def snapshot_info(path: str, facts: dict[str, Any]) -> SnapshotInfo:
     """From what the extension's snapshot() returns."""
-    return SnapshotInfo(path, facts["objects"], facts["edges"], facts["bytes"], facts["pause_ns"] / 1e6)
+    forked = facts["mode"] == "forked"
+    return SnapshotInfo(
+        path,
+        facts["objects"],
+        facts["edges"],
+        facts["bytes"],
+        pause_ms=facts["pause_ns"] / 1e6,
+        mode=facts["mode"],
+        duration_ms=facts["duration_ns"] / 1e6,
+        fork_ms=facts["fork_ns"] / 1e6 if forked else None,
+        cow_bytes=facts["cow_bytes"] if forked else None,
+        reason=facts["reason"],
+    )
 
 
 def _ids(nodes: Iterable[Node]) -> list[int]:
@@ -236,6 +257,10 @@ def _limit(limit: int | None) -> int:
 
 def _int(fact: int | str | None) -> int:
     return fact if isinstance(fact, int) else 0
+
+
+def _ms(nanoseconds: int | str | None) -> float | None:
+    return nanoseconds / 1e6 if isinstance(nanoseconds, int) else None
 
 
 def _known(fact: int | str | None) -> int | None:

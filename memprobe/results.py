@@ -31,6 +31,10 @@ class Record:
         """The values as a reader wants them, each with its name."""
         return [(name.removesuffix("_ms").replace("_", " "), _shown(name, value)) for name, value in self.to_dict().items()]
 
+    def known_lines(self) -> list[tuple[str, str]]:
+        """The same without the values that are None."""
+        return [line for line, value in zip(Record.lines(self), self.to_dict().values(), strict=True) if value is not None]
+
     def __str__(self) -> str:
         lines = self.lines()
         width = max(len(name) for name, _ in lines)
@@ -236,11 +240,14 @@ class HeapInfo(Record):
     time: float
     mode: str
     loaded_bytes: int  # memory that the heap takes in the process that analyses it
+    duration_ms: float | None = None  # what a snapshot took in all
+    fork_ms: float | None = None  # of a forked one: the part of the pause that the fork took
+    cow_bytes: int | None = None  # of a forked one: memory copied because parent or child wrote to it
     cut: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
-        """A file that was not cut says nothing of it."""
-        return [line for line in super().lines() if line[0] != "cut" or self.cut is not None]
+        """Without what is not known."""
+        return self.known_lines()
 
 
 @dataclass(frozen=True)
@@ -278,13 +285,26 @@ class Accounting(Record):
 
 @dataclass(frozen=True)
 class SnapshotInfo(Record):
-    """A snapshot file that was written: `bytes` is its size, `pause_ms` how long the process could not run Python."""
+    """A snapshot file that was written: `bytes` is its size, `pause_ms` how long the process could not run Python.
+
+    `mode` is "forked" (a child wrote it while the process went on: making it took `fork_ms` of the pause, and `cow_bytes` of
+    memory were copied because one of them wrote to it) or "streamed" (the process wrote it itself; `reason` says why, unless it
+    was asked to)."""
 
     path: str
     objects: int
     edges: int
     bytes: int
     pause_ms: float
+    mode: str
+    duration_ms: float | None = None
+    fork_ms: float | None = None
+    cow_bytes: int | None = None
+    reason: str | None = None
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Without what is not of its mode."""
+        return self.known_lines()
 
 
 # ---- one object -----------------------------------------------------------------------------------------------------

@@ -49,13 +49,14 @@ def parser() -> argparse.ArgumentParser:
         "snapshot",
         parents=[common],
         help="snapshot a running process, or a program from its start",
-        usage="memprobe snapshot [-o FILE] [--values] [--hashes] [--json] PID\n"
+        usage="memprobe snapshot [-o FILE] [--no-fork] [--values] [--hashes] [--json] PID\n"
         "       memprobe snapshot [-o FILE] [--after SECONDS [--keep-running]] ... {-m MODULE | -- SCRIPT} [ARG ...]",
     )
     snap.add_argument("pid", nargs="?", type=process, metavar="PID", help="a process with the agent")
     snap.add_argument("-o", "--output", metavar="FILE", help="where to write (memprobe-PID-TIME.snap)")
     snap.add_argument("--after", type=seconds, metavar="SECONDS", help="snapshot so long after the start, not at the end")
     snap.add_argument("--keep-running", action="store_true", help="let the program go on after that snapshot")
+    snap.add_argument("--no-fork", action="store_true", help="no forked child: the process stands still while it writes")
     snap.add_argument("--values", action="store_true", help="with the contents of all strings, secrets too, not only names")
     snap.add_argument("--hashes", action="store_true", help="with hashes that say which contents are equal, for `waste`")
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType, ModuleType
+from typing import Any
 
 USAGE = "memprobe run [-m MODULE | SCRIPT] [ARG ...]"
 
@@ -27,7 +28,7 @@ class NotFound(Exception):
 def run(words: list[str]) -> int:
     """Run the program that the words name; returns the exit code that Python would."""
     options = {}
-    while len(words) > 1 and words[0] in ("--at-exit", "--report", "--contents"):
+    while len(words) > 1 and words[0] in ("--at-exit", "--report", "--how"):
         options[words[0]], words = words[1], words[2:]
     if words[:1] == ["--"]:
         words = words[1:]
@@ -48,7 +49,7 @@ def run(words: list[str]) -> int:
     status = execute(main, code)
     if "--at-exit" in options:
         join_threads()
-        report = report_snapshot(options["--at-exit"], options.get("--contents", "").split(","))
+        report = report_snapshot(options["--at-exit"], json.loads(options.get("--how", "{}")))
         with suppress(OSError):
             os.write(int(options["--report"]), json.dumps(report).encode())
     return status
@@ -136,12 +137,12 @@ def join_threads() -> None:
                 thread.join()
 
 
-def report_snapshot(path: str, contents: list[str]) -> dict[str, object]:
+def report_snapshot(path: str, how: dict[str, Any]) -> dict[str, object]:
     """Take the snapshot; the answer, or the error, as an agent's reply."""
     from memprobe import heap
 
     try:
-        return {"ok": heap.snapshot(path, values="values" in contents, hashes="hashes" in contents).to_dict()}
+        return {"ok": heap.snapshot(path, **how).to_dict()}
     except Exception as problem:
         number = getattr(problem, "errno", None)
         message = getattr(problem, "strerror", None) or str(problem)

@@ -15,6 +15,7 @@ from typing import Any
 
 from memprobe import attach
 from memprobe._atomic import refuse_special
+from memprobe._capture import Options
 from memprobe.cli import show
 from memprobe.cli.sentences import Cannot
 from memprobe.errors import AttachError
@@ -42,6 +43,11 @@ def misuse(sentence: str) -> int:
     return 2
 
 
+def wanted(options: argparse.Namespace) -> Options:
+    """How the snapshot is to be taken, as the command line says."""
+    return Options(values=options.values, hashes=options.hashes, fork=not options.no_fork)
+
+
 def file_name(options: argparse.Namespace, pid: int) -> str:
     """Where the snapshot goes; refused now rather than after a long run when the place cannot take it."""
     path: str = options.output or f"memprobe-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.snap"
@@ -56,7 +62,7 @@ def of_process(options: argparse.Namespace) -> int:
     """A process that has the agent."""
     with show.waiting(f"asking process {options.pid}"):
         path = file_name(options, options.pid)
-        done = attach.snapshot_process(options.pid, path, values=options.values, hashes=options.hashes)
+        done = attach.snapshot_process(options.pid, path, wanted(options))
     tell(done, options.json)
     return 0
 
@@ -65,8 +71,7 @@ def of_program_at_exit(options: argparse.Namespace) -> int:
     """Run a program to its end; it takes the snapshot itself, before its objects go away."""
     path = file_name(options, os.getpid())
     reader, writer = os.pipe()
-    extra = ["--at-exit", os.path.abspath(path), "--report", str(writer)]
-    extra += ["--contents", ",".join(name for name in ("values", "hashes") if getattr(options, name))]
+    extra = ["--at-exit", os.path.abspath(path), "--report", str(writer), "--how", json.dumps(wanted(options).to_dict())]
     try:
         child = start(options.program, extra, (writer,))
         os.close(writer)
@@ -104,7 +109,7 @@ def of_program_later(options: argparse.Namespace) -> int:
             ended = wait(child, options.after)
         if ended is not None:
             raise Cannot(f"The program ended with exit code {ended} before {options.after:g} s: use a shorter --after, or none.")
-        tell(attach.snapshot_process(child.pid, path, values=options.values, hashes=options.hashes), options.json)
+        tell(attach.snapshot_process(child.pid, path, wanted(options)), options.json)
         if options.keep_running:
             return wait(child) or 0
         return 0

@@ -90,6 +90,7 @@ PyObject *binding_ids(const uint32_t *items, size_t count);
 /* Functions of the module, by file; each ended by a row of NULL. */
 extern PyMethodDef binding_live_methods[];
 extern PyMethodDef binding_file_methods[];
+extern PyMethodDef binding_snapshot_methods[];
 extern PyMethodDef binding_interpreter_methods[];
 extern PyMethodDef binding_question_methods[];
 extern PyMethodDef binding_leak_methods[];

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * capture, snapshot and load: the walk into a graph or a file, and a file into a graph. */
+ * capture and load: the walk into a graph, and a file into a graph. */
 #include "base/os/file.h"
+#include "base/os/process.h"
 #include "binding/binding.h"
-#include "cpython/capture.h"
 #include "format/reader.h"
-#include "format/writer.h"
 #include "graph/builder.h"
 
 /* ---- capture ---- */
 
 int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) {
+    cpy_facts facts;
     mpr_builder *builder = NULL;
-    int64_t pause;
+    cpy_capture_prepare(&facts, &state->proofs);
+    int64_t start = mpr_process_monotonic_ns();
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK) {
-        status = cpy_capture(mpr_builder_sink(builder), &out->alloc, &state->proofs, contents, "in process", &pause);
+        status = cpy_capture_walk(mpr_builder_sink(builder), &out->alloc, &facts, &state->proofs, contents, "in process");
+    }
+    if (status == MPR_OK) {
+        status = cpy_capture_tell(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);
     }
     if (status == MPR_OK) {
         status = mpr_builder_freeze(builder, &out->graph);
@@ -39,41 +43,6 @@ static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
         Py_CLEAR(out);
     }
     return (PyObject *)out;
-}
-
-/* ---- snapshot ---- */
-
-static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", "hashes", NULL};
-    PyObject *file;
-    int values = 0, hashes = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pp", names, &file, &values, &hashes)) {
-        return NULL;
-    }
-    int fd = PyObject_AsFileDescriptor(file);
-    if (fd < 0) {
-        return NULL;
-    }
-    mod_state *state = binding_state(module);
-    mpr_alloc alloc;
-    mpr_writer *writer = NULL;
-    int64_t pause = 0;
-    mpr_alloc_pages(&alloc);
-    int status = mpr_writer_new(&writer, &alloc, fd);
-    if (status == MPR_OK) {
-        cpy_contents contents = {values != 0, hashes != 0};
-        status = cpy_capture(mpr_writer_sink(writer), &alloc, &state->proofs, contents, "streamed", &pause);
-    }
-    if (status == MPR_OK) {
-        status = mpr_writer_finish(writer);
-    }
-    PyObject *result = status != MPR_OK ? binding_error(status)
-                                        : Py_BuildValue("{sKsKsKsLsn}", "objects", (unsigned long long)mpr_writer_nodes(writer),
-                                                        "edges", (unsigned long long)mpr_writer_edges(writer), "bytes",
-                                                        (unsigned long long)mpr_writer_bytes(writer), "pause_ns", (long long)pause,
-                                                        "memory", (Py_ssize_t)alloc.peak);
-    mpr_writer_free(writer);
-    return result;
 }
 
 /* ---- load ---- */
@@ -163,7 +132,6 @@ static PyObject *load(PyObject *module, PyObject *args, PyObject *keywords) {
 
 PyMethodDef binding_file_methods[] = {
     {"capture", KEYWORDS(capture), "The whole heap of this interpreter as a Graph."},
-    {"snapshot", KEYWORDS(snapshot), "Stream the whole heap to a descriptor."},
     {"load", KEYWORDS(load), "Read a snapshot from a descriptor as a Graph."},
     {NULL, NULL, 0, NULL},
 };

@@ -66,8 +66,9 @@ static int execute(PyObject *module) {
         PyModule_AddType(module, state->graph_type) < 0 || PyModule_AddType(module, state->holders_type) < 0) {
         return -1;
     }
-    PyMethodDef *const parts[] = {binding_live_methods,     binding_file_methods, binding_interpreter_methods,
-                                  binding_question_methods, binding_leak_methods, binding_tracked_methods};
+    PyMethodDef *const parts[] = {binding_live_methods,        binding_file_methods,     binding_snapshot_methods,
+                                  binding_interpreter_methods, binding_question_methods, binding_leak_methods,
+                                  binding_tracked_methods};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (PyModule_AddFunctions(module, parts[i]) < 0) {
             return -1;

@@ -12,13 +12,7 @@ int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs) 
     mpr_tally_init(tally, alloc);
     int status = cpy_walk_begin(&walk, alloc, &tally->sink, proofs);
     if (status == MPR_OK) {
-        status = cpy_walk_seed_heap(&walk);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_seed_roots(&walk);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_run(&walk);
+        status = cpy_walk_whole(&walk);
     }
     cpy_walk_end(&walk);
     return status;
@@ -193,13 +187,7 @@ int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, const cpy_proofs
                 .count = count};
     int status = cpy_walk_begin(&walk, alloc, &f.sink, proofs);
     if (status == MPR_OK) {
-        status = cpy_walk_seed_heap(&walk);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_seed_roots(&walk);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_run(&walk);
+        status = cpy_walk_whole(&walk);
     }
     cpy_walk_end(&walk);
     return status;

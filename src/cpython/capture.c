@@ -11,11 +11,6 @@
 
 /* ---- facts ---- */
 
-typedef struct facts {
-    int64_t traced, blocks, rss, time, pid;
-    char fallbacks[512]; /* names, separated by spaces */
-} facts;
-
 /* Call a function of a loaded module that gives a number (or a tuple that begins with one): the number, or -1. */
 static int64_t ask(const char *module_name, const char *function_name) {
     PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), module_name);
@@ -38,9 +33,10 @@ static void append(char *list, size_t size, const char *name) {
     }
 }
 
-static void gather(facts *f, const cpy_proofs *proofs) {
+void cpy_capture_prepare(cpy_facts *f, cpy_proofs *proofs) {
     const char *failed[CPY_LIBRARY_MAX];
-    memset(f, 0, sizeof *f);
+    cpy_library_check(proofs->library);
+    *f = (cpy_facts){.python = Py_GetVersion()};
     f->traced = ask("_tracemalloc", "get_traced_memory");
     f->blocks = ask("sys", "getallocatedblocks");
     f->rss = (int64_t)mpr_process_rss();
@@ -57,7 +53,13 @@ static void gather(facts *f, const cpy_proofs *proofs) {
     }
 }
 
-static int tell_number(mpr_sink *sink, const char *key, int64_t number) {
+bool cpy_capture_needs_interpreter(const cpy_proofs *proofs) {
+    return !proofs->can[CPY_CAN_GC_LISTS] || !proofs->can[CPY_CAN_FRAMES];
+}
+
+/* ---- the walk ---- */
+
+int cpy_capture_tell(mpr_sink *sink, const char *key, int64_t number) {
     return sink->info(sink, &(mpr_seen_info){.key = key, .number = number});
 }
 
@@ -65,24 +67,22 @@ static int tell_text(mpr_sink *sink, const char *key, const char *text) {
     return sink->info(sink, &(mpr_seen_info){.key = key, .text = text, .length = strlen(text)});
 }
 
-static int tell_facts(mpr_sink *sink, const facts *f, const char *mode) {
+static int tell_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
     const struct {
         const char *key;
         int64_t number;
     } numbers[] = {{"pid", f->pid}, {"time_ns", f->time}, {"rss_bytes", f->rss}, {"allocated_blocks", f->blocks}};
-    int status = tell_text(sink, "python", Py_GetVersion());
+    int status = tell_text(sink, "python", f->python);
     status = status != MPR_OK ? status : tell_text(sink, "mode", mode);
     status = status != MPR_OK ? status : tell_text(sink, "fallbacks", f->fallbacks);
     for (size_t i = 0; status == MPR_OK && i < sizeof numbers / sizeof *numbers; i++) {
-        status = tell_number(sink, numbers[i].key, numbers[i].number);
+        status = cpy_capture_tell(sink, numbers[i].key, numbers[i].number);
     }
     for (const cpy_cost *cost = cpy_layout_costs(); status == MPR_OK && cost->name != NULL; cost++) {
-        status = tell_number(sink, cost->name, cost->bytes);
+        status = cpy_capture_tell(sink, cost->name, cost->bytes);
     }
-    return status == MPR_OK && f->traced > 0 ? tell_number(sink, "traced_bytes", f->traced) : status;
+    return status == MPR_OK && f->traced > 0 ? cpy_capture_tell(sink, "traced_bytes", f->traced) : status;
 }
-
-/* ---- the walk ---- */
 
 /* The key of the hashes is forgotten with the walk. */
 static int set_contents(cpy_walk *walk, cpy_contents contents) {
@@ -91,29 +91,19 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
     return walk->hashes ? mpr_file_random(walk->key, sizeof walk->key) : MPR_OK;
 }
 
-int cpy_capture(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, cpy_contents contents, const char *mode, int64_t *pause_ns) {
-    facts f;
+int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_facts *facts, const cpy_proofs *proofs, cpy_contents contents,
+                     const char *mode) {
     cpy_walk walk;
-    cpy_library_check(proofs->library);
-    gather(&f, proofs);
-    int64_t start = mpr_process_monotonic_ns();
     int status = cpy_walk_begin(&walk, alloc, sink, proofs);
     if (status == MPR_OK) {
         status = set_contents(&walk, contents);
     }
     if (status == MPR_OK) {
-        status = tell_facts(sink, &f, mode);
+        status = tell_facts(sink, facts, mode);
     }
     if (status == MPR_OK) {
-        status = cpy_walk_seed_heap(&walk);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_seed_roots(&walk);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_run(&walk);
+        status = cpy_walk_whole(&walk);
     }
     cpy_walk_end(&walk);
-    *pause_ns = mpr_process_monotonic_ns() - start;
-    return status == MPR_OK ? tell_number(sink, "pause_ns", *pause_ns) : status;
+    return status;
 }

@@ -10,9 +10,25 @@ typedef struct cpy_contents {
     bool values, hashes;
 } cpy_contents;
 
+/* Facts that only the interpreter can tell, from before the walk. */
+typedef struct cpy_facts {
+    const char *python;
+    int64_t traced, blocks, rss, time, pid;
+    char fallbacks[512]; /* names, separated by spaces */
+} cpy_facts;
+
+/* Gather the facts, and prove the layouts of libraries loaded since the last time. Runs the interpreter; sets no exception. */
+void cpy_capture_prepare(cpy_facts *facts, cpy_proofs *proofs);
+
+/* Does a walk need the interpreter (fallbacks do)? If not, it may happen in a forked child. */
+bool cpy_capture_needs_interpreter(const cpy_proofs *proofs);
+
 /* Walk everything: roots, then the heap. Facts told (docs/FORMAT.md, "Facts"): python, pid, time_ns, mode, rss_bytes, traced_bytes,
- * allocated_blocks, fallbacks, pause_ns, and what containers take in this version (cpy_layout_costs). Runs the interpreter before the walk,
- * not during it. MPR_OK or a negative status. */
-int cpy_capture(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, cpy_contents contents, const char *mode, int64_t *pause_ns);
+ * allocated_blocks, fallbacks, and what containers take in this version (cpy_layout_costs). MPR_OK or a negative status. */
+int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_facts *facts, const cpy_proofs *proofs, cpy_contents contents,
+                     const char *mode);
+
+/* A number for the sink: what the capture cost, and what its caller knows. */
+int cpy_capture_tell(mpr_sink *sink, const char *key, int64_t number);
 
 #endif

@@ -431,10 +431,7 @@ void cpy_layout_interpreter(cpy_owned tell, void *context) {
     tell(context, interpreter->imports.modules_by_index, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->imports.importlib, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->imports.import_func, MPR_FIELD_INTERP_STATE);
-    struct _Py_interp_cached_objects *cached = &interpreter->cached_objects;
-#if PY_VERSION_HEX < 0x030E0000
-    tell(context, cached->objreduce, MPR_FIELD_INTERP_STATE); /* only borrowed later */
-#endif
+    struct _Py_interp_cached_objects *cached = &interpreter->cached_objects; /* objreduce is borrowed */
     tell(context, (PyObject *)cached->generic_type, MPR_FIELD_INTERP_STATE);
     tell(context, (PyObject *)cached->typevar_type, MPR_FIELD_INTERP_STATE);
     tell(context, (PyObject *)cached->typevartuple_type, MPR_FIELD_INTERP_STATE);

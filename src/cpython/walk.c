@@ -153,7 +153,7 @@ static int seed_objects(cpy_walk *walk) {
     return status;
 }
 
-int cpy_walk_seed_heap(cpy_walk *walk) {
+static int seed_heap(cpy_walk *walk) {
     if (!walk->can[CPY_CAN_GC_LISTS]) {
         return seed_objects(walk);
     }
@@ -165,6 +165,14 @@ int cpy_walk_seed_heap(cpy_walk *walk) {
         status = frozen || collecting ? seed_list(walk, heads[i], frozen) : seed_both_ends(walk, heads[i]);
     }
     return status != MPR_OK ? status : walk->status;
+}
+
+int cpy_walk_whole(cpy_walk *walk) {
+    int status = seed_heap(walk);
+    if (status == MPR_OK) {
+        status = cpy_walk_seed_roots(walk);
+    }
+    return status == MPR_OK ? cpy_walk_run(walk) : status;
 }
 
 int cpy_walk_seed_object(cpy_walk *walk, PyObject *object) { return mark(walk, object); }

@@ -122,9 +122,8 @@ struct cpy_walk {
 /* Prepare. MPR_OK or a negative status; cpy_walk_end in any case. */
 int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs);
 
-/* Seeds: everything on the collector's lists; then the roots (groups, threads, frames), which believe no private field of the interpreter
- * that does not lead to one of those; or single objects. */
-int cpy_walk_seed_heap(cpy_walk *walk);
+/* Seeds, after the collector's lists: the roots (groups, threads, frames), which believe no private field of the interpreter that does
+ * not lead to one of those; or single objects. */
 int cpy_walk_seed_roots(cpy_walk *walk);
 int cpy_walk_seed_object(cpy_walk *walk, PyObject *object);
 
@@ -133,6 +132,9 @@ int cpy_walk_exclude(cpy_walk *walk, PyObject *object);
 
 /* Take until nothing is pending. MPR_OK or the first failure. */
 int cpy_walk_run(cpy_walk *walk);
+
+/* The whole heap: its lists and roots for seeds. */
+int cpy_walk_whole(cpy_walk *walk);
 void cpy_walk_end(cpy_walk *walk);
 
 /* ---- for the walk's own files ---- */

@@ -11,6 +11,7 @@
 #include "format/writer.h"
 
 #include "base/os/file.h"
+#include "base/os/pages.h"
 #include "base/status.h"
 #include "format/shapes.h"
 
@@ -528,6 +529,10 @@ int mpr_writer_finish(mpr_writer *w) {
 uint64_t mpr_writer_bytes(const mpr_writer *writer) { return writer->written; }
 uint64_t mpr_writer_nodes(const mpr_writer *writer) { return writer->nodes; }
 uint64_t mpr_writer_edges(const mpr_writer *writer) { return writer->edges; }
+
+size_t mpr_writer_resident(const mpr_writer *w) {
+    return mpr_pages_resident(w, sizeof *w) + mpr_pages_resident(w->memory, columns_size());
+}
 
 void mpr_writer_free(mpr_writer *w) {
     if (!w) return;

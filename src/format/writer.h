@@ -22,6 +22,7 @@ int mpr_writer_finish(mpr_writer *writer);
 uint64_t mpr_writer_bytes(const mpr_writer *writer);   /* written so far */
 uint64_t mpr_writer_nodes(const mpr_writer *writer);
 uint64_t mpr_writer_edges(const mpr_writer *writer);
+size_t mpr_writer_resident(const mpr_writer *writer);  /* bytes of memory behind it, when they come from mpr_alloc_pages */
 void mpr_writer_free(mpr_writer *writer); /* NULL is allowed */
 
 #endif

@@ -209,7 +209,7 @@ def test_an_error_in_the_service_goes_to_the_asker(own_agent: Path, tmp_path: Pa
     def refuse(*_: object) -> None:
         raise RuntimeError("not today")
 
-    monkeypatch.setattr(agent._core, "snapshot", refuse, raising=False)
+    monkeypatch.setattr(agent._capture, "write", refuse)
     with pytest.raises(memprobe.AttachError, match="RuntimeError: not today"):
         memprobe.snapshot_process(os.getpid(), tmp_path / "a.snap")
     assert os.listdir(tmp_path) == ["runtime"]

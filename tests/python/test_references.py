@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 PROGRAM = r"""
-import asyncio, collections, decimal, email, gc, json, sqlite3, ssl, sys, threading, unittest
+import asyncio, collections, copy, decimal, email, gc, json, sqlite3, ssl, sys, threading, unittest
 import email.message, unittest.mock
 
 class Session:
@@ -25,6 +25,7 @@ threads = [threading.Thread(target=blocked, args=(Session(),), daemon=True) for 
 for thread in threads:
     thread.start()
 sessions = [Session() for _ in range(1000)]
+copies = [copy.copy(session) for session in sessions[:10]]  # the interpreter then remembers object.__reduce__, without a reference
 connection = sqlite3.connect(":memory:")
 context = ssl.create_default_context()
 import memprobe

@@ -7,8 +7,8 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -56,7 +56,7 @@ void mpr_file_unmap(const uint8_t *data, size_t size) {
 int mpr_file_random(void *out, size_t size) {
     uint8_t *at = out;
     while (size > 0) {
-        ssize_t done = getrandom(at, size, 0);
+        ssize_t done = syscall(SYS_getrandom, at, size, 0); /* the library's own may take a lock */
         if (done < 0 && errno == EINTR) continue;
         if (done <= 0) return MPR_EIO;
         at += done;

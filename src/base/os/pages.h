@@ -8,4 +8,7 @@
 /* mmap, mremap or munmap: see mpr_alloc.resize for the contract. Sizes are rounded up to whole pages. */
 void *mpr_pages_resize(void *old, size_t old_size, size_t size);
 
+/* Bytes of a block that memory stands behind: what was never touched takes none. */
+size_t mpr_pages_resident(const void *block, size_t size);
+
 #endif

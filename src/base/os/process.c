@@ -4,30 +4,45 @@
 #include "base/os/process.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/* The second number of /proc/self/statm is the resident pages. */
-static uint64_t second_number(const char *text) {
+/* A short file's text; empty when it cannot be read. */
+static const char *read_short(const char *path, char *text, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, text, size - 1);
+    text[got < 0 ? 0 : got] = '\0';
+    if (fd >= 0) {
+        close(fd);
+    }
+    return text;
+}
+
+/* The first number after `text`'s spaces. */
+static uint64_t number_at(const char *text) {
     uint64_t number = 0;
-    while (*text != '\0' && *text != ' ') {
+    while (*text == ' ') {
         text++;
     }
-    for (text += *text == ' '; *text >= '0' && *text <= '9'; text++) {
+    for (; *text >= '0' && *text <= '9'; text++) {
         number = number * 10 + (uint64_t)(*text - '0');
     }
     return number;
 }
 
+/* The second number of /proc/self/statm is the resident pages. */
 uint64_t mpr_process_rss(void) {
-    char text[128] = "";
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    ssize_t got = read(fd, text, sizeof text - 1);
-    close(fd);
-    return got <= 0 ? 0 : second_number(text) * (uint64_t)sysconf(_SC_PAGESIZE);
+    char text[128];
+    const char *space = strchr(read_short("/proc/self/statm", text, sizeof text), ' ');
+    return space == NULL ? 0 : number_at(space) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t mpr_process_private(void) {
+    static const char key[] = "Private_Dirty:";
+    char text[4096];
+    const char *line = strstr(read_short("/proc/self/smaps_rollup", text, sizeof text), key);
+    return line == NULL ? 0 : number_at(line + sizeof key - 1) * 1024;
 }
 
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }

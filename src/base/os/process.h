@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 uint64_t mpr_process_rss(void);         /* resident bytes, 0 if unknown */
+uint64_t mpr_process_private(void);     /* bytes that it has written to and shares with nobody, 0 if unknown */
 int64_t mpr_process_id(void);
 int64_t mpr_process_time_ns(void);      /* since 1970 */
 int64_t mpr_process_monotonic_ns(void); /* for differences */

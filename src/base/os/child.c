@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ * The child, by clone(2) without an exit signal. After it, only system calls that need no lock. */
+#define _GNU_SOURCE
+#include "base/os/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/os/process.h"
+#include "base/status.h"
+
+#define NICE 10
+#define SLICE 20 /* ms between two looks, where there is no pidfd */
+#define MOST_DESCRIPTORS 65536
+
+/* ---- in the child ---- */
+
+static void close_range_of(unsigned first, unsigned last) {
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) {
+        return;
+    }
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    unsigned end = limit.rlim_cur > MOST_DESCRIPTORS ? MOST_DESCRIPTORS : (unsigned)limit.rlim_cur;
+    for (unsigned fd = first; fd <= last && fd < end; fd++) {
+        close((int)fd);
+    }
+}
+
+static void close_all_but(int keep) {
+    if (keep > 0) {
+        close_range_of(0, (unsigned)keep - 1);
+    }
+    close_range_of((unsigned)keep + 1, ~0u);
+}
+
+static void be_first_to_go(void) {
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t ignored = write(fd, "1000", 4);
+        (void)ignored;
+        close(fd);
+    }
+}
+
+/* SIGALRM alone gets through, and ends the process as it does where nobody handles it. */
+static void limit_time(unsigned seconds) {
+    struct sigaction end = {.sa_handler = SIG_DFL};
+    struct itimerval timer = {.it_value = {.tv_sec = seconds}};
+    sigset_t alarm;
+    sigaction(SIGALRM, &end, NULL);
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
+}
+
+static void settle(int64_t parent, int keep, unsigned seconds) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(1); /* it died before it could be tied to us */
+    }
+    prctl(PR_SET_NAME, "memprobe");
+    limit_time(seconds);
+    close_all_but(keep);
+    be_first_to_go();
+    prctl(PR_SET_DUMPABLE, 0); /* its /proc files are root's from here on */
+    setpriority(PRIO_PROCESS, 0, NICE);
+}
+
+/* ---- in the parent ---- */
+
+static int no_child(mpr_child *child) {
+    int saved = errno;
+    munmap(child->shared, child->size);
+    child->shared = NULL;
+    errno = saved;
+    return MPR_EIO;
+}
+
+int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned seconds, mpr_child_work *work, void *context) {
+    *child = (mpr_child){.size = shared_size, .handle = -1};
+    void *shared = mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        return MPR_EIO;
+    }
+    child->shared = shared;
+    int64_t parent = mpr_process_id(), start = mpr_process_monotonic_ns();
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the application's handlers must not run in the child */
+    long pid = syscall(SYS_clone, 0L, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        settle(parent, keep, seconds);
+        work(shared, context);
+        _exit(0);
+    }
+    int failure = errno;
+    child->started = mpr_process_monotonic_ns();
+    child->fork_ns = child->started - start;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0) {
+        errno = failure;
+        return no_child(child);
+    }
+    child->pid = pid;
+    child->handle = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    return MPR_OK;
+}
+
+/* Reap it if it has ended. */
+static bool reap(mpr_child *child, int options) {
+    if (!child->ended) {
+        pid_t pid;
+        do {
+            pid = waitpid((pid_t)child->pid, &child->exit_status, __WALL | options);
+        } while (pid < 0 && errno == EINTR);
+        child->ended = pid != 0; /* an error: somebody else reaped it */
+    }
+    return child->ended;
+}
+
+int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
+    struct pollfd both[2] = {{.fd = child->handle, .events = POLLIN}, {.fd = watch, .events = POLLRDHUP}};
+    int slice = child->handle < 0 && milliseconds > SLICE ? SLICE : milliseconds;
+    int ready = poll(both, 2, slice);
+    if (reap(child, WNOHANG)) {
+        return 1;
+    }
+    return ready > 0 && both[1].revents != 0 ? 2 : 0;
+}
+
+void mpr_child_end(mpr_child *child) {
+    if (child->shared == NULL) {
+        return;
+    }
+    if (!child->ended) {
+        kill((pid_t)child->pid, SIGKILL);
+        reap(child, 0);
+    }
+    if (child->handle >= 0) {
+        close(child->handle);
+    }
+    munmap(child->shared, child->size);
+    child->shared = NULL;
+}

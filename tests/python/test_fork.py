@@ -1,0 +1,392 @@
+"""Snapshots by a forked child: of one moment, unseen by the application, and gone whatever happens (traps T4, T17, T18)."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+import memprobe
+from memprobe import _capture, _core
+
+MEBIBYTE = 1 << 20
+FORKS = not os.environ.get("MEMPROBE_DISABLE")  # fallbacks need the interpreter, and so this process
+
+
+def children() -> set[int]:
+    """Of every thread of this process, whatever their exit signal."""
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):
+        with suppress(OSError):
+            found.update(map(int, Path(f"/proc/self/task/{task}/children").read_text().split()))
+    return found
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if not os.path.exists(f"/proc/{pid}"):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+class Stuck:
+    """A snapshot in a thread, whose child has filled a pipe that nobody reads."""
+
+    def __init__(self, seconds: int = 60, watch: int = -1) -> None:
+        self.reader, self.writer = os.pipe()
+        self.problem: BaseException | None = None
+        before = children()
+        self.thread = threading.Thread(target=self.run, args=(seconds, watch))
+        self.thread.start()
+        self.child = self.find(before)
+
+    def run(self, seconds: int, watch: int) -> None:
+        try:
+            _core.snapshot(self.writer, fork=True, seconds=seconds, watch=watch)
+        except BaseException as problem:
+            self.problem = problem
+
+    @staticmethod
+    def find(before: set[int]) -> int:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for pid in children() - before:
+                with suppress(OSError):
+                    if Path(f"/proc/{pid}/comm").read_text() == "memprobe\n" and "pipe" in Path(f"/proc/{pid}/wchan").read_text():
+                        return pid
+                    if Path(f"/proc/{pid}/status").read_text().find("State:\tS") > 0 and time.monotonic() > deadline - 18:
+                        return pid  # a kernel without wchan
+            time.sleep(0.005)
+        raise AssertionError("no child that writes")
+
+    def end(self) -> BaseException | None:
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        os.close(self.reader)
+        os.close(self.writer)
+        return self.problem
+
+
+def test_it_is_of_one_moment_and_others_go_on(tmp_path: Path) -> None:
+    pairs = [[i, i] for i in range(50_000)]
+    steps, stop = [0], threading.Event()
+
+    def mutate() -> None:
+        while not stop.is_set():
+            steps[0] += 1
+            pair = pairs[steps[0] % len(pairs)]
+            pair[0] = pair[1] = steps[0]
+
+    worker = threading.Thread(target=mutate)
+    worker.start()
+    try:
+        for turn in range(5):
+            before = steps[0]
+            info = memprobe.snapshot(tmp_path / f"{turn}.snap")
+            during = steps[0] - before
+            heap = memprobe.load(tmp_path / f"{turn}.snap")
+            assert heap._graph.check() is None
+            assert info.mode == heap.info.mode == "forked" and info.reason is None
+            told = heap.info
+            assert (info.fork_ms, info.cow_bytes, info.pause_ms) == (told.fork_ms, told.cow_bytes, told.pause_ms)
+            assert 0 < info.fork_ms <= info.pause_ms < info.duration_ms
+            assert during > 0  # the mutator ran while the child wrote
+            assert heap.accounting().residual_negative == 0
+    finally:
+        stop.set()
+        worker.join()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_nothing_is_copied_but_a_few_pages(tmp_path: Path, frozen: bool) -> None:  # T4
+    keep = [{"n": i, "pair": (str(i), [i])} for i in range(150_000)]
+    gc.collect()
+    if frozen:
+        gc.freeze()
+    try:
+        info = memprobe.snapshot(tmp_path / "a.snap")
+    finally:
+        gc.unfreeze()
+    assert info.objects > 4 * len(keep)
+    assert info.cow_bytes is not None and info.cow_bytes < MEBIBYTE, info
+
+
+HAMMER = """
+import ctypes, os, sys, threading
+import memprobe
+libc = ctypes.CDLL(None)
+stop = False
+def hammer():
+    room = ctypes.create_string_buffer(256)  # a glob_t
+    while not stop:
+        libc.glob(b"/usr/lib/*/*", 0, None, room)  # thousands of mallocs, without the GIL
+        libc.globfree(room)
+threads = [threading.Thread(target=hammer) for _ in range(3)]
+for thread in threads: thread.start()
+for turn in range(30):
+    info = memprobe.snapshot("a.snap", seconds=60)
+    assert info.mode == "forked", info
+stop = True
+for thread in threads: thread.join()
+print("done", memprobe.load("a.snap").info.objects > 1000)
+"""
+
+
+def test_malloc_may_be_locked(python, tmp_path: Path) -> None:  # T17
+    (tmp_path / "hammer.py").write_text(HAMMER)
+    done = python("hammer.py", MALLOC_ARENA_MAX="1", GLIBC_TUNABLES="glibc.malloc.tcache_count=0")
+    assert done.out == "done True\n" and done.code == 0, done
+
+
+UNSEEN = """
+import os, signal, sys, threading
+import memprobe
+seen = []
+ignored = "ignored" in sys.argv
+signal.signal(signal.SIGCHLD, signal.SIG_IGN if ignored else lambda *_: seen.append("signal"))
+os.register_at_fork(before=lambda: seen.append("before"), after_in_parent=lambda: seen.append("parent"))
+def reap():
+    while not stop:
+        try:
+            seen.append(os.waitpid(-1, 0))
+        except ChildProcessError:
+            pass
+stop = False
+reaper = threading.Thread(target=reap)
+reaper.start()
+keep = [[i] for i in range(100_000)]
+for turn in range(10):
+    assert memprobe.snapshot("a.snap").mode == "forked"
+stop = True
+reaper.join()
+print(seen)
+"""
+
+
+@pytest.mark.parametrize("how", ["handled", "ignored"])
+def test_the_application_does_not_see_the_child(python, tmp_path: Path, how: str) -> None:  # T18
+    (tmp_path / "unseen.py").write_text(UNSEEN)
+    done = python("unseen.py", how)
+    assert done.out == "[]\n" and done.code == 0, done
+
+
+def test_what_the_child_is_like() -> None:
+    listener = socket.socket()
+    stuck = Stuck()
+    try:
+        root = Path(f"/proc/{stuck.child}")
+        status = dict(line.split(":\t", 1) for line in (root / "status").read_text().splitlines() if ":\t" in line)
+        blocked = int(status["SigBlk"], 16)
+        caught = 1 << signal.SIGALRM - 1
+        assert all(blocked >> number - 1 & 1 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD))
+        assert not blocked & caught and not int(status["SigCgt"], 16) & caught
+        assert status["Threads"] == "1"
+        assert (root / "oom_score_adj").read_text() == "1000\n"
+        assert os.getpriority(os.PRIO_PROCESS, stuck.child) >= 10
+        if os.geteuid() == 0:
+            assert os.listdir(root / "fd") == [str(stuck.writer)]
+    finally:
+        os.kill(stuck.child, signal.SIGKILL)
+        problem = stuck.end()
+        listener.close()
+    assert isinstance(problem, ChildProcessError) and "signal 9" in str(problem), problem
+    assert gone(stuck.child)
+
+
+def test_it_ends_when_its_time_is_over() -> None:
+    stuck = Stuck(seconds=1)
+    problem = stuck.end()
+    assert isinstance(problem, ChildProcessError) and "longer than 1 second" in str(problem), problem
+    assert gone(stuck.child)
+
+
+def test_it_ends_when_the_asker_is_gone() -> None:
+    ours, theirs = socket.socketpair()
+    stuck = Stuck(watch=ours.fileno())
+    theirs.close()
+    assert isinstance(stuck.end(), ConnectionAbortedError)
+    assert gone(stuck.child)
+    ours.close()
+
+
+def test_it_ends_when_a_signal_handler_raises() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    reader, writer = os.pipe()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            _core.snapshot(writer, fork=True, seconds=60)
+        assert time.monotonic() - start < 10
+        assert not children()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        os.close(reader)
+        os.close(writer)
+
+
+ORPHAN = """
+import os, time, sys, threading
+from memprobe import _core
+reader, writer = os.pipe()
+threading.Thread(target=lambda: _core.snapshot(writer, fork=True, seconds=100), daemon=True).start()
+found = ""
+while not found:
+    for task in os.listdir("/proc/self/task"):
+        found += open(f"/proc/self/task/{task}/children").read()
+    time.sleep(0.01)
+print(found, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_it_dies_with_its_parent(program, how: str) -> None:
+    parent = program(ORPHAN)
+    child = int(parent.said)
+    if how == "killed":
+        parent.kill()
+    else:
+        parent.end()
+    assert gone(child)
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    memprobe.snapshot(tmp_path / "a.snap")
+    before = sorted(os.listdir("/proc/self/fd"))
+    for _ in range(30):
+        memprobe.snapshot(tmp_path / "a.snap")
+    assert sorted(os.listdir("/proc/self/fd")) == before and not children()
+    assert os.listdir(tmp_path) == ["a.snap"]
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    memprobe.snapshot(tmp_path / "a.snap")
+    old = (tmp_path / "a.snap").read_bytes()
+    took = memprobe.snapshot(tmp_path / "b.snap").duration_ms / 1000
+    outcomes = {"whole": 0, "killed": 0}
+    for turn in range(60):
+        stop = threading.Event()
+
+        def kill(delay: float = took * 1.2 * turn / 60, stop: threading.Event = stop) -> None:
+            while not (found := children()) and not stop.is_set():
+                pass
+            time.sleep(delay)
+            for pid in found:
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            memprobe.snapshot(tmp_path / "b.snap")
+            memprobe.load(tmp_path / "b.snap")
+            outcomes["whole"] += 1
+        except memprobe.SnapshotError as problem:
+            assert "signal 9" in str(problem)
+            outcomes["killed"] += 1
+        stop.set()
+        killer.join()
+    assert outcomes["killed"] > 0
+    assert sorted(os.listdir(tmp_path)) == ["a.snap", "b.snap"] and (tmp_path / "a.snap").read_bytes() == old
+    assert not children()
+
+
+def test_the_disk_is_full() -> None:
+    with open("/dev/full", "wb") as full, pytest.raises(OSError, match="No space"):
+        _core.snapshot(full, fork=True, seconds=60)
+
+
+# ---- without a fork -------------------------------------------------------------------------------------------------
+
+NO_CLONE = """
+import ctypes, struct, sys
+import memprobe
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": 56, "aarch64": 220}[__import__("platform").machine()]
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 11), (0x06, 0, 0, 0x7FFF0000)]  # EAGAIN for clone
+filters = b"".join(struct.pack("HBBI", *row) for row in code)
+buffer = ctypes.create_string_buffer(filters)
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Program(len(code), ctypes.addressof(buffer))), 0, 0) == 0
+info = memprobe.snapshot("a.snap")
+print(info.mode, "|", info.reason, "|", info.fork_ms, memprobe.load("a.snap").info.mode)
+"""
+
+
+def test_the_kernel_refuses(python, tmp_path: Path) -> None:
+    (tmp_path / "refused.py").write_text(NO_CLONE)
+    done = python("refused.py")
+    assert done.out == "streamed | Resource temporarily unavailable | None streamed\n", done
+
+
+def test_memory_is_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_capture, "spare_bytes", lambda: iter([1 << 40, 5 * MEBIBYTE]))
+    info = memprobe.snapshot(tmp_path / "a.snap")
+    assert info.mode == "streamed" and info.reason is not None and info.reason.endswith("only 5 MiB are free")
+    assert "free" in str(info) and "fork" not in dict(info.lines())
+    monkeypatch.setattr(_capture, "spare_bytes", lambda: iter(()))  # nobody says
+    assert memprobe.snapshot(tmp_path / "a.snap").mode == "forked"
+
+
+def test_it_was_not_asked_for(tmp_path: Path) -> None:
+    info = memprobe.snapshot(tmp_path / "a.snap", fork=False)
+    assert (info.mode, info.reason, info.fork_ms, info.cow_bytes) == ("streamed", None, None, None)
+
+
+def test_spare_memory_is_the_least_of_machine_and_groups(tmp_path: Path) -> None:
+    spare = list(_capture.spare_bytes())
+    assert spare and all(number >= 0 for number in spare)
+    assert spare[0] <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    (tmp_path / "memory.max").write_text("max\n")
+    with pytest.raises(ValueError):
+        _capture.read_int(str(tmp_path), "memory.max", "memory.limit_in_bytes")
+
+
+@contextmanager
+def scratch_group() -> Iterator[Path]:
+    """A control group with a limit, where this machine lets us make one."""
+    root = Path("/sys/fs/cgroup")
+    places = (place for place in (root, root / "memory") if (place / "cgroup.procs").exists() and os.access(place, os.W_OK))
+    folder = next((place / "memprobe-test" for place in places), None)
+    if os.geteuid() != 0 or folder is None:
+        pytest.skip("no control group can be made here")
+    try:
+        folder.mkdir()
+        name = "memory.max" if (folder / "memory.max").exists() else "memory.limit_in_bytes"
+        (folder / name).write_text(str(96 * MEBIBYTE))
+    except OSError as problem:
+        with suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"no control group can be made here: {problem}")
+    try:
+        yield folder
+    finally:
+        folder.rmdir()
+
+
+def test_a_control_group_has_little_left(python, tmp_path: Path) -> None:
+    source = "import memprobe; keep = bytearray(70 << 20); info = memprobe.snapshot('a.snap'); print(info.mode, info.reason)"
+    with scratch_group() as folder:
+        shell = f'echo $$ > {folder}/cgroup.procs && exec "$0" "$@"'
+        done = subprocess.run(
+            ["sh", "-c", shell, sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+    assert done.stdout.startswith("streamed a fork may need"), done
