@@ -6,6 +6,7 @@
     memprobe.why_alive(obj)             the shortest paths to it, and what would be freed: retained_sizeof(obj)
     memprobe.find_cycles(obj)           reference cycles, and where to cut them
     memprobe.snapshot("heap.snap")      the whole heap to a file; memprobe.load("heap.snap") reads it
+    memprobe.show_backrefs(obj)         a picture of what refers to it
     from memprobe import objgraph       objgraph's functions, by this engine
     memprobe.agent.start()              let `memprobe snapshot PID` ask this process
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         referrers,
         summary,
     )
+    from memprobe.picture import Picture, show_backrefs, show_chain, show_refs
     from memprobe.results import (
         Accounting,
         Edge,
@@ -67,6 +69,7 @@ _HOMES = {
     "heap": ("Heap", "capture", "load", "snapshot"),
     "leaks": ("Diff", "Suspect", "Suspects"),
     "objgraph": ("objgraph",),
+    "picture": ("Picture", "show_backrefs", "show_chain", "show_refs"),
     "live": (
         *("count", "deep_sizeof", "gc_stats", "growth", "is_immortal", "is_interned", "pymalloc_stats"),
         *("refcount", "referrers", "summary"),
@@ -93,6 +96,7 @@ __all__ = [
     "HeapInfo",
     "Node",
     "Path",
+    "Picture",
     "PymallocStats",
     "RefCount",
     "Reference",
@@ -120,6 +124,9 @@ __all__ = [
     "refcount",
     "referrers",
     "retained_sizeof",
+    "show_backrefs",
+    "show_chain",
+    "show_refs",
     "snapshot",
     "snapshot_process",
     "summary",

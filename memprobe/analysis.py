@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memprobe import _core, _names
@@ -36,24 +36,28 @@ class Step:
 @dataclass(frozen=True)
 class Path:
     """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is
-    Python, starting at a module."""
+    Python, starting at a module. `made` is the line that allocated a living object, "app.py:12", when tracemalloc was tracing;
+    `target` is what the last step refers to."""
 
     steps: tuple[Step, ...]
     expression: str
     evaluable: bool
+    made: str | None = None
+    target: Any = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> Json:
-        """{expression, evaluable, labels}."""
-        return {"expression": self.expression, "evaluable": self.evaluable, "labels": [step.label for step in self.steps]}
+        """{expression, evaluable, labels, made}."""
+        labels = [step.label for step in self.steps]
+        return {"expression": self.expression, "evaluable": self.evaluable, "labels": labels, "made": self.made}
 
     def __str__(self) -> str:
-        return self.expression
+        return self.expression if self.made is None else f"{self.expression}  (made in {self.made})"
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is the
-    one to make weak or to cut, with the reason. `size` is the bytes of all objects."""
+    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is
+    the one to make weak or to cut, with the reason. `size` is the bytes of all objects."""
 
     objects: tuple[Any, ...] = field(repr=False)
     edges: tuple[tuple[Any, str, Any], ...] = field(repr=False)
@@ -119,7 +123,7 @@ def _path(heap: Heap, rows: Sequence[Row], shown: Callable[[int], Any]) -> Path:
     name = _names.join(hops(heap, start, rows))
     holders = [start, *(row[0] for row in rows)]
     steps = tuple(Step(shown(id), row[1]) for id, row in zip(holders, rows, strict=False))
-    return Path(steps, name.text, name.evaluable)
+    return Path(steps, name.text, name.evaluable, target=shown(holders[-1]))
 
 
 def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominated:
@@ -176,14 +180,17 @@ def retained_sizeof(obj: object) -> int:
 def why_alive(obj: object, limit: int = 3) -> list[Path]:
     """Why `obj` is alive: up to `limit` (1 to 255) shortest paths of references to it, from a module, a frame or another root.
 
-    Steps hold the objects themselves. Raises ValueError for an object that nothing but this call holds."""
+    Steps hold the objects themselves. While tracemalloc is tracing, paths say which line made the object. Raises ValueError for
+    an object that nothing but this call holds."""
     if not 1 <= limit <= 255:
         raise ValueError(f"limit is {limit}: ask for 1 to 255 paths.")
     (graph, objects), node = _core.why_alive(obj, limit)
     heap = _heap(graph)
     shown = _shown(heap, objects)
     root = heap.roots()["roots"].id
-    return _different([_path(heap, _with_keys(root, rows, objects), shown) for rows in graph.paths(node, limit)])
+    found = [_path(heap, _with_keys(root, rows, objects), shown) for rows in graph.paths(node, limit)]
+    line = _core.allocated(obj)
+    return _different([replace(path, made=f"{line[0][0]}:{line[0][1]}" if line else None) for path in found])
 
 
 def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:

@@ -1,7 +1,7 @@
 """objgraph 3.7 by another engine: `from memprobe import objgraph`, and the rest of a program stays as it is.
 
-Functions, arguments, defaults, return values and printed formats are objgraph's. So is what they see: the objects that the collector
-tracks, in its order. docs/objgraph.md compares call by call, and names what memprobe itself offers instead."""
+Functions, arguments, defaults, return values and printed formats are objgraph's. So is what they see: the objects that the
+collector tracks, in its order. docs/objgraph.md compares call by call, and names what memprobe itself offers instead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _draws_inline() -> bool:
     """True in a notebook that can show pictures; not in IPython or another shell of a terminal."""
     try:
         shell = get_ipython()  # type: ignore[name-defined]
-        import graphviz  # type: ignore[import-not-found]  # noqa: F401
+        import graphviz  # noqa: F401
     except (NameError, ImportError):
         return False
     return "TerminalInteractiveShell" not in type(shell).__name__
@@ -243,9 +243,9 @@ def is_proper_module(obj: object) -> bool:
 
 
 class _Referrers:
-    """gc.get_referrers() for all objects of a queue at once, garbage left out. In a small heap that is a collection, and one pass over
-    the heap for a level of the search, not for an object; in a large one it is an index of everything, which tells garbage by
-    itself."""
+    """gc.get_referrers() for all objects of a queue at once, garbage left out. In a small heap that is a collection, and one
+    pass over the heap for a level of the search, not for an object; in a large one it is an index of everything, which tells
+    garbage by itself."""
 
     LARGE = 500_000  # blocks of memory
 
@@ -326,11 +326,11 @@ def show_backrefs(
 ) -> Any:
     """Draw what refers to an object (or to each of a list or tuple of them), and what refers to that, `max_depth` times.
 
-    Left out are addresses in `extra_ignore` and what `filter` denies; of what refers to one object, `too_many` are shown. Modules end
-    the way. `highlight` chooses nodes to colour, `extra_info` adds a line, `extra_node_attrs` Graphviz attributes.
+    Left out are addresses in `extra_ignore` and what `filter` denies; of what refers to one object, `too_many` are shown. Modules
+    end the way. `highlight` chooses nodes to colour, `extra_info` adds a line, `extra_node_attrs` Graphviz attributes.
 
-    Graphviz's text goes to `output`; or to a file for a `filename` in .dot; or `dot` makes the file in the format of its ending. With
-    neither it is shown by xdot, or becomes a .png in the folder for temporary files; a notebook gets the picture."""
+    Graphviz's text goes to `output`; or to a file for a `filename` in .dot; or `dot` makes the file in the format of its ending.
+    With neither it is shown by xdot, or becomes a .png in the folder for temporary files; a notebook gets the picture."""
     what = (max_depth, extra_ignore, filter, too_many, highlight, extra_info, refcounts, shortnames, extra_node_attrs)
     return _show(True, objs, filename, output, what)
 
@@ -349,7 +349,8 @@ def show_refs(
     output: IO[str] | None = None,
     extra_node_attrs: Callable[[Any], dict[str, str | None]] | None = None,
 ) -> Any:
-    """Draw what an object (or each of a list or tuple of them) refers to; the rest as show_backrefs(). Modules do not end the way."""
+    """Draw what an object (or each of a list or tuple of them) refers to; the rest as show_backrefs(), but modules do not end the
+    way."""
     what = (max_depth, extra_ignore, filter, too_many, highlight, extra_info, refcounts, shortnames, extra_node_attrs)
     return _show(False, objs, filename, output, what)
 

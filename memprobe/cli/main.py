@@ -38,6 +38,7 @@ def ask(words: list[str]) -> int:
         "dominators": questions.dominators,
         "paths": questions.paths,
         "cycles": questions.cycles,
+        "graph": questions.graph,
         "suspects": leaks.suspects,
         "diff": leaks.diff,
         "waste": leaks.waste,

@@ -82,6 +82,19 @@ def parser() -> argparse.ArgumentParser:
     cycles.add_argument("--housekeeping", action="store_true", help="follow the references that every program has, too")
     cycles.add_argument("--fail-on-cycles", action="store_true", help="exit code 1 when there are any")
 
+    graph = verbs.add_parser("graph", parents=[common], help="a picture of what refers to an object, or what it refers to")
+    graph.add_argument("file", metavar="FILE")
+    graph.add_argument("object", metavar="OBJECT", help="an address (0x...), the id of a node, or a type: its biggest object")
+    graph.add_argument(
+        "-o", "--output", metavar="PICTURE", help="where to write, .dot, .svg, .png or .pdf; without it, DOT on stdout"
+    )
+    graph.add_argument("--refs", action="store_true", help="what it refers to (what refers to it)")
+    graph.add_argument("--depth", type=positive, default=3, metavar="N", help="steps from the object (3)")
+    graph.add_argument("--retained", action="store_true", help="show the bytes that would be freed with each node")
+    graph.add_argument("--refcounts", action="store_true", help="show reference counts")
+    graph.add_argument("--no-weak", action="store_true", help="leave out weak references")
+    graph.add_argument("--housekeeping", action="store_true", help="follow the references that every program has, too")
+
     leaks = verbs.add_parser("suspects", parents=[common], help="what leaks: who keeps a large part of the heap alive")
     leaks.add_argument("file", metavar="FILE")
     leaks.add_argument("--percent", type=percent, default=10.0, metavar="P", help="a suspect keeps more of the heap than this (10)")

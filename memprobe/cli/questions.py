@@ -11,6 +11,7 @@ from memprobe.cli import show
 from memprobe.cli.files import opened
 from memprobe.errors import Error
 from memprobe.heap import Heap
+from memprobe.picture import show_backrefs, show_refs
 from memprobe.results import Node
 
 
@@ -73,6 +74,28 @@ def named(heap: Heap, text: str) -> Node:
     if node is None:
         raise Error(f"there is no {text} in this snapshot: `memprobe summary` lists its types.")
     return node
+
+
+def graph(options: argparse.Namespace) -> int:
+    """memprobe graph FILE OBJECT"""
+    node = named(opened(options.file), options.object)
+    drawn = (show_refs if options.refs else show_backrefs)(
+        node,
+        depth=options.depth,
+        too_many=options.limit or 1_000_000,
+        retained=options.retained,
+        refcounts=options.refcounts,
+        weak=not options.no_weak,
+        housekeeping=options.housekeeping,
+        filename=options.output,
+    )
+    if options.json:
+        show.as_json("memprobe.graph/1", drawn.to_dict())
+    elif options.output is None:
+        print(drawn.dot, end="")
+    else:
+        show.heading(f"{options.output}: {node}, {drawn.nodes:,} nodes, {drawn.edges:,} edges, {drawn.hidden:,} more left out")
+    return 0
 
 
 def cycles(options: argparse.Namespace) -> int:

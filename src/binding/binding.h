@@ -73,6 +73,15 @@ int binding_paths_best(mpr_graph *g, uint32_t node, unsigned limit, mpr_progress
 /* Capture into `out`, without ever letting another thread run: 0, or -1 with an exception. */
 int binding_capture(mod_state *state, graph_object *out, cpy_contents contents);
 
+/* The graph of this moment, or NULL with an exception. */
+graph_object *binding_captured(PyObject *module);
+
+/* The node of a living object: 0, or -1 with an exception. */
+int binding_find_object(const mpr_graph *g, PyObject *object, uint32_t *node);
+
+/* (Graph, {node: object}) for some nodes of the graph of this moment: nothing may have run since. */
+PyObject *binding_with_objects(graph_object *graph, const uint32_t *nodes, size_t count);
+
 /* One without a graph yet, or NULL with an exception. */
 graph_object *binding_graph_new(mod_state *state);
 
@@ -95,5 +104,6 @@ extern PyMethodDef binding_interpreter_methods[];
 extern PyMethodDef binding_question_methods[];
 extern PyMethodDef binding_leak_methods[];
 extern PyMethodDef binding_tracked_methods[];
+extern PyMethodDef binding_picture_methods[];
 
 #endif

@@ -12,7 +12,7 @@
 
 /* ---- the graph of this moment ---- */
 
-static graph_object *captured(PyObject *module) {
+graph_object *binding_captured(PyObject *module) {
     mod_state *state = binding_state(module);
     graph_object *out = binding_graph_new(state);
     if (out != NULL && binding_capture(state, out, (cpy_contents){0}) < 0) {
@@ -21,7 +21,7 @@ static graph_object *captured(PyObject *module) {
     return out;
 }
 
-static int find_object(const mpr_graph *g, PyObject *object, uint32_t *node) {
+int binding_find_object(const mpr_graph *g, PyObject *object, uint32_t *node) {
     if (mpr_graph_find(g, (uint64_t)(uintptr_t)object, node)) {
         return 0;
     }
@@ -32,13 +32,13 @@ static int find_object(const mpr_graph *g, PyObject *object, uint32_t *node) {
 /* ---- retained size ---- */
 
 static PyObject *retained_sizeof(PyObject *module, PyObject *object) {
-    graph_object *graph = captured(module);
+    graph_object *graph = binding_captured(module);
     uint32_t node;
     if (graph == NULL) {
         return NULL;
     }
     PyObject *result = NULL;
-    if (find_object(graph->graph, object, &node) == 0 && binding_graph_dominate(graph) == 0) {
+    if (binding_find_object(graph->graph, object, &node) == 0 && binding_graph_dominate(graph) == 0) {
         result = PyLong_FromUnsignedLongLong(graph->dominators.retained[node]);
     }
     Py_DECREF(graph);
@@ -86,8 +86,7 @@ static int put_objects(PyObject *dict, const held *objects, const uint32_t *node
 
 /* ---- the graph with its live objects ---- */
 
-/* (Graph, {id: object}) for some nodes; the caller asks the Graph the rest. */
-static PyObject *with_objects(graph_object *graph, const uint32_t *nodes, size_t count) {
+PyObject *binding_with_objects(graph_object *graph, const uint32_t *nodes, size_t count) {
     held objects = {0};
     int failed = 0;
     for (size_t i = 0; failed == 0 && i < count; i++) {
@@ -118,9 +117,9 @@ static PyObject *why_alive(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "Oi", &object, &limit)) {
         return NULL;
     }
-    graph_object *graph = captured(module);
+    graph_object *graph = binding_captured(module);
     uint32_t node;
-    if (graph == NULL || find_object(graph->graph, object, &node) < 0) {
+    if (graph == NULL || binding_find_object(graph->graph, object, &node) < 0) {
         Py_XDECREF(graph);
         return NULL;
     }
@@ -130,7 +129,7 @@ static PyObject *why_alive(PyObject *module, PyObject *args) {
     if (status == MPR_OK) {
         status = path_nodes(&paths, &graph->alloc, &nodes);
     }
-    PyObject *both = status == MPR_OK ? with_objects(graph, nodes.items, nodes.count) : binding_error(status);
+    PyObject *both = status == MPR_OK ? binding_with_objects(graph, nodes.items, nodes.count) : binding_error(status);
     mpr_paths_free(&paths);
     mpr_vec_free(&nodes, &graph->alloc);
     Py_DECREF(graph);
@@ -143,13 +142,13 @@ static PyObject *hold_cyclic(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "pp", &garbage, &housekeeping)) {
         return NULL;
     }
-    graph_object *graph = captured(module);
+    graph_object *graph = binding_captured(module);
     if (graph == NULL) {
         return NULL;
     }
     ids nodes = {0};
     int status = binding_cyclic_nodes(graph, garbage != 0, housekeeping != 0, &nodes.items, &nodes.count, &nodes.capacity);
-    PyObject *both = status == MPR_OK ? with_objects(graph, nodes.items, nodes.count) : binding_error(status);
+    PyObject *both = status == MPR_OK ? binding_with_objects(graph, nodes.items, nodes.count) : binding_error(status);
     mpr_vec_free(&nodes, &graph->alloc);
     Py_DECREF(graph);
     return both;

@@ -261,6 +261,15 @@ void cpy_layout_instance(PyObject *object, cpy_instance *out) {
     }
 }
 
+/* Exported by every version, declared by none in a public header. Its key is where the block starts, which is in front of the object; the
+ * module's own get_object_traceback() forgets the managed dict in 3.11. */
+extern PyObject *_PyTraceMalloc_GetTraceback(unsigned int domain, uintptr_t pointer);
+
+PyObject *cpy_allocation_traceback(PyObject *object) {
+    size_t before = cpy_layout_preheader(Py_TYPE(object), PyObject_IS_GC(object));
+    return _PyTraceMalloc_GetTraceback(0, (uintptr_t)object - before);
+}
+
 void cpy_layout_prefetch(PyObject *object) {
     if (PyDict_CheckExact(object)) {
         const char *keys = (const char *)((PyDictObject *)object)->ma_keys;

@@ -29,6 +29,9 @@ typedef enum cpy_capability {
 /* Bytes in front of an instance: collector's head, managed dict and weakref list. */
 size_t cpy_layout_preheader(PyTypeObject *type, bool is_gc);
 
+/* Where tracemalloc saw the object being made: ((file, line), ...), the innermost first; None if it did not. A new reference. */
+PyObject *cpy_allocation_traceback(PyObject *object);
+
 /* Begin to fetch what the object keeps outside its body: a list's items, a dict's table, inline values. A hint: nothing is believed. */
 void cpy_layout_prefetch(PyObject *object);
 

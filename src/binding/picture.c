@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ * What a picture asks of a graph: neighbours, the labels between two nodes, and what lies on circles.
+ *
+ * A namespace is drawn as part of its owner: the dict of an instance, class or module is passed through, on every version of Python, and
+ * `module -> __dict__ -> ['cache']` is one edge. */
+#include "binding/binding.h"
+
+#include <string.h>
+
+#include "algo/scc.h"
+#include "base/vec.h"
+
+typedef MPR_VEC(uint32_t) ids;
+
+typedef struct view {
+    mpr_graph *g;
+    bool back, housekeeping, weak;
+    uint8_t *seen; /* one byte a node; what `out` has is marked */
+    ids out;
+} view;
+
+/* Does this edge lead to the namespace of its holder? */
+static bool is_namespace(mpr_label label) {
+    uint32_t field = mpr_label_payload(label);
+    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_DICT || field == MPR_FIELD_NAMESPACE);
+}
+
+/* Is it an edge of the picture? Names, and plain keys when they are not asked about, are words of other edges. */
+static bool is_shown(const view *v, uint64_t edge) {
+    mpr_label label = v->g->label[edge];
+    mpr_label_kind kind = mpr_label_kind_of(label);
+    if (is_namespace(label)) {
+        return true;
+    }
+    if (kind == MPR_LABEL_NAME || (kind == MPR_LABEL_KEY && !v->back && !(v->g->flags[v->g->target[edge]] & MPR_NODE_TRACKED))) {
+        return false;
+    }
+    return (v->weak || mpr_label_strong(label)) && (v->housekeeping || !mpr_label_housekeeping(label));
+}
+
+static int put(view *v, uint32_t node) {
+    if (v->seen[node] || (v->g->flags[node] & MPR_NODE_OWN)) {
+        return MPR_OK;
+    }
+    v->seen[node] = 1;
+    return mpr_vec_push(&v->out, v->g->alloc, node);
+}
+
+static int put_targets(view *v, uint32_t node) {
+    int status = MPR_OK;
+    for (uint64_t k = mpr_graph_first(v->g, node); status == MPR_OK && k < mpr_graph_first(v->g, node + 1); k++) {
+        if (is_namespace(v->g->label[k])) {
+            uint32_t dict = v->g->target[k];
+            for (uint64_t e = mpr_graph_first(v->g, dict); status == MPR_OK && e < mpr_graph_first(v->g, dict + 1); e++) {
+                status = is_shown(v, e) ? put(v, v->g->target[e]) : MPR_OK;
+            }
+        } else if (is_shown(v, k)) {
+            status = put(v, v->g->target[k]);
+        }
+    }
+    return status;
+}
+
+/* The first whose namespace this is, or MPR_NO_NODE. */
+static uint32_t owner_of(const mpr_graph *g, uint32_t node) {
+    for (uint64_t k = g->reverse->first[node]; k < g->reverse->first[node + 1]; k++) {
+        uint32_t holder = g->reverse->source[k];
+        for (uint64_t e = mpr_graph_first(g, holder); e < mpr_graph_first(g, holder + 1); e++) {
+            if (g->target[e] == node && is_namespace(g->label[e])) {
+                return holder;
+            }
+        }
+    }
+    return MPR_NO_NODE;
+}
+
+static bool refers(const view *v, uint32_t holder, uint32_t target) {
+    for (uint64_t e = mpr_graph_first(v->g, holder); e < mpr_graph_first(v->g, holder + 1); e++) {
+        if (v->g->target[e] == target && is_shown(v, e)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int put_holders(view *v, uint32_t node) {
+    const mpr_reverse *r = v->g->reverse;
+    uint32_t last = MPR_NO_NODE;
+    int status = MPR_OK;
+    for (uint64_t k = r->first[node]; status == MPR_OK && k < r->first[node + 1]; k++) {
+        uint32_t holder = r->source[k];
+        if (holder == last || !refers(v, holder, node)) {
+            continue;
+        }
+        last = holder;
+        uint32_t owner = (v->g->flags[holder] & MPR_NODE_SYNTHETIC) ? MPR_NO_NODE : owner_of(v->g, holder);
+        status = put(v, owner == MPR_NO_NODE ? holder : owner);
+    }
+    return status;
+}
+
+static int put_neighbours(view *v, uint32_t node) { return v->back ? put_holders(v, node) : put_targets(v, node); }
+
+static int open_view(view *v) {
+    v->seen = mpr_alloc_array(v->g->alloc, v->g->nodes, 1);
+    return v->seen == NULL || (v->back && mpr_graph_make_reverse(v->g) != MPR_OK) ? MPR_ENOMEM : MPR_OK;
+}
+
+static void close_view(view *v) {
+    mpr_alloc_free(v->g->alloc, v->seen, v->g->nodes, 1);
+    mpr_vec_free(&v->out, v->g->alloc);
+}
+
+/* ---- asked of a graph ---- */
+
+static PyObject *id_list(const uint32_t *items, size_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *id = PyLong_FromUnsignedLong(items[i]);
+        if (id == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, id);
+        }
+    }
+    return list;
+}
+
+static PyObject *neighbours(PyObject *module, PyObject *args) {
+    PyObject *graph, *argument;
+    int back, housekeeping, weak;
+    if (!PyArg_ParseTuple(args, "O!Oppp", binding_state(module)->graph_type, &graph, &argument, &back, &housekeeping, &weak)) {
+        return NULL;
+    }
+    view v = {.g = ((graph_object *)graph)->graph, .back = back != 0, .housekeeping = housekeeping != 0, .weak = weak != 0};
+    uint32_t id = binding_graph_node(v.g, argument);
+    if (id == MPR_NO_NODE) {
+        return NULL;
+    }
+    int status = open_view(&v);
+    if (status == MPR_OK) {
+        status = put_neighbours(&v, id);
+    }
+    PyObject *list = status == MPR_OK ? id_list(v.out.items, v.out.count) : binding_error(status);
+    close_view(&v);
+    return list;
+}
+
+/* Rows as edges_out, with those of the namespace, of which at most `limit`; and how many there are. */
+static PyObject *between(PyObject *module, PyObject *args) {
+    PyObject *graph, *from, *to;
+    int housekeeping, weak;
+    Py_ssize_t limit, count = 0;
+    if (!PyArg_ParseTuple(args, "O!OOppn", binding_state(module)->graph_type, &graph, &from, &to, &housekeeping, &weak, &limit)) {
+        return NULL;
+    }
+    view v = {.g = ((graph_object *)graph)->graph, .back = true, .housekeeping = housekeeping != 0, .weak = weak != 0};
+    uint32_t holder = binding_graph_node(v.g, from), target = holder == MPR_NO_NODE ? holder : binding_graph_node(v.g, to);
+    PyObject *list = target == MPR_NO_NODE ? NULL : PyList_New(0);
+    for (uint64_t k = list == NULL ? 0 : mpr_graph_first(v.g, holder); list != NULL && k < mpr_graph_first(v.g, holder + 1); k++) {
+        bool through = is_namespace(v.g->label[k]) && v.g->target[k] != target;
+        uint32_t owner = through ? v.g->target[k] : holder;
+        uint64_t first = through ? mpr_graph_first(v.g, owner) : k, end = through ? mpr_graph_first(v.g, owner + 1) : k + 1;
+        for (uint64_t e = first; list != NULL && e < end; e++) {
+            if (v.g->target[e] != target || !is_shown(&v, e)) {
+                continue;
+            }
+            if (count++ < limit && binding_graph_append_edge(list, v.g, owner, e, target) < 0) {
+                Py_CLEAR(list);
+            }
+        }
+    }
+    return list == NULL ? NULL : Py_BuildValue("(Nn)", list, count);
+}
+
+/* One byte a node: != 0 for all but some nodes and their namespaces. */
+static uint8_t *all_but(mpr_graph *g, const ids *some) {
+    uint8_t *skip = mpr_alloc_array(g->alloc, g->nodes, 1);
+    if (skip == NULL) {
+        return NULL;
+    }
+    memset(skip, 1, g->nodes);
+    for (size_t i = 0; i < some->count; i++) {
+        skip[some->items[i]] = 0;
+        for (uint64_t k = mpr_graph_first(g, some->items[i]); k < mpr_graph_first(g, some->items[i] + 1); k++) {
+            if (is_namespace(g->label[k])) {
+                skip[g->target[k]] = 0;
+            }
+        }
+    }
+    return skip;
+}
+
+static int node_ids(const mpr_graph *g, PyObject *tuple, ids *out) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
+        uint32_t id = binding_graph_node(g, PyTuple_GET_ITEM(tuple, i));
+        if (id == MPR_NO_NODE) {
+            return -1;
+        }
+        if (mpr_vec_push(out, g->alloc, id) != MPR_OK) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *components(PyObject *module, PyObject *args) {
+    PyObject *graph, *tuple, *list = NULL;
+    int housekeeping;
+    ids some = {0};
+    mpr_scc scc = {0};
+    if (!PyArg_ParseTuple(args, "O!O!p", binding_state(module)->graph_type, &graph, &PyTuple_Type, &tuple, &housekeeping)) {
+        return NULL;
+    }
+    mpr_graph *g = ((graph_object *)graph)->graph;
+    if (node_ids(g, tuple, &some) == 0) {
+        uint8_t *skip = all_but(g, &some);
+        mpr_scc_options options = {.housekeeping = housekeeping != 0, .skip = skip, .progress = binding_progress};
+        int status = skip == NULL ? MPR_ENOMEM : mpr_scc_find(g, &options, &scc);
+        for (size_t i = 0; status == MPR_OK && i < some.count; i++) {
+            some.items[i] = scc.component[some.items[i]];
+        }
+        list = status == MPR_OK ? id_list(some.items, some.count) : binding_error(status);
+        mpr_scc_free(&scc);
+        mpr_alloc_free(g->alloc, skip, g->nodes, 1);
+    }
+    mpr_vec_free(&some, g->alloc);
+    return list;
+}
+
+/* ---- asked of living objects ---- */
+
+/* Breadth first around some nodes; of each, `limit` neighbours at most (< 0: all). What is met is v->out. */
+static int go_around(view *v, const ids *starts, int depth, Py_ssize_t limit, ids *met) {
+    uint8_t *known = mpr_alloc_array(v->g->alloc, v->g->nodes, 1);
+    int status = known == NULL ? MPR_ENOMEM : MPR_OK;
+    for (size_t i = 0; status == MPR_OK && i < starts->count; i++) {
+        known[starts->items[i]] = 1;
+        status = mpr_vec_push(met, v->g->alloc, starts->items[i]);
+    }
+    size_t at = 0;
+    for (int level = 0; status == MPR_OK && level < depth; level++) {
+        for (size_t end = met->count; status == MPR_OK && at < end; at++) {
+            v->out.count = 0;
+            status = put_neighbours(v, met->items[at]);
+            for (size_t i = 0; i < v->out.count; i++) {
+                uint32_t node = v->out.items[i];
+                v->seen[node] = 0;
+                if (status == MPR_OK && !known[node] && (limit < 0 || i < (size_t)limit)) {
+                    known[node] = 1;
+                    status = mpr_vec_push(met, v->g->alloc, node);
+                }
+            }
+        }
+    }
+    mpr_alloc_free(v->g->alloc, known, v->g->nodes, 1);
+    return status;
+}
+
+static int find_starts(const mpr_graph *g, PyObject *objects, ids *out) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(objects); i++) {
+        uint32_t node;
+        if (binding_find_object(g, PyTuple_GET_ITEM(objects, i), &node) < 0) {
+            return -1;
+        }
+        if (mpr_vec_push(out, g->alloc, node) != MPR_OK) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The tuples of a question are memprobe's. */
+static void disown(mpr_graph *g, PyObject *own) {
+    uint32_t node;
+    if (mpr_graph_find(g, (uint64_t)(uintptr_t)own, &node)) {
+        g->flags[node] |= MPR_NODE_OWN;
+    }
+}
+
+/* ((Graph, {node: object}), [node of each object]) of what lies around some objects. */
+static PyObject *hold_around(PyObject *module, PyObject *args) {
+    PyObject *objects, *both = NULL, *list = NULL;
+    int depth, back, housekeeping, weak;
+    Py_ssize_t limit;
+    if (!PyArg_ParseTuple(args, "O!ipppn", &PyTuple_Type, &objects, &depth, &back, &housekeeping, &weak, &limit)) {
+        return NULL;
+    }
+    graph_object *graph = binding_captured(module);
+    if (graph == NULL) {
+        return NULL;
+    }
+    view v = {.g = graph->graph, .back = back != 0, .housekeeping = housekeeping != 0, .weak = weak != 0};
+    disown(v.g, objects);
+    disown(v.g, args);
+    ids starts = {0}, met = {0};
+    if (find_starts(v.g, objects, &starts) == 0) {
+        int status = open_view(&v);
+        if (status == MPR_OK) {
+            status = go_around(&v, &starts, depth, limit, &met);
+        }
+        both = status == MPR_OK ? binding_with_objects(graph, met.items, met.count) : binding_error(status);
+        list = both == NULL ? NULL : id_list(starts.items, starts.count);
+        close_view(&v);
+    }
+    mpr_vec_free(&starts, v.g->alloc);
+    mpr_vec_free(&met, v.g->alloc);
+    Py_DECREF(graph);
+    if (list == NULL) {
+        Py_XDECREF(both);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", both, list);
+}
+
+/* ---- where it was made ---- */
+
+static PyObject *allocated(PyObject *module, PyObject *object) {
+    (void)module;
+    return cpy_allocation_traceback(object);
+}
+
+PyMethodDef binding_picture_methods[] = {
+    {"neighbours", neighbours, METH_VARARGS, "Nodes that a node refers to, or that refer to it, through namespaces."},
+    {"between", between, METH_VARARGS, "The edges from one node to another, and how many."},
+    {"components", components, METH_VARARGS, "For each of some nodes which circle it lies on among them."},
+    {"hold_around", hold_around, METH_VARARGS, "((Graph, {node: object}), nodes): what lies around some objects."},
+    {"allocated", allocated, METH_O, "Where tracemalloc saw it being made: ((file, line), ...), the innermost first; or None."},
+    {NULL, NULL, 0, NULL},
+};
