@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling accuracy demo format clean
+.PHONY: help docs venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,9 @@ bench-scaling: build build/synthetic ## heaps of 1 to 30 million objects, and a 
 
 accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md
 	@$(PY) benchmarks/accuracy.py
+
+docs: build ## draw the pictures of the README and the guide anew
+	@$(PY) docs/pictures.py
 
 demo: build ## find a planted leak in a running service
 	@$(PY) examples/demo.py $(ARGS)

@@ -13,6 +13,7 @@ import argparse
 import gc
 import importlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -138,6 +139,21 @@ def peer_jobs(service: Service) -> list[tuple[str, str, Callable[[], object]]]:
         ("capture: whole heap, named edges, sizes, roots", "guppy3 heap() (no edges)", peer("guppy", lambda m: m.hpy().heap())),
         ("capture: whole heap, named edges, sizes, roots", "refcycle snapshot()", peer("refcycle", lambda m: m.snapshot())),
     ]
+
+
+def objgraph_rows(service: Service) -> list[Row]:
+    """objgraph's own questions, by itself and by the drop-in, about one customer of the heap; times after one collection each."""
+    jobs: dict[str, Callable[[Any], Callable[[], object]]] = {
+        "most_common_types()": lambda m: m.most_common_types,
+        "find_backref_chain()": lambda m: lambda: m.find_backref_chain(service.customers[7], m.is_proper_module),
+        "show_backrefs(), depth 5": lambda m: lambda: m.show_backrefs([service.customers[7]], max_depth=5, output=io.StringIO()),
+    }
+    rows = []
+    for job, ask in jobs.items():
+        for module in ("memprobe.objgraph", "objgraph"):
+            answer = in_child(lambda ask=ask, module=module: measure(ask(importlib.import_module(module))))
+            rows.append(row(f"objgraph's {job}", module, answer))
+    return rows
 
 
 def snapshot_rows(folder: Path) -> list[Row]:
@@ -288,6 +304,9 @@ def main() -> int:
     for job, who, work in sorted(jobs, key=lambda entry: entry[0]):
         print(f"{who} ...", file=sys.stderr, flush=True)
         rows.append(row(job, who, in_child(lambda work=work: measure(work))))
+    if not options.no_peers:
+        print("objgraph's questions ...", file=sys.stderr, flush=True)
+        rows += objgraph_rows(service)
     with tempfile.TemporaryDirectory() as folder:
         print("snapshot and load ...", file=sys.stderr, flush=True)
         rows += snapshot_rows(Path(folder))

@@ -61,10 +61,23 @@ static int put_targets(view *v, uint32_t node) {
     return status;
 }
 
-/* The first whose namespace this is, or MPR_NO_NODE. */
+/* Of which kind its first edge is: lists and the like are all of one. */
+static mpr_label_kind kind_of(const mpr_graph *g, uint32_t node) {
+    uint64_t first = mpr_graph_first(g, node);
+    return first < mpr_graph_first(g, node + 1) ? mpr_label_kind_of(g->label[first]) : MPR_LABEL_CHILD;
+}
+
+/* The first whose namespace this is, or MPR_NO_NODE. Long lists of dicts are not searched. */
 static uint32_t owner_of(const mpr_graph *g, uint32_t node) {
+    if (kind_of(g, node) != MPR_LABEL_KEY && kind_of(g, node) != MPR_LABEL_VALUE && kind_of(g, node) != MPR_LABEL_NAME) {
+        return MPR_NO_NODE;
+    }
     for (uint64_t k = g->reverse->first[node]; k < g->reverse->first[node + 1]; k++) {
         uint32_t holder = g->reverse->source[k];
+        mpr_label_kind kind = kind_of(g, holder);
+        if (kind == MPR_LABEL_INDEX || kind == MPR_LABEL_KEY || kind == MPR_LABEL_ELEMENT) {
+            continue;
+        }
         for (uint64_t e = mpr_graph_first(g, holder); e < mpr_graph_first(g, holder + 1); e++) {
             if (g->target[e] == node && is_namespace(g->label[e])) {
                 return holder;

@@ -18,6 +18,22 @@ static bool is_own_module(const cpy_walk *walk, PyObject *object) {
     return false;
 }
 
+/* A frame of memprobe's that is an object: every frame in 3.10. */
+static bool is_own_frame(const cpy_walk *walk, const cpy_type *type, PyObject *object) {
+    void *at = type->has_frame && walk->can[CPY_CAN_FRAMES] ? cpy_layout_inner_frame(object) : NULL;
+    cpy_frame frame;
+    if (at == NULL) {
+        return false;
+    }
+    cpy_layout_frame(at, &frame);
+    for (size_t i = 0; i < walk->own.count; i++) {
+        if (walk->own.items[i] == frame.globals) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, bool is_static) {
     uint32_t flags = cpy_is_immortal(object) ? MPR_NODE_IMMORTAL : 0;
     flags |= (is_static ? MPR_NODE_STATIC : 0) | (type->own ? MPR_NODE_OWN_WALL : 0);
@@ -34,6 +50,8 @@ static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type,
         flags |= MPR_NODE_MODULE | (is_own_module(walk, object) ? MPR_NODE_OWN_WALL : 0);
     } else if (type->is_str && cpy_is_interned(object)) {
         flags |= MPR_NODE_INTERNED;
+    } else if (is_own_frame(walk, type, object)) {
+        flags |= MPR_NODE_OWN_WALL;
     }
     return flags;
 }
