@@ -323,6 +323,8 @@ def show_backrefs(
     shortnames: bool = True,
     output: IO[str] | None = None,
     extra_node_attrs: Callable[[Any], dict[str, str | None]] | None = None,
+    *,
+    named: bool = False,
 ) -> Any:
     """Draw what refers to an object (or to each of a list or tuple of them), and what refers to that, `max_depth` times.
 
@@ -330,9 +332,12 @@ def show_backrefs(
     end the way. `highlight` chooses nodes to colour, `extra_info` adds a line, `extra_node_attrs` Graphviz attributes.
 
     Graphviz's text goes to `output`; or to a file for a `filename` in .dot; or `dot` makes the file in the format of its ending.
-    With neither it is shown by xdot, or becomes a .png in the folder for temporary files; a notebook gets the picture."""
+    With neither it is shown by xdot, or becomes a .png in the folder for temporary files; a notebook gets the picture.
+
+    `named=True`, which objgraph has not, draws and returns memprobe's own picture: every reference named on every Python,
+    with objects that the collector does not track."""
     what = (max_depth, extra_ignore, filter, too_many, highlight, extra_info, refcounts, shortnames, extra_node_attrs)
-    return _show(True, objs, filename, output, what)
+    return _show_named(True, objs, filename, output, what) if named else _show(True, objs, filename, output, what)
 
 
 def show_refs(
@@ -348,11 +353,13 @@ def show_refs(
     shortnames: bool = True,
     output: IO[str] | None = None,
     extra_node_attrs: Callable[[Any], dict[str, str | None]] | None = None,
+    *,
+    named: bool = False,
 ) -> Any:
     """Draw what an object (or each of a list or tuple of them) refers to; the rest as show_backrefs(), but modules do not end the
     way."""
     what = (max_depth, extra_ignore, filter, too_many, highlight, extra_info, refcounts, shortnames, extra_node_attrs)
-    return _show(False, objs, filename, output, what)
+    return _show_named(False, objs, filename, output, what) if named else _show(False, objs, filename, output, what)
 
 
 def show_chain(*chains: Sequence[Any], **kw: Any) -> Any:
@@ -390,6 +397,31 @@ def _show(back: bool, objs: Any, filename: str | None, output: IO[str] | None, w
     if dot_file != filename:
         _render(dot_file, filename)
     return None
+
+
+def _show_named(back: bool, objs: Any, filename: str | None, output: IO[str] | None, what: tuple[Any, ...]) -> Any:
+    """memprobe's own picture of the same, which is also returned."""
+    from memprobe import picture
+
+    max_depth, extra_ignore, filter, too_many, highlight, extra_info, refcounts = what[:7]
+    ignored = set(extra_ignore)
+
+    def wanted(obj: Any) -> object:
+        return id(obj) not in ignored and (filter is None or filter(obj))
+
+    drawn = (picture.show_backrefs if back else picture.show_refs)(
+        *(objs if _is_a(objs, (list, tuple)) else [objs]),
+        depth=max_depth,
+        too_many=too_many,
+        filter=wanted if ignored or filter else None,
+        highlight=highlight,
+        extra_info=extra_info,
+        refcounts=refcounts,
+        filename=filename,
+    )
+    if output:
+        output.write(drawn.dot)
+    return drawn
 
 
 def _render(dot_file: str, filename: str | None) -> None:

@@ -119,3 +119,14 @@ def test_an_index_of_some() -> None:
     assert index.of(other) is None
     with pytest.raises(TypeError):
         _core.holders((one,))  # type: ignore[arg-type]
+
+
+def test_the_better_picture_is_an_option() -> None:
+    """On 3.11 and later objgraph has no name for an attribute, and no version of it sees who refers to a number by a tuple."""
+    thing, number = Thing(), 1 << 70
+    thing.other = (number,)
+    text = io.StringIO()
+    picture = objgraph.show_backrefs(number, max_depth=2, output=text, named=True, extra_ignore=[id(text)])
+    assert picture.dot == text.getvalue() and '".other"' in picture.dot and '"[0]"' in picture.dot
+    chain = [thing, thing.other]
+    assert objgraph.show_chain(chain, backrefs=False, named=True).nodes == 2
