@@ -315,7 +315,7 @@ class _Drawing:
         value = _value(obj) if node.id in (self.held or ()) else _text(node)
         if value:
             yield value
-        about = [size(node.size)] if options.sizes else []
+        about = [size(node.size)] if options.sizes and node.size else []  # static objects own no memory
         if options.retained and self.heap.retained(node) > node.size:
             about.append(f"{size(self.heap.retained(node))} retained")
         if options.refcounts:
@@ -365,8 +365,8 @@ class _Drawing:
         if kind == "value" and self.heap.node(holder).type != "dict" and _is_attribute(label):
             return f".{label[2:-2]}"
         owner = self.held.get(holder) if self.held else None
-        if label.startswith("[<") and type(owner) is dict and target in (self.held or ()):
-            for key, value in owner.items():
+        if label.startswith("[<") and issubclass(type(owner), dict) and target in (self.held or ()):
+            for key, value in dict.items(owner):  # type: ignore[arg-type]
                 if value is (self.held or {})[target] and type(key).__name__ == label[2:-2] and type(key) in _SIMPLE:
                     return f"[{key[:LONGEST]!r}]" if isinstance(key, (str, bytes)) else f"[{_value(key)}]"
         return label
