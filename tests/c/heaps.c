@@ -29,13 +29,31 @@ static uint64_t address_of(const heap_shape *shape, uint64_t i) {
     return (i % 3 ? BASE : UINT64_C(0x10000)) + mixed * 160 + (i % 11 == 0 ? 8 : 0);
 }
 
+static int tell_costs(maker *m) {
+    static const char *const names[] = {"cost_dict_head", "cost_dict_entry", "cost_dict_str_entry",
+                                        "cost_set_entry", "cost_instance",   "cost_weakref"};
+    int status = MPR_OK;
+    for (size_t i = 0; i < 6 && m->shape->builtin && status == MPR_OK; i++) {
+        mpr_seen_info cost = {.key = names[i], .number = 8 + (int64_t)dice_below(&m->dice, 4) * 8};
+        status = m->sink->info(m->sink, &cost);
+    }
+    return status;
+}
+
 static int tell_infos(maker *m) {
     mpr_seen_info pid = {.key = "pid", .number = (int64_t)dice_next(&m->dice)};
     mpr_seen_info python = {.key = "python", .text = "3.13.0", .length = 6};
     mpr_seen_info empty = {.key = "empty", .text = "", .length = 0};
     int status = m->sink->info(m->sink, &pid);
     status = status == MPR_OK ? m->sink->info(m->sink, &python) : status;
-    return status == MPR_OK ? m->sink->info(m->sink, &empty) : status;
+    status = status == MPR_OK ? m->sink->info(m->sink, &empty) : status;
+    return status == MPR_OK ? tell_costs(m) : status;
+}
+
+static size_t put_name(const maker *m, uint32_t number, char *out, size_t size) {
+    static const char *const builtin[] = {"list", "dict", "set", "str", "tuple", "float", "int", "bytes"};
+    bool plain = m->shape->builtin && number % 2 == 0;
+    return (size_t)(plain ? snprintf(out, size, "%s", builtin[number / 2 % 8]) : snprintf(out, size, "module.Type%u", number));
 }
 
 static int tell_type(maker *m, uint32_t number) {
@@ -44,7 +62,7 @@ static int tell_type(maker *m, uint32_t number) {
                               {mpr_label_make(MPR_LABEL_INLINE, number), "", 0}};
     mpr_seen_type type = {.address = number == 0 ? 0 : address_of(m->shape, number),
                           .name = name,
-                          .name_length = (size_t)snprintf(name, sizeof name, "module.Type%u", number),
+                          .name_length = put_name(m, number, name, sizeof name),
                           .basicsize = (uint32_t)dice_below(&m->dice, 100) * 8,
                           .itemsize = (uint32_t)dice_below(&m->dice, 3) * 8,
                           .flags = number % 3 == 1 ? MPR_TYPE_HEAP : 0,

@@ -55,6 +55,7 @@ typedef struct heap_shape {
     bool wild;        /* addresses all over memory, odd ones, big sizes; else allocated in a row */
     bool long_lists;  /* a few nodes with thousands of edges */
     bool hashed;      /* some nodes have digests, of few contents */
+    bool builtin;     /* half of the types are builtin ones, and what containers cost is told */
 } heap_shape;
 
 /* Tell a made-up heap to a sink; the same seed tells the same. MPR_OK or what the sink said. */

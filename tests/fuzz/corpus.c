@@ -27,6 +27,8 @@ int main(int argc, char **argv) {
     static const heap_shape shapes[] = {
         {.nodes = 1, .types = 1, .edges = 1},   {.nodes = 5, .types = 2, .edges = 2},
         {.nodes = 40, .types = 5, .edges = 3},  {.nodes = 40, .types = 5, .edges = 3, .wild = true, .hashed = true},
+        {.nodes = 90, .types = 16, .edges = 3, .hashed = true, .builtin = true},
+        {.nodes = 30, .types = 16, .edges = 2, .wild = true, .hashed = true, .builtin = true},
         {.nodes = 60, .types = 4, .edges = 20}, {.nodes = 120, .types = 3, .edges = 2, .wild = true, .long_lists = true},
     };
     if (argc != 2) {

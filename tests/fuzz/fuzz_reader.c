@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * Fuzz target: any bytes are read as a snapshot, frozen, checked, and told again. What must hold: no crash, no leak, bounded memory, and a
- * graph that comes out is sound.
+ * Fuzz target: any bytes are read as a snapshot, frozen, checked, asked every question, and told again. What must hold: no crash, no leak,
+ * bounded memory, a graph that comes out is sound, and what it tells is what it was told.
  *
  * Two inputs in one: the bytes as they are, and, because a mutation seldom survives a checksum, the same bytes with all sums made right. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "algo/dominators.h"
+#include "algo/diff.h"
 #include "algo/groups.h"
 #include "algo/paths.h"
 #include "algo/reach.h"
+#include "algo/retained.h"
+#include "algo/routes.h"
 #include "algo/scc.h"
+#include "algo/suspects.h"
+#include "algo/waste.h"
 #include "base/status.h"
 #include "format/reader.h"
 #include "format/shapes.h"
@@ -64,20 +68,91 @@ static void require(int condition) {
     if (!condition) abort();
 }
 
-static void analyse(mpr_graph *g) {
+static void find_cycles(mpr_graph *g, bool housekeeping) {
     mpr_scc scc = {0};
     mpr_cycles cycles = {0};
-    mpr_dominators dominators = {0};
-    mpr_paths paths = {0};
-    mpr_scc_options options = {.housekeeping = true};
+    mpr_scc_options options = {.housekeeping = housekeeping};
     if (mpr_scc_find(g, &options, &scc) == MPR_OK) mpr_scc_cycles(g, &scc, &options, 0, scc.count, 10000, &cycles);
-    if (mpr_dominators_find(g, NULL, NULL, &dominators) == MPR_OK)
-        require(dominators.retained[g->group[MPR_GROUP_ROOT]] <= g->totals.bytes);
-    mpr_paths_find(g, g->nodes / 2, 3, NULL, &paths);
     mpr_cycles_free(&cycles);
     mpr_scc_free(&scc);
+}
+
+static void find_ways(mpr_graph *g) {
+    mpr_paths paths = {0};
+    mpr_routes routes = {0};
+    uint8_t *wanted = mpr_alloc_array(g->alloc, g->nodes, 1);
+    for (uint32_t node = 0; node < g->nodes; node += 1 + g->nodes / 4) {
+        mpr_paths_find(g, node, 3, NULL, &paths);
+        mpr_paths_free(&paths);
+        if (wanted) wanted[node] = 1;
+    }
+    if (wanted && mpr_routes_find(g, wanted, NULL, NULL, &routes) == MPR_OK)
+        for (uint32_t i = 0; i < routes.count; i++) mpr_routes_edge(g, &routes, routes.order[i]);
+    mpr_routes_free(&routes);
+    mpr_alloc_free(g->alloc, wanted, g->nodes, 1);
+}
+
+static void find_suspects(const mpr_graph *g, const mpr_dominators *d) {
+    mpr_tree tree = {0};
+    mpr_suspects suspects = {0};
+    mpr_suspects_options options = {.permille = 1};
+    uint64_t *by_type = mpr_alloc_array(g->alloc, g->type_count, sizeof *by_type);
+    mpr_group_total *below = mpr_alloc_array(g->alloc, g->type_count, sizeof *below);
+    if (mpr_tree_make(d, &tree) == MPR_OK && by_type && below) {
+        mpr_retained_by_type(g, d, &tree, NULL, NULL, by_type);
+        mpr_suspects_below(g, &tree, &g->group[MPR_GROUP_ROOT], 1, below);
+        mpr_suspects_find(g, d, &tree, &options, &suspects);
+        for (size_t i = 0; i < suspects.found.count; i++) require(suspects.found.items[i].node < g->nodes);
+    }
+    mpr_suspects_free(&suspects);
+    mpr_alloc_free(g->alloc, below, g->type_count, sizeof *below);
+    mpr_alloc_free(g->alloc, by_type, g->type_count, sizeof *by_type);
+    mpr_tree_free(&tree);
+}
+
+/* A heap beside itself has not grown. */
+static void find_growth(const mpr_graph *g, const mpr_dominators *d) {
+    const mpr_graph *graphs[] = {g, g, g};
+    const mpr_dominators *dominators[] = {d, d, d};
+    for (uint32_t count = 2; count <= 3; count++) {
+        mpr_diff diff = {0};
+        if (mpr_diff_make(graphs, dominators, count, NULL, NULL, &diff) == MPR_OK) require(diff.growth.count == 0);
+        mpr_diff_free(&diff);
+    }
+}
+
+static void find_waste(const mpr_graph *g) {
+    mpr_waste waste = {0};
+    if (mpr_waste_find(g, NULL, &waste) != MPR_OK) return;
+    for (size_t i = 0; i < waste.rows.count; i++) require(waste.rows.items[i].node < g->nodes && waste.rows.items[i].bytes > 0);
+    mpr_waste_free(&waste);
+}
+
+static void analyse(mpr_graph *g) {
+    mpr_dominators dominators = {0};
+    if (mpr_dominators_find(g, NULL, NULL, &dominators) == MPR_OK) {
+        require(dominators.retained[g->group[MPR_GROUP_ROOT]] <= g->totals.bytes);
+        find_suspects(g, &dominators);
+        find_growth(g, &dominators);
+    }
+    find_cycles(g, false);
+    find_cycles(g, true);
+    find_ways(g);
+    find_waste(g);
     mpr_dominators_free(&dominators);
-    mpr_paths_free(&paths);
+}
+
+/* What the graph tells makes the same graph. */
+static void tell_again(const mpr_graph *g) {
+    mpr_builder *builder = NULL;
+    mpr_graph *again = NULL;
+    if (mpr_builder_new(&builder, g->alloc) != MPR_OK) return;
+    int status = mpr_graph_tell(g, mpr_builder_sink(builder));
+    require(status == MPR_OK || status == MPR_ENOMEM || status == MPR_ELIMIT);
+    if (status == MPR_OK && mpr_builder_freeze(builder, &again) == MPR_OK)
+        require(again->nodes == g->nodes && again->edges == g->edges && again->hashed_count == g->hashed_count);
+    mpr_graph_free(again);
+    mpr_builder_free(builder);
 }
 
 static void use_graph(mpr_graph *g) {
@@ -91,6 +166,7 @@ static void use_graph(mpr_graph *g) {
         for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++)
             require(mpr_graph_describe(g, i, k, text, sizeof text) < sizeof text);
     analyse(g);
+    tell_again(g);
     mpr_alloc_free(g->alloc, totals, g->type_count, sizeof *totals);
     mpr_alloc_free(g->alloc, reached, g->nodes, 1);
 }
