@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 
 from memprobe import _text
@@ -18,7 +19,7 @@ from memprobe.results import Node
 def dominators(options: argparse.Namespace) -> int:
     """memprobe dominators FILE"""
     heap = opened(options.file)
-    top = None if options.node is None else heap.node(options.node)
+    top = None if options.node is None else numbered(heap, options.node)
     with show.waiting("finding dominators"):
         tree = heap.dominators(top, depth=options.depth, limit=options.limit or 1_000_000)
     if options.json:
@@ -65,14 +66,14 @@ def paths(options: argparse.Namespace) -> int:
 
 def named(heap: Heap, text: str) -> Node:
     """The object that a user names: by address, by id, or the biggest of a type."""
-    if text.lower().startswith("0x"):
+    if re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}", text):
         node = heap.at(int(text, 16))
-    elif text.isdecimal():
-        node = heap.node(int(text))
+    elif re.fullmatch(r"-?[0-9]{1,20}", text):
+        node = numbered(heap, int(text))
     else:
         node = next(iter(heap.find(text, limit=1)), None)
     if node is None:
-        raise Error(f"there is no {text} in this snapshot: `memprobe summary` lists its types.")
+        raise Error(f"there is no {text or 'type without a name'} in this snapshot: `memprobe summary` lists its types.")
     return node
 
 
@@ -98,6 +99,13 @@ def graph(options: argparse.Namespace) -> int:
     return 0
 
 
+def numbered(heap: Heap, id: int) -> Node:
+    """The node with this id."""
+    if not 0 <= id < heap.nodes:
+        raise Error(f"there is no node {id} in this snapshot, its nodes are 0 to {heap.nodes - 1}: `memprobe dominators` shows some.")
+    return heap.node(id)
+
+
 def cycles(options: argparse.Namespace) -> int:
     """memprobe cycles FILE"""
     heap = opened(options.file)
@@ -112,6 +120,7 @@ def cycles(options: argparse.Namespace) -> int:
         show.console().print(str(cycle), overflow="fold")
     if not found:
         print("none")
+        show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows who keeps most alive")
         return code
     show.next_step(
         f"memprobe paths {shlex.quote(options.file)} {found[0].objects[0].id}",

@@ -43,8 +43,9 @@ static int find_edge(const search *s, uint32_t holder, uint32_t target, uint64_t
     return 0;
 }
 
-/* True when the node is on the path of entry `at`. */
+/* True when the node is on the path of entry `at`: only one that has stood in the queue can be, which most have not. */
 static bool on_path(const search *s, uint32_t at, uint32_t node) {
+    if (s->times[node] == 0) return false;
     for (;; at = s->queue.items[at].below) {
         if (s->queue.items[at].node == node) return true;
         if (s->queue.items[at].below == at) return false;
@@ -101,6 +102,7 @@ static int run(search *s, uint32_t node) {
     s->times = mpr_alloc_array(s->g->alloc, s->g->nodes, 1);
     if (!s->times || mpr_vec_push(&s->firsts, s->g->alloc, 0) != MPR_OK) return MPR_ENOMEM;
     int status = mpr_vec_push(&s->queue, s->g->alloc, start);
+    s->times[node] = (uint8_t)s->limit; /* it is on every path already */
     if (status == MPR_OK && node == root) return keep_path(s, 0);
     for (uint32_t at = 0; status == MPR_OK && at < s->queue.count && s->firsts.count <= s->limit; at++) {
         status = report(s, at);

@@ -27,6 +27,7 @@ static const struct {
     {"suspects", test_suspects},
     {"diff", test_diff},
     {"waste", test_waste},
+    {"worst", test_worst},
 };
 
 static int wanted(const char *name, int argc, char **argv) {

@@ -134,5 +134,6 @@ void test_signature(test *t);
 void test_suspects(test *t);
 void test_diff(test *t);
 void test_waste(test *t);
+void test_worst(test *t);
 
 #endif

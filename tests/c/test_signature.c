@@ -113,7 +113,7 @@ static void without_memory(test *t) {
 }
 
 void test_signature(test *t) {
-    for (uint64_t seed = 1; seed <= (t->quick ? 10u : 5000u); seed++) renumbered(t, seed);
+    for (uint64_t seed = 1; seed <= (t->quick ? 10u : 10000u); seed++) renumbered(t, seed);
     for (uint64_t seed = 1; seed <= (t->quick ? 5u : 300u); seed++) on_a_heap(t, seed);
     without_memory(t);
 }
