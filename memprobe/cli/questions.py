@@ -102,7 +102,9 @@ def graph(options: argparse.Namespace) -> int:
 def numbered(heap: Heap, id: int) -> Node:
     """The node with this id."""
     if not 0 <= id < heap.nodes:
-        raise Error(f"there is no node {id} in this snapshot, its nodes are 0 to {heap.nodes - 1}: `memprobe dominators` shows some.")
+        raise Error(
+            f"there is no node {id} in this snapshot, its nodes are 0 to {heap.nodes - 1}: `memprobe dominators` shows some."
+        )
     return heap.node(id)
 
 
