@@ -79,19 +79,21 @@ class Cycle:
 @dataclass(frozen=True)
 class Dominated:
     """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest
-    path."""
+    path. Of a grouped tree it stands for `count` objects that are held in one way, and is the one that retains most."""
 
     node: Node
     name: str
     retained: int
     children: tuple[Dominated, ...] = field(repr=False)
+    count: int = 1
 
     def to_dict(self) -> Json:
-        """{node, name, retained, children}."""
+        """{node, name, retained, count, children}."""
         return {
             "node": self.node.to_dict(),
             "name": self.name,
             "retained": self.retained,
+            "count": self.count,
             "children": [child.to_dict() for child in self.children],
         }
 
@@ -132,6 +134,23 @@ def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominate
     below = heap._graph.dominated(id, limit) if depth > 0 else []
     children = tuple(dominators(heap, heap.node(child), depth - 1, limit) for child, _ in below)
     return Dominated(heap.node(id), name_of(heap, heap.node(id)), heap._graph.retained(id), children)
+
+
+def grouped(heap: Heap, depth: int, limit: int) -> Dominated:
+    """The dominator tree with nodes of one path signature as one: `limit` biggest groups at each of `depth` levels."""
+    rows = _core.grouped(heap._graph)
+    below: dict[int, list[int]] = {}
+    for index, row in enumerate(rows[1:], 1):
+        below.setdefault(row[0], []).append(index)
+
+    def tree(index: int, depth: int) -> Dominated:
+        _, id, _, count, retained = rows[index]
+        biggest = sorted(below.get(index, ()), key=lambda child: -rows[child][4])[: limit if depth > 0 else 0]
+        name = name_of(heap, heap.node(id))
+        masked = re.sub(r"\[(\d+|<[^][]*>)\]", "[…]", name) if count > 1 else name
+        return Dominated(heap.node(id), masked, retained, tuple(tree(child, depth - 1) for child in biggest), count)
+
+    return tree(0, depth)
 
 
 def name_of(heap: Heap, node: Node) -> str:

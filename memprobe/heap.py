@@ -168,10 +168,13 @@ class Heap:
         """Bytes that would be freed with a node: its own, and those of all that only it keeps alive."""
         return self._graph.retained(node.id)
 
-    def dominators(self, node: Node | None = None, *, depth: int = 3, limit: int = 10) -> Dominated:
+    def dominators(self, node: Node | None = None, *, depth: int = 3, limit: int = 10, grouped: bool = False) -> Dominated:
         """Who keeps how much: the dominator tree below a node (None: the whole heap), the `limit` biggest at each of `depth`
-        levels."""
-        return analysis.dominators(self, node, depth, limit)
+        levels. With `grouped` objects that are held in one way, by the labels and types on the path to them, are one: of the whole
+        heap only, ValueError otherwise."""
+        if grouped and node is not None:
+            raise ValueError("a grouped tree is of the whole heap: leave the node out, or `grouped`.")
+        return self._once(analysis.grouped, depth, limit) if grouped else analysis.dominators(self, node, depth, limit)
 
     def paths(self, node: Node, limit: int = 3) -> list[analysis.Path]:
         """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it."""

@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     tree.add_argument("file", metavar="FILE")
     tree.add_argument("--depth", type=positive, default=3, metavar="N", help="levels to show (3)")
     tree.add_argument("--node", type=int, metavar="ID", help="begin at this node")
+    tree.add_argument("--grouped", action="store_true", help="objects that are held in one way as one")
 
     paths = verbs.add_parser("paths", parents=[common], help="why an object is alive: shortest paths from the roots")
     paths.add_argument("file", metavar="FILE")

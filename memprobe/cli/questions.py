@@ -19,27 +19,31 @@ from memprobe.results import Node
 def dominators(options: argparse.Namespace) -> int:
     """memprobe dominators FILE"""
     heap = opened(options.file)
+    if options.grouped and options.node is not None:
+        raise Error("--grouped is of the whole heap: leave --node out, or it.")
     top = None if options.node is None else numbered(heap, options.node)
     with show.waiting("finding dominators"):
-        tree = heap.dominators(top, depth=options.depth, limit=options.limit or 1_000_000)
+        tree = heap.dominators(top, depth=options.depth, limit=options.limit or 1_000_000, grouped=options.grouped)
     if options.json:
         show.as_json("memprobe.dominators/1", {"tree": tree.to_dict()})
         return 0
     whole = tree.retained or 1
     rows: list[tuple[str, ...]] = []
-    _rows(tree, 0, whole, rows)
-    show.table(f"{options.file}: what each keeps alive", ("kept by", "type", "retained", "of all", "node"), rows)
+    _rows(tree, 0, whole, options.grouped, rows)
+    last = "objects" if options.grouped else "node"
+    show.table(f"{options.file}: what each keeps alive", ("kept by", "type", "retained", "of all", last), rows)
     biggest = tree.children[0].node.id if tree.children else tree.node.id
     show.next_step(f"memprobe dominators --node {biggest} {shlex.quote(options.file)}", "looks further down, from the biggest")
     return 0
 
 
-def _rows(tree: Dominated, depth: int, whole: int, rows: list[tuple[str, ...]]) -> None:
+def _rows(tree: Dominated, depth: int, whole: int, grouped: bool, rows: list[tuple[str, ...]]) -> None:
     name = "  " * depth + _cut(tree.name, 48 - 2 * depth)
     share = f"{100 * tree.retained / whole:.1f} %"
-    rows.append((name, _cut(tree.node.type, 20), _text.size(tree.retained), share, str(tree.node.id)))
+    last = _text.number(tree.count) if grouped else str(tree.node.id)
+    rows.append((name, _cut(tree.node.type, 20), _text.size(tree.retained), share, last))
     for child in tree.children:
-        _rows(child, depth + 1, whole, rows)
+        _rows(child, depth + 1, whole, grouped, rows)
 
 
 def _cut(text: str, width: int) -> str:

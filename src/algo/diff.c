@@ -232,7 +232,7 @@ static int count_fresh(work *w) {
 
 int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *dominators, uint32_t count, mpr_progress progress,
                   void *context, mpr_diff *out) {
-    if (count < 2 || count > MPR_DIFF_MOST) return MPR_ELIMIT;
+    if (count < 1 || count > MPR_DIFF_MOST) return MPR_ELIMIT;
     mpr_diff diff = {.alloc = graphs[count - 1]->alloc, .graphs = count};
     work w = {.graphs = graphs, .dominators = dominators, .progress = progress, .context = context, .out = &diff};
     int status = grow_slots(&w);
@@ -240,9 +240,9 @@ int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *d
     mpr_alloc_free(diff.alloc, w.slots, w.slot_count, sizeof *w.slots);
     if (status == MPR_OK) {
         add_up(&diff);
-        status = find_all_growth(&w);
+        if (count > 1) status = find_all_growth(&w);
     }
-    diff.one_process = is_one_process(&w);
+    diff.one_process = count > 1 && is_one_process(&w);
     if (status == MPR_OK && diff.one_process) status = count_fresh(&w);
     for (uint32_t i = 0; i < count; i++) mpr_alloc_free(diff.alloc, w.row[i], graphs[i]->nodes, sizeof *w.row[i]);
     if (status == MPR_OK)

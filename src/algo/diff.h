@@ -44,8 +44,8 @@ typedef struct mpr_diff {
     MPR_VEC(mpr_diff_growth) growth; /* most bytes first; only what grew */
 } mpr_diff;
 
-/* Graphs are given oldest first, 2 or 3, each with its dominators; memory is the last one's. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED; MPR_ELIMIT for
- * another number of graphs. */
+/* Graphs are given oldest first, 2 or 3, each with its dominators; memory is the last one's. Of a single graph there are rows and no growth:
+ * its dominator tree, grouped by signature. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED; MPR_ELIMIT for another number of graphs. */
 int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *dominators, uint32_t count, mpr_progress progress,
                   void *context, mpr_diff *out);
 void mpr_diff_free(mpr_diff *diff); /* a zeroed one is allowed */

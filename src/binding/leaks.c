@@ -306,6 +306,34 @@ static PyObject *diff(PyObject *module, PyObject *args, PyObject *keywords) {
     return make_diff(graphs, (uint32_t)count, limit);
 }
 
+/* [(parent, node, type, objects, bytes with all below)], parents first; the first has none. */
+static PyObject *group_rows(const mpr_diff *diff, const mpr_graph *g) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < diff->rows.count; i++) {
+        const mpr_diff_row *row = &diff->rows.items[i];
+        PyObject *type = binding_type_text(g, row->type);
+        binding_append(&list, type == NULL ? NULL
+                                           : Py_BuildValue("(nINKK)", row->parent == MPR_NO_ROW ? -1 : (Py_ssize_t)row->parent,
+                                                           (unsigned int)row->node, type, (unsigned long long)row->count[0],
+                                                           (unsigned long long)row->whole[0]));
+    }
+    return list;
+}
+
+static PyObject *grouped(PyObject *module, PyObject *argument) {
+    graph_object *o = graph_of(module, argument);
+    mpr_diff diff = {0};
+    if (o == NULL) {
+        return NULL;
+    }
+    const mpr_graph *graph = o->graph;
+    const mpr_dominators *dominators = &o->dominators;
+    int status = mpr_diff_make(&graph, &dominators, 1, binding_progress, NULL, &diff);
+    PyObject *answer = status == MPR_OK ? group_rows(&diff, graph) : binding_error(status);
+    mpr_diff_free(&diff);
+    return answer;
+}
+
 #define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
 PyMethodDef binding_leak_methods[] = {
@@ -313,5 +341,6 @@ PyMethodDef binding_leak_methods[] = {
     {"below", below, METH_VARARGS, "What some nodes alone keep alive, by type."},
     {"routes", routes, METH_VARARGS, "For each node of a graph, how a programmer would get there."},
     {"diff", KEYWORDS(diff), "What grew between two graphs, or among three."},
+    {"grouped", grouped, METH_O, "The dominator tree of a graph, grouped by path signature."},
     {NULL, NULL, 0, NULL},
 };

@@ -149,11 +149,11 @@ static void below(test *t, uint64_t seed) {
 /* Every node that the dominators reach has a route, and no route repeats a node. */
 static void routes(test *t, uint64_t seed) {
     heap_shape shape = {.nodes = 5 + (uint32_t)seed % 200, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 2 == 0};
-    mpr_alloc a;
+    test_alloc a;
     mpr_dominators d = {0};
     mpr_routes r = {0};
-    mpr_alloc_pages(&a);
-    mpr_graph *g = graph_make(&a, seed, &shape);
+    test_alloc_init(&a);
+    mpr_graph *g = graph_make(&a.alloc, seed, &shape);
     if (!CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK)) return;
     uint8_t *wanted = malloc(g->nodes);
     memset(wanted, 1, g->nodes);
@@ -168,7 +168,7 @@ static void routes(test *t, uint64_t seed) {
     mpr_routes_free(&r);
     mpr_dominators_free(&d);
     mpr_graph_free(g);
-    CHECK(t, a.used == 0);
+    CHECK(t, a.live == 0 && a.wrong == 0);
 }
 
 static int at_once(void *context, uint64_t done, uint64_t total) { return (void)context, (void)done, (void)total, 1; }

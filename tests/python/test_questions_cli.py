@@ -39,6 +39,21 @@ def test_dominators(snapshot: Path, command: Callable[..., Any]) -> None:
     assert tree["retained"] >= sum(child["retained"] for child in tree["children"]) > 0
 
 
+def test_dominators_grouped(snapshot: Path, command: Callable[..., Any]) -> None:
+    done = command("dominators", "--grouped", "--depth", "6", "--limit", "4", snapshot.name)
+    assert done.code == 0 and "objects" in done.out and "Next:" in done.out and max(map(len, done.out.splitlines())) <= 100, done
+    assert command("dominators", "--grouped", "--node", "0", snapshot).code == 3
+    tree = json.loads(command("dominators", "--json", "--grouped", "--depth", "20", "--limit", "0", snapshot).out)["tree"]
+    groups = [tree]
+    for group in groups:
+        groups.extend(group["children"])
+        assert group["retained"] >= sum(child["retained"] for child in group["children"])
+    nodes = [group for group in groups if group["node"]["type"] == "str" and "cache['key'][…]" in group["name"]]
+    assert len(nodes) == 1 and nodes[0]["count"] == 5000
+    info = json.loads(command("info", "--json", snapshot).out)["info"]
+    assert tree["retained"] == info["bytes"]
+
+
 def test_paths(snapshot: Path, command: Callable[..., Any]) -> None:
     done = command("paths", snapshot, "__main__.Node")
     assert done.code == 0 and "__main__.root" in done.out, done
