@@ -7,6 +7,7 @@ import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
 
@@ -22,11 +23,22 @@ def check_platform() -> None:
         raise SystemExit(f"memprobe supports CPython 3.10 to 3.15, not {platform.python_version()}.")
 
 
+class build_with_startup(build_py):
+    """The start-up hook lies beside the package: Python looks for .pth and .start files there."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for path in sorted(glob("startup/*")):
+                self.copy_file(path, self.build_lib)
+
+
 check_platform()
 # A free-threaded build gets the package without the extension: there `import memprobe` says that it is not supported yet.
 free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 setup(
+    cmdclass={"build_py": build_with_startup},
     ext_modules=[]
     if free_threaded
     else [
@@ -37,5 +49,5 @@ setup(
             include_dirs=["src"],
             extra_compile_args=["-std=c11", "-O3", "-g", "-fno-strict-aliasing", "-fvisibility=hidden"],
         )
-    ]
+    ],
 )

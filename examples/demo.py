@@ -1,7 +1,7 @@
 """Find a leak in a running service: `make demo`.
 
-Starts examples/service.py with the agent, sends visitors to it, snapshots it twice while it serves, and shows what a person would
-look at: the types, what grew, who holds what should be gone, and how far the numbers can be trusted."""
+Starts examples/service.py with the agent, sends visitors to it, watches it while it serves, and shows what a person would look at:
+what leaks, the types, who holds most, and how far the numbers can be trusted."""
 
 from __future__ import annotations
 
@@ -37,15 +37,13 @@ def main() -> int:
 
 
 def show(folder: Path, seconds: float, visitors: int) -> int:
-    first, second = folder / "first.snap", folder / "second.snap"
     with service() as (pid, port):
         say(f"A web shop runs as process {pid}, with memprobe's agent in it. {visitors} visitors log in, look around and log out.")
         load = Visitors(port, visitors, seconds * 2 + 120).start()
         try:
-            for number, file in enumerate((first, second), 1):
-                time.sleep(seconds)
-                say(f"Snapshot {number}, while it serves (visits so far: {load.visits}):")
-                memprobe_command("snapshot", str(pid), "-o", file.name, cwd=folder)
+            time.sleep(seconds / 2)
+            say("1. What leaks? Three snapshots while it serves, and what came between the first two and is still there:")
+            memprobe_command("watch", str(pid), "--every", f"{seconds:g}", "--count", "3", "--limit", "3", cwd=folder)
         finally:
             load.stop()
         if load.problems:
@@ -53,28 +51,23 @@ def show(folder: Path, seconds: float, visitors: int) -> int:
             return 1
         print(f"\n{load.visits} visits; the slowest answer of all took {load.slowest * 1000:.0f} ms.")
 
-    say("1. What is in it? The types, by bytes:")
-    memprobe_command("summary", second.name, "--limit", "12", cwd=folder)
-    say("2. What grew between the two snapshots?")
-    memprobe_command("summary", "--since", first.name, second.name, "--limit", "8", cwd=folder)
-
-    heap = memprobe.load(second)
-    sessions = heap.find(type=SUSPECT)
-    say(f"3. Visitors log out, and yet there are {len(sessions)} {SUSPECT} objects. Who holds what grew?")
-    memprobe_command("diff", first.name, second.name, "--limit", "4", cwd=folder)
-    print("\nAnd who holds most, in the second snapshot alone?")
-    memprobe_command("suspects", second.name, "--limit", "2", cwd=folder)
-    kept = heap.deep_sizeof(*sessions)
+    first, _, last = sorted(folder.glob(f"memprobe-{pid}-*.snap"))
+    sessions = memprobe.load(last).find(type=SUSPECT)
+    kept = memprobe.load(last).deep_sizeof(*sessions)
     print(
-        f"\nThe shop's price feed has a list of listeners, and in it is a method of each session. Shop.logout() forgets the\n"
-        f"session but does not unsubscribe it: {len(sessions)} sessions, and with them {kept:,} bytes, live as long as the\n"
-        f"shop. The cure is one line in logout(): self.feed.unsubscribe(...)."
+        f"\nVisitors log out, and yet there are {len(sessions)} {SUSPECT} objects: the shop's price feed has a list of listeners,\n"
+        f"and in it is a method of each session. Shop.logout() forgets the session but does not unsubscribe it: {kept:,}\n"
+        f"bytes live as long as the shop. The cure is one line in logout(): self.feed.unsubscribe(...)."
     )
-
+    say("2. What is in it? The types, by bytes, and which of them grew:")
+    memprobe_command("summary", last.name, "--limit", "8", cwd=folder)
+    memprobe_command("summary", "--since", first.name, last.name, "--limit", "5", cwd=folder)
+    say("3. Who holds most, in the last snapshot alone?")
+    memprobe_command("suspects", last.name, "--limit", "1", cwd=folder)
     say("4. How far can these numbers be trusted, and what did they cost?")
-    memprobe_command("info", second.name, cwd=folder)
-    pauses = [memprobe.load(file).info.pause_ms for file in (first, second)]
-    print(f"\nThe service stood still for {pauses[0]:.1f} ms and {pauses[1]:.1f} ms.")
+    memprobe_command("info", last.name, cwd=folder)
+    pauses = [memprobe.load(file).info.pause_ms for file in sorted(folder.glob("*.snap"))]
+    print(f"\nThe service stood still for {', '.join(f'{pause:.1f}' for pause in pauses)} ms.")
     return 0
 
 

@@ -13,14 +13,21 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal as signals
 import socket
 import stat
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from memprobe import _capture, _wire
+
+if TYPE_CHECKING:
+    from memprobe._triggers import Triggers
 
 PATIENCE = 10.0  # seconds that an asker may take for its request
 
@@ -98,24 +105,52 @@ def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire
         raise ValueError(f"this agent does not know {verb!r}: use the same version of memprobe on both sides.")
     if len(fds) != 1 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
         raise ValueError("a snapshot needs one file to write to.")
+    options = _capture.Options.of(request)
+    if options.values and not _values:
+        raise PermissionError(
+            f"process {os.getpid()} gives no contents: it must call memprobe.agent.start(values=True), "
+            "or be started by `memprobe run --values`."
+        )
     sys.audit("memprobe.snapshot", f"for process {asker}")
-    return _capture.write(fds[0], _capture.Options.of(request), watch)
+    return _capture.write(fds[0], options, watch)
 
 
 # ---- one agent a process --------------------------------------------------------------------------------------------
 
 _agent: _Agent | None = None
+_triggers: Triggers | None = None
+_values = False
 _lock = threading.Lock()
 _hooked = False
 
 
-def start() -> str | None:
-    """Start the agent, unless it runs already. Returns its socket's path, or None when MEMPROBE_AGENT=off denies it.
+def start(
+    *,
+    signal: int | None = None,
+    rss_limit: int | str | None = None,
+    every: float | None = None,
+    directory: str | os.PathLike[str] = ".",
+    keep: int = 5,
+    values: bool = False,
+) -> str | None:
+    """Start the agent. Returns its socket's path, or None when MEMPROBE_AGENT=off denies it.
 
-    Raises OSError when the socket cannot be made, with the reason. The thread does not keep the process alive."""
-    global _agent, _hooked
+    The process also takes snapshots of itself when asked to: at a `signal` (its number; the handler only wakes a thread, so it
+    works while C code runs), when its resident memory is beyond `rss_limit` (bytes, or "2GiB") and each time that it has grown
+    by a tenth since, and `every` so many seconds. They go to `directory`; the last `keep` of this process stay. By signal and
+    limit there is one in 30 seconds at most. Only with `values` does the agent give contents of strings to those who ask for
+    them.
+
+    Called again, it changes these settings, and an agent that runs already goes on. The threads do not keep the process alive.
+    Raises OSError when the socket cannot be made or the directory is not there, and ValueError for a wrong argument."""
+    global _agent, _triggers, _values, _hooked
     if os.environ.get("MEMPROBE_AGENT", "").lower() in ("off", "0", "no"):
         return None
+    make = None
+    if signal is not None or rss_limit is not None or every is not None:
+        from memprobe._triggers import Triggers, Wanted
+
+        make = partial(Triggers, Wanted.checked(signal, rss_limit, every, os.fspath(directory), keep))
     with _lock:
         if _agent is None or _agent.pid != os.getpid():
             place = _wire.folder(os.geteuid(), os.environ.get("XDG_RUNTIME_DIR"))
@@ -125,24 +160,55 @@ def start() -> str | None:
                 os.register_at_fork(after_in_child=_rearm)
                 atexit.register(stop)
                 _hooked = True
+        _values = values
+        if _triggers is not None:
+            _triggers.close()
+        _triggers = make() if make else None
         return _agent.path
+
+
+def start_from(environment: Mapping[str, str]) -> str | None:
+    """Start with settings from environment variables: MEMPROBE_SIGNAL, MEMPROBE_RSS_LIMIT, MEMPROBE_EVERY, MEMPROBE_DIRECTORY and
+    MEMPROBE_KEEP."""
+    settings: dict[str, Any] = {}
+    for name, kind in (("signal", signal_number), ("rss_limit", str), ("every", float), ("directory", str), ("keep", int)):
+        text = environment.get(f"MEMPROBE_{name.upper()}")
+        if text:
+            settings[name] = kind(text)
+    return start(**settings)
+
+
+def signal_number(text: str) -> int:
+    """10, USR1 or SIGUSR1."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return signals.Signals["SIG" + text.upper().removeprefix("SIG")]
+    except KeyError:
+        raise ValueError(f"{text!r} is no signal: write SIGUSR2, for example.") from None
 
 
 def stop() -> None:
     """Stop the agent; without one, nothing happens."""
-    global _agent
+    global _agent, _triggers
     with _lock:
         if _agent is not None and _agent.pid == os.getpid():
             _agent.close()
-        _agent = None
+            if _triggers is not None:
+                _triggers.close()
+        _agent = _triggers = None
 
 
 def _rearm() -> None:
-    """A forked child has no helper thread, and its parent's socket is not its own."""
-    global _agent, _lock
+    """A forked child has no helper threads, and its parent's socket is not its own."""
+    global _agent, _triggers, _lock
     _lock = threading.Lock()
     if _agent is not None:
         _agent.listener.close()
-        _agent = None
+        settings: dict[str, Any] = {}
+        if _triggers is not None:
+            _triggers.forget()
+            settings = dict(vars(_triggers.wanted))
+        _agent = _triggers = None
         with suppress(Exception):
-            start()
+            start(**settings, values=_values)

@@ -7,44 +7,76 @@ import pwd
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from memprobe import _wire
+from memprobe import _wire, inject
 from memprobe._atomic import replacing
 from memprobe._capture import Options
 from memprobe.errors import AttachError
 from memprobe.heap import Path, snapshot_info
 from memprobe.results import SnapshotInfo
 
+PATIENCE = 30.0  # seconds for a process to start the agent when it is asked to
 
-def snapshot_process(pid: int, path: Path, options: Options | None = None, *, timeout: float | None = None) -> SnapshotInfo:
-    """Have process `pid`, in which an agent runs, write a snapshot to a file of ours. It goes on serving.
 
-    The file is made as by snapshot(). Raises AttachError when the process is not there, has no agent, belongs to another user or
-    does not answer within `timeout` seconds (None: however long it takes), and OSError when the file cannot be written."""
+def snapshot_process(
+    pid: int, path: Path, options: Options | None = None, *, timeout: float | None = None, gdb: bool = False
+) -> SnapshotInfo:
+    """Have process `pid` write a snapshot to a file of ours. It goes on serving.
+
+    The agent in it is asked; where there is none, it is started by sys.remote_exec, if both sides are CPython 3.14 or newer, or by
+    gdb, if `gdb` allows it to stop the process for that. `attached` of the answer says which. The file is made as by snapshot().
+    Raises AttachError when the process is not there, cannot be given an agent, belongs to another user or does not answer within
+    `timeout` seconds (None: however long it takes), and OSError when the file cannot be written."""
     target = os.fspath(path)
-    with connect(pid) as agent, replacing(target) as fd:
+    agent, attached = connect(pid, gdb=gdb, patience=PATIENCE if timeout is None else timeout)
+    with agent, replacing(target) as fd:
         agent.settimeout(timeout)
         facts = ask(agent, pid, {"verb": "snapshot", **(options or Options()).to_dict()}, (fd,))
-    return snapshot_info(target, facts)
+    return replace(snapshot_info(target, facts), attached=attached)
 
 
-def connect(pid: int) -> socket.socket:
-    """A connection to the agent in a process, checked to be that process."""
+def connect(pid: int, *, gdb: bool = False, patience: float = PATIENCE) -> tuple[socket.socket, str]:
+    """A connection to the agent in a process, checked to be that process, and how it came: "agent" when it was there."""
     uid = owner(pid)
     if os.geteuid() not in (uid, 0):
         raise AttachError(f"Process {pid} belongs to user {user(uid)}: ask as that user or as root.")
-    for place in places(pid, uid):
-        agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with suppress(OSError):
-            with _wire.address(place, pid, uid) as address:
-                agent.connect(address)
-            if _wire.peer(agent)[0] == pid:
-                return agent
-        agent.close()
-    raise AttachError(
-        f"Process {pid} has no memprobe agent: start the program with `memprobe run SCRIPT`, or let it call memprobe.agent.start()."
-    )
+    agent = reach(pid, uid)
+    if agent is not None:
+        return agent, "agent"
+    found: list[socket.socket] = []
+
+    def ready() -> bool:
+        found.extend(filter(None, [reach(pid, uid)]))
+        return bool(found)
+
+    how = inject.start(pid, uid, gdb=gdb, patience=patience, ready=ready)
+    return found[0], how
+
+
+def reach(pid: int, uid: int) -> socket.socket | None:
+    """A connection to the agent, if there is one. Its socket is looked for in the process's own view of the file system and
+    under the number that it has there."""
+    for root in (f"/proc/{pid}/root", ""):
+        for place in places(pid, uid):
+            agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            with suppress(OSError):
+                with _wire.address(root + place, inner(pid), uid) as address:
+                    agent.connect(address)
+                if _wire.peer(agent)[0] == pid:
+                    return agent
+            agent.close()
+    return None
+
+
+def inner(pid: int) -> int:
+    """The number that a process has for itself."""
+    with suppress(OSError), open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return pid
 
 
 def ask(agent: socket.socket, pid: int, request: _wire.Message, fds: tuple[int, ...] = ()) -> dict[str, Any]:

@@ -289,7 +289,8 @@ class SnapshotInfo(Record):
 
     `mode` is "forked" (a child wrote it while the process went on: making it took `fork_ms` of the pause, and `cow_bytes` of
     memory were copied because one of them wrote to it) or "streamed" (the process wrote it itself; `reason` says why, unless it
-    was asked to)."""
+    was asked to). `attached`
+    says how another process was asked: its "agent" was there, or was started by "sys.remote_exec" or "gdb"."""
 
     path: str
     objects: int
@@ -301,6 +302,7 @@ class SnapshotInfo(Record):
     fork_ms: float | None = None
     cow_bytes: int | None = None
     reason: str | None = None
+    attached: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
         """Without what is not of its mode."""

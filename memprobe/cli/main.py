@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ask(words: list[str]) -> int:
     """Every verb but `run`."""
-    from memprobe.cli import files, leaks, questions, sentences, snapshot
+    from memprobe.cli import files, leaks, questions, sentences, snapshot, watch
     from memprobe.cli.options import parser, split_program
 
     words, program = split_program(words)
@@ -33,6 +33,7 @@ def ask(words: list[str]) -> int:
         parser().error(f"{options.verb} takes no program: `memprobe snapshot -- SCRIPT` runs one.")
     verbs = {
         "snapshot": snapshot.snapshot,
+        "watch": watch.watch,
         "info": files.info,
         "summary": files.summary,
         "dominators": questions.dominators,

@@ -45,20 +45,34 @@ def parser() -> argparse.ArgumentParser:
 
     verbs.add_parser("run", help="run a program that can be asked for snapshots", usage=USAGE)
 
+    asking = argparse.ArgumentParser(add_help=False)
+    asking.add_argument(
+        "--gdb", action="store_true", help="let gdb start the agent in a process that has none (stops it for a second)"
+    )
+    asking.add_argument("--no-fork", action="store_true", help="no forked child: the process stands still while it writes")
+    asking.add_argument("--values", action="store_true", help="with the contents of all strings, secrets too, not only names")
+    asking.add_argument("--hashes", action="store_true", help="with hashes that say which contents are equal, for `waste`")
+
     snap = verbs.add_parser(
         "snapshot",
-        parents=[common],
+        parents=[common, asking],
         help="snapshot a running process, or a program from its start",
-        usage="memprobe snapshot [-o FILE] [--no-fork] [--values] [--hashes] [--json] PID\n"
+        usage="memprobe snapshot [-o FILE] [--gdb] [--no-fork] [--values] [--hashes] [--json] PID\n"
         "       memprobe snapshot [-o FILE] [--after SECONDS [--keep-running]] ... {-m MODULE | -- SCRIPT} [ARG ...]",
     )
-    snap.add_argument("pid", nargs="?", type=process, metavar="PID", help="a process with the agent")
+    snap.add_argument("pid", nargs="?", type=process, metavar="PID", help="a running process")
     snap.add_argument("-o", "--output", metavar="FILE", help="where to write (memprobe-PID-TIME.snap)")
     snap.add_argument("--after", type=seconds, metavar="SECONDS", help="snapshot so long after the start, not at the end")
     snap.add_argument("--keep-running", action="store_true", help="let the program go on after that snapshot")
-    snap.add_argument("--no-fork", action="store_true", help="no forked child: the process stands still while it writes")
-    snap.add_argument("--values", action="store_true", help="with the contents of all strings, secrets too, not only names")
-    snap.add_argument("--hashes", action="store_true", help="with hashes that say which contents are equal, for `waste`")
+
+    watch = verbs.add_parser("watch", parents=[common, asking], help="snapshot a process now and then, and say what leaks")
+    watch.add_argument("pid", type=process, metavar="PID")
+    watch.add_argument("-o", "--output", metavar="DIRECTORY", help="where snapshots go (here)")
+    watch.add_argument("--every", type=seconds, default=60.0, metavar="SECONDS", help="from one to the next (60)")
+    watch.add_argument("--count", type=count, default=3, metavar="N", help="snapshots to take (3; 0 until Ctrl-C)")
+    watch.add_argument(
+        "--until-growth", type=int, metavar="BYTES", help="stop, with exit code 1, when the heap grew by more than this"
+    )
 
     info = verbs.add_parser("info", parents=[common], help="what a snapshot is of, and how much it explains")
     info.add_argument("file", metavar="FILE")

@@ -1,7 +1,8 @@
 """Run a Python program as `python SCRIPT` or `python -m MODULE` would, with the agent in its process and no more of memprobe.
 
-    memprobe run [-m MODULE | SCRIPT] [ARG ...]
+    memprobe run [--values] [-m MODULE | SCRIPT] [ARG ...]
 
+--values lets the agent give contents of strings to those who ask for them.
 With --at-exit FILE it writes a snapshot when the program is done, before its objects go away, and tells what came of it on the
 descriptor --report N: so `memprobe snapshot -- SCRIPT` works."""
 
@@ -18,7 +19,7 @@ from contextlib import suppress
 from types import CodeType, ModuleType
 from typing import Any
 
-USAGE = "memprobe run [-m MODULE | SCRIPT] [ARG ...]"
+USAGE = "memprobe run [--values] [-m MODULE | SCRIPT] [ARG ...]"
 
 
 class NotFound(Exception):
@@ -28,6 +29,8 @@ class NotFound(Exception):
 def run(words: list[str]) -> int:
     """Run the program that the words name; returns the exit code that Python would."""
     options = {}
+    values = words[:1] == ["--values"]
+    words = words[values:]
     while len(words) > 1 and words[0] in ("--at-exit", "--report", "--how"):
         options[words[0]], words = words[1], words[2:]
     if words[:1] == ["--"]:
@@ -45,7 +48,7 @@ def run(words: list[str]) -> int:
         return 3
     if "--report" in options:
         os.set_inheritable(int(options["--report"]), False)
-    start_agent()
+    start_agent(values)
     status = execute(main, code)
     if "--at-exit" in options:
         join_threads()
@@ -55,12 +58,12 @@ def run(words: list[str]) -> int:
     return status
 
 
-def start_agent() -> None:
+def start_agent(values: bool) -> None:
     """A program that cannot have the agent runs all the same, and is told."""
     from memprobe import agent
 
     try:
-        if agent.start() is None:
+        if agent.start(values=values) is None:
             print("memprobe: MEMPROBE_AGENT=off: this program cannot be asked for snapshots.", file=sys.stderr)
     except OSError as problem:
         print(f"memprobe: no agent in this program: {problem}.", file=sys.stderr)

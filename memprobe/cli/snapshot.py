@@ -62,7 +62,7 @@ def of_process(options: argparse.Namespace) -> int:
     """A process that has the agent."""
     with show.waiting(f"asking process {options.pid}"):
         path = file_name(options, options.pid)
-        done = attach.snapshot_process(options.pid, path, wanted(options))
+        done = attach.snapshot_process(options.pid, path, wanted(options), gdb=options.gdb)
     tell(done, options.json)
     return 0
 
@@ -101,7 +101,7 @@ def read_report(reader: int) -> dict[str, Any]:
 
 def of_program_later(options: argparse.Namespace) -> int:
     """Run a program and ask it after a while; then end it, unless it may keep running."""
-    child = start(options.program, [], ())
+    child = start(options.program, ["--values"] * options.values, ())
     try:
         path = file_name(options, child.pid)
         connect_when_ready(child)
@@ -126,12 +126,12 @@ def connect_when_ready(child: subprocess.Popen[bytes]) -> None:
     """Wait until the program has its agent: from then on the clock of --after runs."""
     deadline = time.monotonic() + PATIENCE
     while child.poll() is None:
-        try:
-            attach.connect(child.pid).close()
+        agent = attach.reach(child.pid, os.geteuid())
+        if agent is not None:
+            agent.close()
             return
-        except AttachError:
-            if time.monotonic() > deadline:
-                raise
+        if time.monotonic() > deadline:
+            raise AttachError(f"The program has no agent after {PATIENCE:g} s: is MEMPROBE_AGENT=off in its environment?")
         time.sleep(0.02)
     raise Cannot(f"The program ended with exit code {child.returncode} at once: no snapshot was taken.")
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What the interpreter itself holds: the collector's generations, pymalloc, and what the self-check proved. */
+#include "base/os/signals.h"
 #include "binding/binding.h"
 #include "cpython/pymalloc.h"
 
@@ -59,9 +60,20 @@ static PyObject *capabilities(PyObject *module, PyObject *unused) {
     return dict;
 }
 
+static PyObject *signal_to_fd(PyObject *module, PyObject *args) {
+    int number, fd;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ii", &number, &fd)) {
+        return NULL;
+    }
+    int status = mpr_signal_to_fd(number, fd);
+    return status == MPR_OK ? Py_NewRef(Py_None) : binding_error(status);
+}
+
 PyMethodDef binding_interpreter_methods[] = {
     {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
     {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
+    {"signal_to_fd", signal_to_fd, METH_VARARGS, "A signal adds 1 to an eventfd; -1 puts back what it did before."},
     {"capabilities", capabilities, METH_NOARGS, "Private sources of truth -> proved at import."},
     {NULL, NULL, 0, NULL},
 };

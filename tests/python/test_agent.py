@@ -134,7 +134,7 @@ def test_off_denies(program, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MEMPROBE_AGENT", "off")
     service = program(SERVES)
     assert service.said == "None"
-    with pytest.raises(memprobe.AttachError, match="has no memprobe agent"):
+    with pytest.raises(memprobe.AttachError, match="denies the agent: MEMPROBE_AGENT=off"):
         memprobe.snapshot_process(service.pid, tmp_path / "a.snap")
 
 
@@ -244,7 +244,7 @@ def test_a_stopped_process_costs_patience_and_no_file(program, tmp_path: Path) -
 def test_a_process_killed_meanwhile_leaves_no_file(program, tmp_path: Path) -> None:
     service = program(SERVES)
     stop(service.pid)
-    asked = attach.connect(service.pid)
+    asked, _ = attach.connect(service.pid)
     threading.Timer(0.2, service.process.kill).start()
     with pytest.raises(memprobe.AttachError, match="ended, or closed the connection"):
         attach.ask(asked, service.pid, {"verb": "ping"})

@@ -1,0 +1,143 @@
+"""Snapshots that the process takes of itself: at a signal, when it grows beyond a limit, or every so often.
+
+One thread waits for all of them. It writes the last few to a folder and removes its older ones. What goes wrong is said to the
+logger "memprobe", never to the program."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import select
+import signal as signals
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from memprobe import _capture, _core
+from memprobe._atomic import replacing
+
+log = logging.getLogger("memprobe")
+
+LOOK = 1.0  # seconds between two looks at the resident memory
+PAUSE = 30.0  # seconds at least between snapshots by signal or limit
+GROWTH = 1.1  # beyond the limit, the next snapshot comes when the process has grown by so much again
+
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from 2147483648, "2147483648", "2GiB", "1.5 GB" or "512m" (units are powers of 1024). ValueError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
+    if found is None or not float(found[1]):
+        raise ValueError(f"{text!r} is no size: write bytes, or '2GiB'.")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """When to take snapshots, and where they go: see memprobe.agent.start."""
+
+    signal: int | None = None
+    rss_limit: int | None = None
+    every: float | None = None
+    directory: str = "."
+    keep: int = 5
+
+    @classmethod
+    def checked(cls, signal: int | None, rss_limit: int | str | None, every: float | None, directory: str, keep: int) -> Wanted:
+        """From arguments, of which ValueError and FileNotFoundError say what is wrong with them."""
+        if signal is not None and signals.getsignal(signal) not in (signals.SIG_DFL, signals.SIG_IGN, None):
+            name = signals.Signals(signal).name
+            raise ValueError(f"{name} has a handler in this program: choose another signal, SIGUSR2 for example.")
+        if every is not None and not every >= 1:
+            raise ValueError(f"every must be at least 1 second, and is {every}.")
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, and is {keep}.")
+        if not os.path.isdir(directory):
+            raise FileNotFoundError(f"There is no directory {os.path.abspath(directory)}: make it first.")
+        return cls(signal, None if rss_limit is None else parse_size(rss_limit), every, directory, keep)
+
+
+class Triggers:
+    """The thread of one process."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.written: list[str] = []
+        self.stopped = False
+        self.limit = wanted.rss_limit
+        self.next_time = time.monotonic() + (wanted.every or 0)
+        self.last = -PAUSE
+        self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            if wanted.signal is not None:
+                _core.signal_to_fd(wanted.signal, self.event)
+            threading.Thread(target=self.run, name="memprobe-triggers", daemon=True).start()
+        except BaseException:
+            os.close(self.event)
+            raise
+
+    def close(self) -> None:
+        """Stop; a snapshot under way is finished."""
+        if self.wanted.signal is not None:
+            _core.signal_to_fd(self.wanted.signal, -1)
+        self.stopped = True
+        os.eventfd_write(self.event, 1)
+
+    def forget(self) -> None:
+        """In a forked child, where there is no thread: close what is open."""
+        os.close(self.event)
+
+    def run(self) -> None:
+        poll = select.poll()
+        poll.register(self.event, select.POLLIN)
+        while not self.stopped:
+            signalled = bool(poll.poll(self.patience() * 1000))
+            if signalled:
+                os.eventfd_read(self.event)
+            if not self.stopped:
+                try:
+                    self.look(signalled)
+                except Exception as problem:
+                    log.warning("memprobe could not take a snapshot: %s", problem)
+        os.close(self.event)
+
+    def patience(self) -> float:
+        """Seconds until the next look."""
+        wanted = self.wanted
+        times = [LOOK] if wanted.rss_limit is not None else []
+        if wanted.every is not None:
+            times.append(self.next_time - time.monotonic())
+        return max(0.0, min(times, default=3600.0))
+
+    def look(self, signalled: bool) -> None:
+        """Take a snapshot if one is due."""
+        now = time.monotonic()
+        rested = now - self.last >= PAUSE
+        if self.wanted.every is not None and now >= self.next_time:
+            self.next_time = now + self.wanted.every
+            self.take("schedule")
+        elif signalled and rested:
+            self.take(signals.Signals(self.wanted.signal or 0).name)
+        elif self.wanted.rss_limit is not None and self.limit is not None:
+            resident = _capture.resident()
+            if resident < self.wanted.rss_limit:
+                self.limit = self.wanted.rss_limit
+            elif resident >= self.limit and rested:
+                self.limit = int(resident * GROWTH)
+                self.take(f"{resident >> 20} MiB resident")
+
+    def take(self, why: str) -> None:
+        self.last = time.monotonic()
+        name = f"memprobe-{os.getpid()}-{time.strftime('%Y%m%d-%H%M%S')}.snap"
+        path = os.path.join(self.wanted.directory, name)
+        sys.audit("memprobe.snapshot", path)
+        with replacing(path) as fd:
+            _capture.write(fd, _capture.Options())
+        log.info("memprobe wrote %s (%s)", path, why)
+        if path not in self.written:
+            self.written.append(path)
+        while len(self.written) > self.wanted.keep:
+            os.unlink(self.written.pop(0))

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * Handlers belong to the process, and so does the table that they look into. */
+#define _GNU_SOURCE
+#include "base/os/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+#define COUNT 65
+
+static volatile sig_atomic_t descriptor[COUNT]; /* fd + 1, or 0 */
+static struct sigaction before[COUNT];
+
+static void tell(int number) {
+    int saved = errno, fd = descriptor[number] - 1;
+    uint64_t one = 1;
+    if (fd >= 0) {
+        ssize_t ignored = write(fd, &one, sizeof one);
+        (void)ignored;
+    }
+    errno = saved;
+}
+
+int mpr_signal_to_fd(int number, int fd) {
+    struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK};
+    if (number <= 0 || number >= COUNT) {
+        errno = EINVAL;
+        return MPR_EIO;
+    }
+    bool ours = descriptor[number] != 0;
+    if (fd < 0) {
+        descriptor[number] = 0;
+        return !ours || sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
+    }
+    if (!ours && sigaction(number, &action, &before[number]) != 0) {
+        return MPR_EIO;
+    }
+    descriptor[number] = fd + 1;
+    return MPR_OK;
+}

@@ -1,0 +1,211 @@
+"""Snapshots that a process takes of itself: by signal, by its size, by the clock; and the start-up hook."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import memprobe
+from memprobe import _core, _triggers
+
+BLOCKED = """
+import ctypes, memprobe, signal, sys
+{before}
+memprobe.agent.start({settings})
+print("ready", flush=True)
+{during}
+sys.stdin.readline()
+print("done")
+"""
+
+
+def snapshots(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name.endswith(".snap"))
+
+
+def await_snapshots(folder: Path, count: int) -> list[str]:
+    deadline = time.monotonic() + 30
+    while len(snapshots(folder)) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    found = snapshots(folder)
+    assert len(found) >= count
+    for name in found:
+        assert memprobe.load(folder / name).info.cut is None
+    return found
+
+
+def test_by_signal_while_the_main_thread_is_in_c(program, tmp_path: Path) -> None:
+    sleeps = "ctypes.PyDLL(None).usleep(1)\nctypes.CDLL(None).sleep(2)"  # without the GIL, and no Python signal handler runs
+    service = program(BLOCKED.format(before="", settings="signal=signal.SIGUSR2", during=sleeps))
+    os.kill(service.pid, signal.SIGUSR2)
+    (name,) = await_snapshots(tmp_path, 1)
+    assert name.startswith(f"memprobe-{service.pid}-")
+    assert memprobe.load(tmp_path / name).info.mode == "forked"
+    for _ in range(20):
+        os.kill(service.pid, signal.SIGUSR2)  # within the same 30 seconds: none
+    ended = service.end()
+    assert ended.code == 0 and "done" in ended.out and not ended.err, ended
+    assert len(snapshots(tmp_path)) == 1
+
+
+def test_by_size_and_each_time_it_has_grown(program, tmp_path: Path) -> None:
+    service = program(
+        BLOCKED.format(
+            before="import memprobe._triggers as t; t.PAUSE = 0; t.LOOK = 0.05; keep = [bytearray(b'x' * (30 << 20))]",
+            settings='rss_limit="60MiB"',
+            during="for _ in range(8):\n    sys.stdin.readline()\n    keep.append(bytearray(b'x' * (16 << 20)))",
+        )
+    )
+    time.sleep(0.5)
+    assert not snapshots(tmp_path)
+    for _ in range(8):
+        service.go_on()
+        time.sleep(1.1)  # names have seconds
+    found = await_snapshots(tmp_path, 3)
+    assert 3 <= len(found) <= 5  # keep=5
+    sizes = [memprobe.load(tmp_path / name).accounting().rss_bytes for name in found]
+    assert all(later >= 1.09 * earlier for earlier, later in zip(sizes, sizes[1:])), sizes
+    assert service.end().code == 0
+
+
+def test_by_the_clock_and_only_the_last_stay(program, tmp_path: Path) -> None:
+    folder = tmp_path / "snaps"
+    folder.mkdir()
+    service = program(BLOCKED.format(before="", settings='every=1, keep=2, directory="snaps"', during=""))
+    seen: set[str] = set()
+    deadline = time.monotonic() + 60
+    while len(seen) < 4 and time.monotonic() < deadline:
+        seen.update(snapshots(folder))
+        time.sleep(0.05)
+    assert len(seen) >= 4
+    assert len(snapshots(folder)) <= 3
+    ended = service.end()
+    assert ended.code == 0 and not ended.err
+    assert 1 <= len(snapshots(folder)) <= 2
+
+
+def test_a_forked_child_has_its_own(program, tmp_path: Path) -> None:
+    service = program(
+        """
+import memprobe, os, signal, sys
+memprobe.agent.start(signal=signal.SIGUSR2)
+child = os.fork()
+if child == 0:
+    print(os.getpid(), flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    )
+    os.kill(int(service.said), signal.SIGUSR2)
+    (name,) = await_snapshots(tmp_path, 1)
+    assert name.startswith(f"memprobe-{service.said}-")
+    os.kill(service.pid, signal.SIGUSR2)
+    await_snapshots(tmp_path, 2)
+    assert service.end().code == 0
+
+
+def test_what_fails_is_logged(program, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    service = program(
+        BLOCKED.format(
+            before="import logging; logging.basicConfig()",
+            settings='signal=signal.SIGUSR2, directory="gone"',
+            during="__import__('os').rmdir('gone'); print('removed', flush=True); sys.stdin.readline()",
+        )
+    )
+    assert service.line() == "removed"
+    os.kill(service.pid, signal.SIGUSR2)
+    time.sleep(1)
+    service.go_on()
+    ended = service.end()
+    assert ended.code == 0 and "WARNING:memprobe:memprobe could not take a snapshot" in ended.err, ended
+
+
+def test_stop_puts_the_signal_back(python) -> None:
+    done = python(
+        "-c",
+        """
+import memprobe, os, signal
+memprobe.agent.start(signal=signal.SIGUSR2)
+os.kill(os.getpid(), signal.SIGUSR2)
+memprobe.agent.stop()
+print("alive", flush=True)
+os.kill(os.getpid(), signal.SIGUSR2)
+""",
+    )
+    assert done.code == -signal.SIGUSR2 and done.out == "alive\n", done
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"rss_limit": "much"}, "is no size"),
+        ({"rss_limit": 0}, "is no size"),
+        ({"every": 0.1}, "at least 1 second"),
+        ({"every": 5, "keep": 0}, "keep must be"),
+        ({"signal": signal.SIGALRM}, "has a handler"),
+        ({"signal": 999}, "range|not a valid"),
+    ],
+)
+def test_wrong_settings(runtime: Path, settings: dict, problem: str) -> None:
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        with pytest.raises(ValueError, match=problem):
+            memprobe.agent.start(**settings)
+        with pytest.raises(FileNotFoundError, match="There is no directory"):
+            memprobe.agent.start(every=60, directory="/nowhere")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        memprobe.agent.stop()
+
+
+def test_wrong_signals() -> None:
+    for number in (0, -1, 65, 1000):
+        with pytest.raises(OSError):
+            _core.signal_to_fd(number, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [(5, 5), ("5", 5), ("2GiB", 2 << 30), ("1.5 GB", 3 << 29), ("512m", 512 << 20), ("3 KiB", 3072), ("7b", 7)]
+)
+def test_sizes(text: str | int, size: int) -> None:
+    assert _triggers.parse_size(text) == size
+
+
+# ---- the start-up hook ----------------------------------------------------------------------------------------------
+
+HOOKED = importlib.util.find_spec("_memprobe_startup") is not None
+hooked = pytest.mark.skipif(not HOOKED, reason="the start-up hook comes with an installation that is not editable")
+
+
+@hooked
+def test_the_hook_starts_the_agent(program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMPROBE_AGENT", "1")
+    monkeypatch.setenv("MEMPROBE_SIGNAL", "USR2")
+    service = program(
+        "import sys; print(len([m for m in sys.modules if m.startswith('memprobe')]), flush=True); sys.stdin.readline()"
+    )
+    assert int(service.said) > 1
+    assert memprobe.snapshot_process(service.pid, tmp_path / "asked.snap").attached == "agent"
+    os.kill(service.pid, signal.SIGUSR2)
+    await_snapshots(tmp_path, 2)
+    assert service.end().code == 0
+
+
+@hooked
+def test_the_hook_does_nothing_unasked(python) -> None:
+    done = python("-c", "import sys; print([m for m in sys.modules if m.startswith('memprobe')])")
+    assert done.out == "[]\n" and not done.err, done
+
+
+@hooked
+def test_the_hook_says_what_is_wrong(python) -> None:
+    done = python("-c", "print('runs')", MEMPROBE_AGENT="1", MEMPROBE_RSS_LIMIT="lots")
+    assert done.out == "runs\n" and "no agent in process" in done.err and "'lots' is no size" in done.err, done

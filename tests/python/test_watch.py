@@ -1,0 +1,86 @@
+"""The verb watch: snapshots of a running process, some time apart, and what came and stayed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+LEAKS = """
+import memprobe, time
+memprobe.agent.start()
+class Order: pass
+orders = []
+print("ready", flush=True)
+end = time.monotonic() + {lifetime}
+while time.monotonic() < end:
+    for _ in range({speed}):
+        orders.append(Order())
+    time.sleep(0.01)
+"""
+
+
+def snapshots(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name.endswith(".snap"))
+
+
+def test_it_names_the_leak(program, command, tmp_path: Path) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=50))
+    done = command("watch", service.pid, "--every", "1", "--count", "3")
+    assert done.code == 0, done
+    lines = done.out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == [f"snapshot {i} of 3" for i in (1, 2, 3)]
+    assert all("forked, the process stood still for" in line for line in lines[:3])
+    head = next(index for index, line in enumerate(lines) if line.startswith("held by"))
+    assert "__main__.orders" in lines[head + 1] and "Order" in lines[head + 1], done
+    assert lines[-2].startswith("Next: memprobe paths") and max(map(len, lines)) <= 100
+    assert len(snapshots(tmp_path)) == 3
+    assert service.process.poll() is None
+
+
+def test_until_it_has_grown(program, command, tmp_path: Path) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=100))
+    folder = tmp_path / "here"
+    folder.mkdir()
+    done = command("watch", service.pid, "--every", "0.3", "--count", "0", "--until-growth", "2000000", "-o", "here")
+    assert done.code == 1 and "the heap grew by" in done.out and "__main__.orders" in done.out, done
+    assert 2 <= len(snapshots(folder)) <= 3  # the first and the last two
+
+
+def test_json(program, command, tmp_path: Path) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=50))
+    done = command("watch", service.pid, "--every", "0.5", "--json")
+    found = json.loads(done.out)
+    assert found["schema"] == "memprobe.diff/1" and found["rows"], done
+
+
+def test_the_process_ends_meanwhile(program, command) -> None:
+    service = program(LEAKS.format(lifetime=8, speed=50))
+    done = command("watch", service.pid, "--every", "2.5", "--count", "0")
+    assert done.code == 0 and ("There is no process" in done.out or "has ended" in done.out) and "__main__.orders" in done.out, done
+    assert service.process.wait(20) == 0
+
+
+def test_stopped_by_ctrl_c(program, tmp_path: Path) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=50))
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "memprobe", "watch", str(service.pid), "--every", "1", "--count", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(2):
+        assert watch.stdout.readline().startswith("snapshot ")
+    watch.send_signal(2)
+    rest, _ = watch.communicate(timeout=60)
+    assert watch.returncode == 0 and "memprobe: stopped" in rest and "__main__.orders" in rest, rest
+
+
+def test_too_few(program, command) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=1))
+    done = command("watch", service.pid, "--count", "1")
+    assert done.code == 3 and "not two snapshots to compare" in done.err, done
+    assert command("watch", service.pid, "-o", "nowhere").code == 3
+    assert command("watch", 4194305).code == 3
