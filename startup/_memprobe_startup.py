@@ -1,7 +1,8 @@
 """The start-up hook: with MEMPROBE_AGENT=1 in the environment every Python process has the agent, without a change to any program.
 
 Python runs this at every start (memprobe-heap.pth; from 3.15 on memprobe-heap.start), so it imports nothing unless it is asked to.
-MEMPROBE_RSS_LIMIT, MEMPROBE_EVERY, MEMPROBE_SIGNAL, MEMPROBE_DIRECTORY and MEMPROBE_KEEP are the arguments of memprobe.agent.start."""
+MEMPROBE_RSS_LIMIT, MEMPROBE_EVERY, MEMPROBE_SIGNAL, MEMPROBE_DIRECTORY and MEMPROBE_KEEP are the arguments of
+memprobe.agent.start."""
 
 import os
 import sys
