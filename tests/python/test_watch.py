@@ -56,23 +56,26 @@ def test_json(program, command, tmp_path: Path) -> None:
     assert found["schema"] == "memprobe.diff/1" and found["rows"], done
 
 
-def test_the_process_ends_meanwhile(program, command) -> None:
-    service = program(LEAKS.format(lifetime=8, speed=50))
-    done = command("watch", service.pid, "--every", "2.5", "--count", "0")
-    assert done.code == 0 and ("There is no process" in done.out or "has ended" in done.out) and "__main__.orders" in done.out, done
-    assert service.process.wait(20) == 0
+def start(pid: int, folder: Path) -> subprocess.Popen[str]:
+    """A watch that has taken two snapshots and waits."""
+    words = [sys.executable, "-m", "memprobe", "watch", str(pid), "--every", "3", "--count", "0"]
+    watch = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True)
+    for _ in range(2):
+        assert watch.stdout.readline().startswith("snapshot ")
+    return watch
+
+
+def test_the_process_ends_meanwhile(program, tmp_path: Path) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=50))
+    watch = start(service.pid, tmp_path)
+    service.kill()
+    rest, _ = watch.communicate(timeout=60)
+    assert watch.returncode == 0 and "There is no process" in rest and "__main__.orders" in rest, rest
 
 
 def test_stopped_by_ctrl_c(program, tmp_path: Path) -> None:
     service = program(LEAKS.format(lifetime=60, speed=50))
-    watch = subprocess.Popen(
-        [sys.executable, "-m", "memprobe", "watch", str(service.pid), "--every", "1", "--count", "0"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for _ in range(2):
-        assert watch.stdout.readline().startswith("snapshot ")
+    watch = start(service.pid, tmp_path)
     watch.send_signal(2)
     rest, _ = watch.communicate(timeout=60)
     assert watch.returncode == 0 and "memprobe: stopped" in rest and "__main__.orders" in rest, rest
