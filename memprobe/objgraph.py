@@ -73,13 +73,17 @@ def count(typename: str, objects: Iterable[Any] | None = None) -> int:
 def typestats(objects: Iterable[Any] | None = None, shortnames: bool = True, filter: Predicate | None = None) -> dict[str, int]:
     """How many tracked objects (or of `objects`) there are of each type, by name. Those that `filter` denies are left out."""
     name = _namer(shortnames)
-    stats: dict[str, int] = {}
     if objects is None and not filter:
-        for kind, number in _core.tracked_types():
+        counted = _core.tracked_types()  # before there is a dict of ours
+        stats: dict[str, int] = {}
+        for kind, number in counted:
             called = name(kind)
             stats[called] = stats.get(called, 0) + number
         return stats
-    for obj in gc.get_objects() if objects is None else objects:
+    if objects is None:
+        objects = gc.get_objects()
+    stats = {}
+    for obj in objects:
         if not filter or filter(obj):
             called = name(type(obj))
             stats[called] = stats.get(called, 0) + 1
@@ -210,13 +214,14 @@ def get_leaking_objects(objects: Iterable[Any] | None = None) -> list[Any]:
 
 def by_type(typename: str, objects: Iterable[Any] | None = None) -> list[Any]:
     """The tracked objects (or those of `objects`) of a type, by its name alone or qualified by its module."""
-    name, found = _namer("." not in typename), []
+    name = _namer("." not in typename)
     if objects is None:
         kinds: tuple[type, ...] = ()
         for kind, _ in _core.tracked_types():
             if name(kind) == typename:
                 kinds += (kind,)
         return _core.tracked_of(kinds)
+    found = []
     for obj in objects:
         if name(type(obj)) == typename:
             found.append(obj)

@@ -95,8 +95,8 @@ static PyObject *tracked_types(PyObject *module, PyObject *unused) {
 
 /* ---- some of them ---- */
 
-/* Keep those whose address (or that of their type) is in the set. */
-static void keep(cpy_objects *objects, const mpr_addrset *set, bool by_type) {
+/* Keep those whose address (or that of their type) is in the set, but not the question itself. */
+static void keep(cpy_objects *objects, const mpr_addrset *set, bool by_type, const PyObject *besides) {
     size_t kept = 0;
     PyTypeObject *last = NULL;
     bool wanted = false;
@@ -108,18 +108,18 @@ static void keep(cpy_objects *objects, const mpr_addrset *set, bool by_type) {
         } else if (!by_type) {
             wanted = mpr_addrset_contains(set, (uint64_t)(uintptr_t)object);
         }
-        if (wanted) {
+        if (wanted && object != besides) {
             objects->items[kept++] = object;
         }
     }
     objects->count = kept;
 }
 
-static PyObject *kept_list(PyObject *module, mpr_alloc *alloc, const mpr_addrset *set, bool by_type) {
+static PyObject *kept_list(PyObject *module, mpr_alloc *alloc, const mpr_addrset *set, bool by_type, const PyObject *besides) {
     cpy_objects objects;
     int status = cpy_tracked_gather(&objects, alloc, &binding_state(module)->proofs);
     if (status == MPR_OK) {
-        keep(&objects, set, by_type);
+        keep(&objects, set, by_type, besides);
     }
     PyObject *list = status == MPR_OK ? object_list(objects.items, objects.count) : binding_error(status);
     mpr_vec_free(&objects, alloc);
@@ -139,7 +139,7 @@ static PyObject *tracked_of(PyObject *module, PyObject *types) {
     for (Py_ssize_t i = 0; added >= 0 && i < PyTuple_GET_SIZE(types); i++) {
         added = mpr_addrset_add(&set, (uint64_t)(uintptr_t)PyTuple_GET_ITEM(types, i), &handle);
     }
-    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, true);
+    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, true, types);
     mpr_addrset_free(&set);
     return list;
 }
@@ -162,7 +162,7 @@ static PyObject *tracked_at(PyObject *module, PyObject *addresses) {
         }
         added = address % 8 != 0 ? 0 : mpr_addrset_add(&set, address, &handle);
     }
-    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, false);
+    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, false, addresses);
     mpr_addrset_free(&set);
     return list;
 }

@@ -111,7 +111,7 @@ def check_counts(nodes: list[Any]) -> None:
         same("most_common_types", lambda m: m.most_common_types(limit=9, shortnames=short))
         same("most_common_types of", lambda m: m.most_common_types(None, nodes, short, filter=lambda o: type(o) is not set))
         same("show_most_common_types", printed("show_most_common_types", 12, shortnames=short))
-    for name in ("dict", "builtins.dict", "Plain", "__main__.Plain", "nothing", "a.b"):
+    for name in ("dict", "list", "tuple", "builtins.dict", "Plain", "__main__.Plain", "nothing", "a.b"):
         same("count", lambda m: m.count(name))
         same("count of", lambda m: m.count(name, nodes))
         same("by_type", lambda m: m.by_type(name), ids)
