@@ -367,10 +367,10 @@ def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequen
 @dataclass(frozen=True)
 class DiffRow(Row):
     """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep.
-    `counts` of these objects and `sizes` of what holds them are those of each heap. `new` are objects that were not there before,
-    however many went (of three heaps: and stayed), known of heaps of one process, else None. `slope` is how fast what holds them
-    grows, in bytes an hour: the straight line that fits three heaps best; None for two, or when their times do not rise. `node` is
-    the id of the holder, in the newest heap that has it."""
+    `counts` and `sizes` of these objects, with all that they keep, are those of each heap. `new` are objects that were not there
+    before, however many went (of three heaps: and stayed), known of heaps of one process, else None. `slope` is how fast their
+    sizes grow, in bytes an hour: the straight line that fits three heaps best; None for two, or when their times do not rise.
+    `node` is the id of the holder, in the newest heap that has it."""
 
     name: str
     type: str
@@ -481,7 +481,7 @@ def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route, one_proc
     if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):
         route = route[:-1]  # one of many: their holder says where they are
     _, _, kind, counts, _, new = grown or holder
-    sizes = (holder or grown)[4]
+    sizes = (grown or holder)[4]
     more = min(counts[1:]) - counts[0] if grown else 0
     garbage = place[1] == heap.roots()["unreachable"].id
     name = f"garbage: {kind}" if garbage else _words(_hops(heap, route), kind)
