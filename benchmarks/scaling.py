@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1_000_000, 3_000_000, 10_000_000, 30_000_000)
 HEAD = """# Scaling
 
-Made by `make bench-scaling` on a machine with {cores} processors. Seconds of processor time in the program itself, the better of two
-runs, and in brackets nanoseconds an object; C is one full `gc.collect()`. *Pages* is the time that the kernel takes to hand out the
-memory of a capture: it depends on the machine, is very long on a virtual one whose host takes free pages back, and C has nothing of
-it.
+Made by `make bench-scaling` on a machine with {cores} processors. Seconds of processor time in the program itself, the better of
+two runs, and in brackets nanoseconds an object; C is one full `gc.collect()`. *Pages* is the time that the kernel takes to hand out
+the memory of a capture: it depends on the machine, is very long on a virtual one whose host takes free pages back, and C has
+nothing of it.
 
 | objects | C | count | deep_sizeof | capture | pages | snapshot |
 |---:|---:|---:|---:|---:|---:|---:|
