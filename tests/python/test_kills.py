@@ -1,0 +1,172 @@
+"""Somebody dies in the middle: the asker, the process that is asked, or it ends by itself. The others go on, and a file is whole or
+not there. KILLS=200 in the environment has each die so often."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import memprobe
+from memprobe import attach
+
+KILLS = int(os.environ.get("KILLS", "12"))
+
+SERVES = """
+import memprobe, sys
+memprobe.agent.start()
+keep = [{"n": i, "text": str(i)} for i in range(100_000)]
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+ENDS = """
+import memprobe, sys, time
+memprobe.agent.start()
+keep = [{"n": i, "text": str(i)} for i in range(50_000)]
+print("ready", flush=True)
+time.sleep(float(sys.argv[1]) if len(sys.argv) > 1 else 0.1)
+"""
+
+
+def descriptors(pid: int) -> list[str]:
+    return sorted(os.listdir(f"/proc/{pid}/fd"))
+
+
+def has_no_child(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        tasks = [Path(f"/proc/{pid}/task/{task}/children") for task in os.listdir(f"/proc/{pid}/task")]
+        if not any(task.read_text() for task in tasks):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def whole_or_nothing(folder: Path) -> bool:
+    """True when there is a snapshot, and it is whole; nothing else may be there."""
+    names = [name for name in os.listdir(folder) if name.endswith((".snap", ".tmp"))]
+    assert names in ([], ["a.snap"]), names
+    if names:
+        assert memprobe.load(folder / "a.snap").info.cut is None
+        os.unlink(folder / "a.snap")
+    return bool(names)
+
+
+def test_askers_die(program, tmp_path: Path) -> None:
+    service = program(SERVES)
+    attach.snapshot_process(service.pid, tmp_path / "a.snap")
+    os.unlink(tmp_path / "a.snap")
+    before, choose = descriptors(service.pid), random.Random(1)
+    words = [sys.executable, "-m", "memprobe", "snapshot", str(service.pid), "-o", "a.snap"]
+    start = time.monotonic()
+    subprocess.run(words, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    took = time.monotonic() - start
+    os.unlink(tmp_path / "a.snap")
+    for _ in range(KILLS):
+        with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) as asker:
+            time.sleep(choose.uniform(0.3, 1.0) * took)
+            asker.kill()
+        whole_or_nothing(tmp_path)
+    assert has_no_child(service.pid)
+    assert descriptors(service.pid) == before
+    assert attach.snapshot_process(service.pid, tmp_path / "a.snap").objects > 100_000
+    assert service.end().code == 0
+
+
+def test_the_asked_die(program, tmp_path: Path) -> None:
+    choose, killed = random.Random(2), 0
+    for _ in range(max(1, KILLS // 2)):
+        service = program(SERVES)
+        words = [sys.executable, "-m", "memprobe", "snapshot", str(service.pid), "-o", "a.snap"]
+        with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as asker:
+            time.sleep(choose.uniform(0.1, 0.8))
+            service.kill()
+            said = asker.communicate(timeout=60)[1]
+        assert asker.returncode in (0, 3) and said.count("\n") == (asker.returncode != 0), said
+        whole = whole_or_nothing(tmp_path)
+        assert whole == (asker.returncode == 0)
+        killed += not whole
+    assert killed > 0
+
+
+@pytest.mark.parametrize("turn", range(max(2, KILLS // 4)))
+def test_the_interpreter_shuts_down(program, tmp_path: Path, turn: int) -> None:
+    """The program ends while it is asked; its exit code is its own."""
+    service = program(ENDS)
+    time.sleep(0.02 + turn * 0.12 / max(2, KILLS // 4))
+    try:
+        attach.snapshot_process(service.pid, tmp_path / "a.snap", timeout=30)
+    except memprobe.AttachError as problem:
+        assert str(problem).endswith(".")
+    whole_or_nothing(tmp_path)
+    ended = service.end()
+    assert ended.code == 0 and not ended.err, ended
+
+
+IN_CALLBACKS = """
+import gc, memprobe, weakref
+modes = []
+def snap(*_):
+    modes.append(memprobe.snapshot("a.snap").mode)
+class Node:
+    def __del__(self):
+        snap()
+def ring(kind):
+    a, b = kind(), kind()
+    a.other, b.other = b, a
+    return a
+class Plain: pass
+ring(Node)
+gc.collect()
+assert len(modes) == 2, modes
+reference = weakref.ref(ring(Plain), snap)
+gc.collect()
+once = []
+def callback(phase, info):
+    if len(once) < 2:
+        once.append(phase)
+        snap()
+gc.callbacks.append(callback)
+gc.collect()
+gc.callbacks.clear()
+assert once == ["start", "stop"] and len(modes) == 4 + (reference() is None), (once, modes)
+print(set(modes))
+heap = memprobe.load("a.snap")
+assert heap._graph.check() is None
+"""
+
+
+def test_while_the_collector_runs(python, tmp_path: Path) -> None:
+    (tmp_path / "callbacks.py").write_text(IN_CALLBACKS)
+    done = python("callbacks.py")
+    assert done.code == 0 and done.out == "{'forked'}\n", done
+
+
+SUBINTERPRETER = """
+import sys
+try:
+    import _interpreters as interpreters  # 3.13
+    made = interpreters.create("legacy")
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    made = interpreters.create(isolated=False)
+code = "import memprobe; marker = [0] * 1000; info = memprobe.snapshot('a.snap'); assert info.mode == 'forked', info"
+failed = (interpreters.exec if hasattr(interpreters, "exec") else interpreters.run_string)(made, code)
+assert failed is None, failed
+import memprobe
+print(memprobe.load("a.snap").info.objects > 1000)
+memprobe.snapshot("b.snap")
+interpreters.destroy(made)
+memprobe.snapshot("c.snap")
+"""
+
+
+def test_in_a_subinterpreter(python, tmp_path: Path) -> None:
+    (tmp_path / "sub.py").write_text(SUBINTERPRETER)
+    done = python("sub.py")
+    assert done.code == 0 and done.out == "True\n", done
