@@ -150,13 +150,18 @@ def files_are_short_and_licensed() -> Iterator[str]:
 
 @rule
 def nothing_of_this_machine() -> Iterator[str]:
-    """No path of somebody's machine and no registry's host is in the tree."""
+    """No path of somebody's machine, no registry's host and no symbolic link is in the tree."""
     hosts = ("pypi" + r"\.org", "files" + r"\.pythonhosted", "debian" + r"\.org", "npmjs" + r"\.org", "crates" + r"\.io")
     pattern = "|".join((*hosts, "/" + r"(root|work)/", "/" + r"home/\w"))
     # 1 is "nothing found"; without git there is no list of what is ours.
     done = run("git", "grep", "-nIE", "--untracked", pattern)
     if done.returncode == 0:
         yield done.stdout.strip()
+    yield from (f"{path} is a symbolic link" for path in tracked() if (ROOT / path).is_symlink())
+
+
+def tracked() -> list[str]:
+    return run("git", "ls-files").stdout.splitlines()
 
 
 @rule
