@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling accuracy demo format clean
+.PHONY: help docs venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling bench-servers accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -14,7 +14,7 @@ help: ## this list
 $(VENV)/ready: tests/requirements.txt
 	@python=$$(tools/find-python) && echo "environment: $$python" && rm -rf $(VENV) && "$$python" -m venv $(VENV)
 	@$(PY) -m pip install -qq -r tests/requirements.txt
-	@$(PY) -m pip install -qq greenlet || echo "no greenlet for this Python: its test is skipped"
+	@for peer in greenlet gevent; do $(PY) -m pip install -qq --only-binary :all: $$peer || echo "no $$peer for this Python: its test is skipped"; done
 	@touch $@
 
 $(VENV)/built: $(VENV)/ready $(SOURCES) setup.py pyproject.toml
@@ -64,6 +64,18 @@ $(VENV)/peers: $(VENV)/ready benchmarks/requirements.txt
 
 bench: build $(VENV)/peers ## compare with gc.collect() and other tools; writes docs/BENCHMARKS.md
 	@$(PY) benchmarks/run.py $(ARGS)
+
+build/servers/ready: benchmarks/servers.txt
+	@rm -rf build/servers && "$$(tools/find-python)" -m venv build/servers
+	@build/servers/bin/python -m pip install -qq setuptools rich -r benchmarks/servers.txt
+	@touch $@
+
+build/servers/installed: build/servers/ready $(SOURCES) setup.py pyproject.toml $(wildcard memprobe/*.py startup/*)
+	@build/servers/bin/python -m pip install -qq --force-reinstall --no-build-isolation --no-deps .
+	@touch $@
+
+bench-servers: build/servers/installed ## snapshots of real servers under load (redis-server: from Debian); writes docs/SERVERS.md
+	@build/servers/bin/python benchmarks/servers.py $(ARGS)
 
 build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
 	@mkdir -p build

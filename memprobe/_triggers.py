@@ -11,11 +11,10 @@ import re
 import select
 import signal as signals
 import sys
-import threading
 import time
 from dataclasses import dataclass
 
-from memprobe import _capture, _core
+from memprobe import _capture, _core, _native
 from memprobe._atomic import replacing
 
 log = logging.getLogger("memprobe")
@@ -74,7 +73,7 @@ class Triggers:
         try:
             if wanted.signal is not None:
                 _core.signal_to_fd(wanted.signal, self.event)
-            threading.Thread(target=self.run, name="memprobe-triggers", daemon=True).start()
+            _native.start_thread(self.run)
         except BaseException:
             os.close(self.event)
             raise
@@ -91,7 +90,7 @@ class Triggers:
         os.close(self.event)
 
     def run(self) -> None:
-        poll = select.poll()
+        poll = _native.original("select", "poll")()
         poll.register(self.event, select.POLLIN)
         while not self.stopped:
             signalled = bool(poll.poll(self.patience() * 1000))

@@ -12,6 +12,7 @@ MEMPROBE_AGENT=off in the environment denies it, whatever the program says."""
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import signal as signals
 import socket
@@ -24,7 +25,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _capture, _wire
+from memprobe import _capture, _native, _wire
 
 if TYPE_CHECKING:
     from memprobe._triggers import Triggers
@@ -39,16 +40,19 @@ class _Agent:
         self.place = place
         self.pid = os.getpid()
         self.uid = os.geteuid()
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener: socket.socket = _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with _wire.address(place, self.pid, self.uid, make=True) as address:
+                new = f"{address}.new"  # what has its own name listens: sweep() tells the dead by that
                 with suppress(FileNotFoundError):
-                    os.unlink(address)  # of an earlier process with this id
-                self.listener.bind(address)
-                os.chmod(address, 0o600)
-            self.listener.listen(8)
-            thread = threading.Thread(target=self.serve, name="memprobe-agent", daemon=True)
-            thread.start()
+                    os.unlink(new)
+                self.listener.bind(new)
+                os.chmod(new, 0o600)
+                self.listener.listen(8)
+                os.rename(new, address)  # over that of an earlier process with this id
+                with suppress(OSError):
+                    sweep(os.path.dirname(address))
+            _native.start_thread(self.serve)
         except BaseException:
             self.listener.close()
             raise
@@ -95,6 +99,17 @@ class _Agent:
                 os.close(fd)
         asker.settimeout(PATIENCE)
         _wire.send(asker, reply)
+
+
+def sweep(folder: str) -> None:
+    """Remove the sockets of processes that are gone. A process that is killed or ends by os._exit, as forked workers do, leaves its
+    own. In another pid namespace a process may live that is not seen here, so the socket is asked as well."""
+    for name in filter(str.isdigit, os.listdir(folder)):
+        if not os.path.exists(f"/proc/{name}"):
+            with _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.setblocking(False)
+                if probe.connect_ex(f"{folder}/{name}") == errno.ECONNREFUSED:
+                    os.unlink(f"{folder}/{name}")
 
 
 def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire.Message:

@@ -130,6 +130,60 @@ os.waitpid(child, 0)
     assert service.end().code == 0
 
 
+LEAVES = """
+import memprobe, os, socket
+def fork(work):
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os._exit(0)  # as a worker ends: atexit does nothing
+    os.waitpid(pid, 0)
+    return pid
+path = memprobe.agent.start()
+folder = os.path.dirname(path)
+gone = [fork(lambda: None) for _ in range(20)]
+print(sorted(os.listdir(folder)) == sorted([str(os.getpid()), str(gone[-1])]))
+# One that is not seen here, but listens, as in another pid namespace; and what is no agent's.
+stranger = socket.socket(socket.AF_UNIX)
+os.chdir(folder)
+stranger.bind("4194305")
+stranger.listen(1)
+open("readme", "w").close()
+last = fork(lambda: None)
+print(sorted(os.listdir(folder)) == sorted([str(os.getpid()), str(last), "4194305", "readme"]))
+"""
+
+
+def test_sockets_of_processes_that_are_gone_are_removed(python, tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text(LEAVES)
+    done = python("leaves.py")
+    assert done.out == "True\nTrue\n" and done.code == 0, done
+
+
+GEVENT = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import memprobe, os, sys
+memprobe.agent.start()
+if "forks" in open(__file__).readline() and os.fork():
+    os.wait()
+    os._exit(0)
+print(os.getpid(), flush=True)
+sys.stdin.readline()  # the whole event loop stands, so only a thread of its own can answer
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["forks", "runs"])
+def test_with_gevent_the_agent_is_a_thread_of_its_own(program, tmp_path: Path, how: str) -> None:
+    pytest.importorskip("gevent")
+    target = program(f"# {how}" + GEVENT)
+    for _ in range(2):
+        assert memprobe.snapshot_process(int(target.said), tmp_path / "a.snap", timeout=60).mode == "forked"
+    done = target.end()
+    assert done.out == "done\n" and not done.err and done.code == 0, done
+
+
 def test_off_denies(program, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MEMPROBE_AGENT", "off")
     service = program(SERVES)

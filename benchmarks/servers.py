@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: MIT
+"""Snapshots of real servers under load: `make bench-servers` writes docs/SERVERS.md.
+
+Each service is started twice with the agent in it, and is asked from threads of this process at a fixed rate. The second time a
+snapshot of each of its processes is taken every second. A latency counts from when the request was due, so that what waits behind
+a pause counts too. Then: was every answer right, and is the service as it was?"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import memprobe
+
+HERE = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+MEBIBYTE = 1 << 20
+PATIENCE = 30.0  # seconds for a service to start, to answer, to come to rest, to end
+ALLOWED_MS, ALLOWED_MS_A_GIB = 5.0, 30.0  # of a pause, by issue 6's goal
+
+HEAD = """# Real servers
+
+Made by `make bench-servers ARGS="--seconds {seconds:g} --objects {objects}"` with CPython {python} on a machine with
+{cores} processors, which the service, its client and the snapshots share. Requests come at a fixed rate on 127.0.0.1; a latency
+counts from when the request was due. Each service ran for {seconds:g} seconds without snapshots and for {seconds:g} with one of
+each of its processes every second; the agent was in it both times (`MEMPROBE_AGENT=1`).
+
+| service | requests a second | failed | p50, p99, max ms without | with |
+|---|---:|---:|---:|---:|
+"""
+BETWEEN = """
+What the snapshots cost: RSS is the largest process's; pause and fork are median and longest; copied is the most memory that was
+copied for one snapshot; wrote is the median time until the file was whole, while the service went on.
+
+| service | processes | RSS MiB | snapshots | pause ms | fork ms | copied MiB | wrote ms |
+|---|---:|---:|---:|---:|---:|---:|---:|
+"""
+TAIL = """
+Checked for each: every answer is right; every snapshot was by a fork; no pause is over 5 ms and 30 ms a GiB; the last file loads;
+after the load the processes and the number of their descriptors are as before and none is a zombie; at SIGTERM the service ends
+as it does without snapshots; nothing of its session is left, and at most one socket a process (what a signal kills leaves its
+socket; the next agent removes it). The machine's load average at the end was {busy:.1f}: beyond its processors, times are the
+machine's and not the service's. {verdict}
+
+"""
+
+
+# ---- units of load --------------------------------------------------------------------------------------------------
+
+
+def get(server: Server, n: int) -> str:
+    """One request by HTTP on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    try:
+        connection.request("GET", f"/{n}")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def enqueue(server: Server, n: int) -> str:
+    """One job through Redis, until its result is there."""
+    from redis import Redis
+    from rq import Queue
+
+    with Redis(port=server.port) as connection:
+        job = Queue(connection=connection).enqueue("services.answer", n)
+        result = job.latest_result(timeout=int(PATIENCE))
+        return str(result.return_value if result else None)
+
+
+def step(server: Server, n: int) -> str:
+    """One step of a batch job."""
+    process = server.process
+    assert process.stdin and process.stdout
+    process.stdin.write(f"{n}\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+# ---- services -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a service is started and asked. It is ready when it answers the first unit; {port} in a command is its own free port."""
+
+    name: str
+    command: str
+    unit: Callable[[Server, int], str] = get
+    clients: int = 4
+    rate: float = 100  # units a second, of all clients
+    beside: str = ""  # a program that must run before it
+
+
+GUNICORN = "-m gunicorn --log-level warning -b 127.0.0.1:{port} services:wsgi"
+KINDS = [
+    Kind("gunicorn, 2 sync workers", f"{GUNICORN} -w 2"),
+    Kind("gunicorn, 1 gevent worker", f"{GUNICORN} -w 1 -k gevent"),  # a second one would serve while the first is held up
+    Kind("uvicorn, FastAPI", "-m uvicorn --factory services:asgi --port {port} --log-level warning"),
+    Kind("http.server, threads", "services.py threaded {port}"),
+    Kind("asyncio, 10,000 tasks", "services.py tasks {port}"),
+    Kind("multiprocessing, pool of 2", "services.py pool {port}"),
+    Kind(
+        "rq worker, Redis",
+        "-m rq.cli worker --quiet --config services --url redis://127.0.0.1:{port}",
+        unit=enqueue,
+        clients=1,
+        rate=5,
+        beside="redis-server --bind 127.0.0.1 --port {port} --save '' --daemonize no --loglevel warning",
+    ),
+    Kind("numpy batch", "services.py batch {port}", unit=step, clients=1, rate=20),
+]
+
+
+class Server:
+    """A running service: the process that was started, and what it started."""
+
+    def __init__(self, kind: Kind, port: int, objects: int, log: Path) -> None:
+        self.port = port
+        environment = dict(os.environ, MEMPROBE_AGENT="1", MEMPROBE_BENCH_OBJECTS=str(objects), PYTHONPATH=str(HERE))
+        environment["XDG_RUNTIME_DIR"] = str(log.parent)
+        with log.open("a") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, *kind.command.format(port=port).split()],
+                cwd=HERE,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if kind.unit is step else errors,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+
+    def family(self) -> dict[int, str]:
+        """Its processes and their states, the started one first."""
+        found: dict[int, str] = {}
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            with suppress(OSError):
+                found[pid] = stat_fields(pid)[0]
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    waiting.extend(map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()))
+        return found
+
+    def state(self) -> dict[int, int]:
+        """The number of open descriptors of each of its processes; -1 for a zombie."""
+        return {pid: -1 if state == "Z" else len(os.listdir(f"/proc/{pid}/fd")) for pid, state in self.family().items()}
+
+    def rss(self) -> int:
+        return max(map(resident, self.family()))
+
+    def left(self) -> list[int]:
+        """What is alive of its session."""
+        found = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError):
+                state, _, _, session = stat_fields(int(name))[:4]
+                if int(session) == self.process.pid and state != "Z":
+                    found.append(int(name))
+        return found
+
+    def end(self) -> int:
+        """Its exit status, at SIGTERM."""
+        self.process.terminate()
+        status = self.process.wait(PATIENCE)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+        return status
+
+
+def stat_fields(pid: int) -> list[str]:
+    """State, parent, process group, session and so on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(kind: Kind, objects: int, folder: Path) -> Iterator[Server]:
+    """The service from its first answer on; killed at the end, if it is still there."""
+    port, log = free_port(), folder / "log"
+    beside = None
+    if kind.beside:
+        command = [word.strip("'") for word in kind.beside.format(port=port).split()]
+        beside = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    server = Server(kind, port, objects, log)
+    try:
+        wait_for(lambda: ready(kind, server, log), f"{kind.name} does not answer: {log.read_text()[-2000:]}")
+        yield server
+    finally:
+        for pid in server.left():
+            os.kill(pid, signal.SIGKILL)
+        server.process.wait()
+        if beside:
+            beside.terminate()
+            beside.wait()
+
+
+def ready(kind: Kind, server: Server, log: Path) -> bool:
+    if server.process.poll() is not None:
+        raise RuntimeError(f"{kind.name} ended at its start with status {server.process.returncode}: {log.read_text()[-2000:]}")
+    with suppress(OSError, http.client.HTTPException, *redis_errors(kind)):
+        return kind.unit(server, 3) == "9"
+    return False
+
+
+def redis_errors(kind: Kind) -> tuple[type[Exception], ...]:
+    if not kind.beside:
+        return ()
+    from redis.exceptions import RedisError
+
+    return (RedisError,)
+
+
+def wait_for(condition: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(otherwise)
+        time.sleep(0.1)
+
+
+# ---- load and snapshots ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """What one run of a service showed. Latencies are milliseconds, in rising order when it is over."""
+
+    latencies: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    infos: list[memprobe.SnapshotInfo] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    too_long: int = 0  # pauses
+    rss: int = 0
+    processes: int = 0
+    status: int = 0
+
+    def check(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            self.problems.append(otherwise)
+
+
+def load(kind: Kind, server: Server, seconds: float, run: Run) -> None:
+    """Ask at the kind's rate from its number of clients."""
+    start = time.monotonic()
+
+    def client(first: int) -> None:
+        for n in range(first, int(seconds * kind.rate), kind.clients):
+            due = start + n / kind.rate
+            time.sleep(max(0.0, due - time.monotonic()))
+            try:
+                said = kind.unit(server, n)
+                if said != str(n * n):
+                    run.failures.append(f"{n}: {said[:100]!r}")
+            except Exception as problem:
+                run.failures.append(f"{n}: {problem!r}")
+            run.latencies.append((time.monotonic() - due) * 1000)
+
+    clients = [threading.Thread(target=client, args=(first,)) for first in range(kind.clients)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    run.latencies.sort()
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def take(pids: list[int], file: Path, seconds: float, run: Run) -> None:
+    """A snapshot of each process every second."""
+    start = time.monotonic()
+    for second in range(int(seconds)):
+        time.sleep(max(0.0, start + second + 0.5 - time.monotonic()))
+        for pid in pids:
+            try:
+                info = memprobe.snapshot_process(pid, file, timeout=PATIENCE)
+                run.infos.append(info)
+                allowed = ALLOWED_MS + ALLOWED_MS_A_GIB * resident(pid) / (1 << 30)
+                run.too_long += info.pause_ms > allowed
+                run.check(info.mode == "forked", f"a snapshot was {info.mode}: {info.reason}")
+            except Exception as problem:
+                run.problems.append(f"no snapshot of {pid}: {problem!r}")
+
+
+def measure(kind: Kind, seconds: float, objects: int, snapshots: bool) -> Run:
+    """Start, ask, take snapshots if told to, check, end."""
+    run = Run()
+    with tempfile.TemporaryDirectory(prefix="memprobe-servers-") as name, running(kind, objects, Path(name)) as server:
+        folder = Path(name)
+        file = folder / "a.snap"
+        load(kind, server, 1.0, Run())  # what is made at the first requests is there before it is counted
+        time.sleep(1.0)
+        pids = list(server.family())
+        if snapshots:  # so is what the first snapshot brings
+            take(pids, file, 1.0, Run())
+        before = server.state()
+        run.processes = len(pids)
+        taker = threading.Thread(target=take, args=(pids, file, seconds, run))
+        if snapshots:
+            taker.start()
+        load(kind, server, seconds, run)
+        if snapshots:
+            taker.join()
+            run.check(not run.too_long, f"{run.too_long} of {len(run.infos)} pauses were longer than 5 ms and 30 ms a GiB")
+            heap = memprobe.load(file)
+            run.check(heap.info.objects > 0, "the last file has no objects")
+        run.rss = server.rss()
+        try:
+            wait_for(lambda: server.state() == before, "")
+        except TimeoutError:
+            run.problems.append(f"processes and their descriptors were {before} and are {server.state()} (-1: a zombie)")
+        run.check(-1 not in before.values(), f"a zombie: {before}")
+        run.check(not run.failures, f"{len(run.failures)} failed: {run.failures[:3]}")
+        run.status = server.end()
+        time.sleep(0.5)
+        run.check(not server.left(), f"processes {server.left()} are left")
+        sockets = os.listdir(folder / "memprobe")
+        run.check(len(sockets) <= run.processes, f"{len(sockets)} sockets of agents are left")
+    return run
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def percentiles(latencies: list[float]) -> str:
+    cuts = statistics.quantiles(latencies, n=100, method="inclusive")
+    return f"{cuts[49]:.1f}, {cuts[98]:.1f}, {latencies[-1]:.1f}"
+
+
+def middle_and_most(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f}, {max(values):.1f}"
+
+
+def costs(run: Run) -> str:
+    """The cells of the second table."""
+    infos = run.infos
+    copied = max(info.cow_bytes or 0 for info in infos) / MEBIBYTE
+    wrote = statistics.median(info.duration_ms or 0.0 for info in infos)
+    pauses = middle_and_most([info.pause_ms for info in infos])
+    forks = middle_and_most([info.fork_ms or 0.0 for info in infos])
+    return f"{run.processes} | {run.rss / MEBIBYTE:.0f} | {len(infos)} | {pauses} | {forks} | {copied:.1f} | {wrote:.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60, help="of load, each time (60)")
+    parser.add_argument("--objects", type=int, default=1_000_000, help="in the service's heap (1000000)")
+    parser.add_argument("--only", default="", help="services with this in their name; writes no page")
+    options = parser.parse_args()
+    upper = HEAD.format(python=platform.python_version(), cores=os.cpu_count(), seconds=options.seconds, objects=options.objects)
+    lower, problems, missing = BETWEEN, [], []
+    for kind in KINDS:
+        if options.only not in kind.name:
+            continue
+        if kind.beside and not shutil.which(kind.beside.split()[0]):
+            missing.append(f"{kind.name} did not run: there is no {kind.beside.split()[0]}.")
+            continue
+        without = measure(kind, options.seconds, options.objects, snapshots=False)
+        with_ = measure(kind, options.seconds, options.objects, snapshots=True)
+        with_.check(with_.status == without.status, f"exit status {with_.status}, and {without.status} without snapshots")
+        problems += [f"{kind.name}, without snapshots: {problem}" for problem in without.problems]
+        problems += [f"{kind.name}: {problem}" for problem in with_.problems]
+        times = f"{percentiles(without.latencies)} | {percentiles(with_.latencies)}"
+        upper += f"| {kind.name} | {kind.rate:g} | {len(without.failures)}, {len(with_.failures)} | {times} |\n"
+        if with_.infos:
+            lower += f"| {kind.name} | {costs(with_)} |\n"
+        print(upper.splitlines()[-1], lower.splitlines()[-1], *with_.problems, *without.problems, sep="\n", flush=True)
+    verdict = " ".join(["Not so:" if problems else "All held.", *missing])
+    tail = TAIL.format(verdict=verdict, busy=os.getloadavg()[0]) + "".join(f"- {problem}\n" for problem in problems)
+    if not options.only:
+        (HERE.parent / "docs" / "SERVERS.md").write_text((upper + lower + tail).rstrip() + "\n")
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()
