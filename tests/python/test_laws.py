@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The laws of the walk, and the traps that CPYTHON.md names: each a test. (Sizes, T12, and reference counts, T5 and T6, have files
-of their own; T4, T17 and T18 are in test_fork.py, T22 in test_attach.py, T20 in test_sites.py; T19 and T21 are tested on the
+of their own; T4, T17 and T18 are in test_fork.py, T22 in test_attach.py, T20 in test_picture.py; T19 and T21 are tested on the
 free-threaded build, by tools/matrix.)"""
 
 from __future__ import annotations
