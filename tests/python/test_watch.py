@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,10 +57,15 @@ def test_json(program, command, tmp_path: Path) -> None:
     assert found["schema"] == "memprobe.diff/1" and found["rows"], done
 
 
+def hear_ctrl_c() -> None:
+    """A shell has its background jobs ignore SIGINT, and what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(pid: int, folder: Path) -> subprocess.Popen[str]:
     """A watch that has taken two snapshots and waits."""
     words = [sys.executable, "-m", "memprobe", "watch", str(pid), "--every", "3", "--count", "0"]
-    watch = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True)
+    watch = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     for _ in range(2):
         assert watch.stdout.readline().startswith("snapshot ")
     return watch
