@@ -69,6 +69,7 @@ class Triggers:
         self.limit = wanted.rss_limit
         self.next_time = time.monotonic() + (wanted.every or 0)
         self.last = -PAUSE
+        self.closing = _native.original("_thread", "allocate_lock")()
         self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:
             if wanted.signal is not None:
@@ -82,8 +83,9 @@ class Triggers:
         """Stop; a snapshot under way is finished."""
         if self.wanted.signal is not None:
             _core.signal_to_fd(self.wanted.signal, -1)
-        self.stopped = True
-        os.eventfd_write(self.event, 1)
+        with self.closing:
+            self.stopped = True
+            os.eventfd_write(self.event, 1)
 
     def forget(self) -> None:
         """In a forked child, where there is no thread: close what is open."""
@@ -101,7 +103,8 @@ class Triggers:
                     self.look(signalled)
                 except Exception as problem:
                     log.warning("memprobe could not take a snapshot: %s", problem)
-        os.close(self.event)
+        with self.closing:  # not before close() has written to it
+            os.close(self.event)
 
     def patience(self) -> float:
         """Seconds until the next look."""

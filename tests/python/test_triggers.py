@@ -128,6 +128,25 @@ def test_what_fails_is_logged(program, tmp_path: Path) -> None:
     assert ended.code == 0 and "WARNING:memprobe:memprobe could not take a snapshot" in ended.err, ended
 
 
+def test_stop_while_a_snapshot_is_written(python) -> None:
+    """The thread that ends and stop() do not close the event under each other."""
+    done = python(
+        "-c",
+        """
+import memprobe, os, signal, time
+for turn in range(60):
+    memprobe.agent.start(signal=signal.SIGUSR2, every=1000)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    time.sleep(0.001 * turn)
+    memprobe.agent.stop()
+time.sleep(1)
+links = [os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")]
+print(sum("eventfd" in link for link in links))
+""",
+    )
+    assert done.code == 0 and done.out == "0\n" and not done.err, done
+
+
 def test_stop_puts_the_signal_back(python) -> None:
     done = python(
         "-c",
