@@ -134,14 +134,18 @@ def test_stop_while_a_snapshot_is_written(python) -> None:
         "-c",
         """
 import memprobe, os, signal, time
-for turn in range(60):
+for turn in range(20):
     memprobe.agent.start(signal=signal.SIGUSR2, every=1000)
     os.kill(os.getpid(), signal.SIGUSR2)
-    time.sleep(0.001 * turn)
+    time.sleep(0.003 * turn)
     memprobe.agent.stop()
-time.sleep(1)
-links = [os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")]
-print(sum("eventfd" in link for link in links))
+def events():
+    links = [os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")]
+    return sum("eventfd" in link for link in links)
+deadline = time.monotonic() + 60
+while events() and time.monotonic() < deadline:  # snapshots that were under way are finished
+    time.sleep(0.05)
+print(events())
 """,
     )
     assert done.code == 0 and done.out == "0\n" and not done.err, done
