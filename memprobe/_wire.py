@@ -10,8 +10,8 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 LENGTH = struct.Struct("!I")
@@ -68,6 +68,21 @@ def peer(of: socket.socket) -> tuple[int, int]:
     """Process and user on the other side, as the kernel knows them."""
     pid, uid, _ = CREDENTIALS.unpack(of.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     return pid, uid
+
+
+# ---- what the environment says ---------------------------------------------------------------------------------------
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that a process started with; empty when this user may not see it."""
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return {name: value for name, _, value in (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0"))}
+    return {}
+
+
+def denied(variables: Mapping[str, str]) -> bool:
+    """Whether there is to be no agent."""
+    return variables.get("MEMPROBE_AGENT", "").lower() in ("off", "0", "no")
 
 
 # ---- where the socket is --------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire
             f"process {os.getpid()} gives no contents: it must call memprobe.agent.start(values=True), "
             "or be started by `memprobe run --values`."
         )
-    sys.audit("memprobe.snapshot", f"for process {asker}")
+    sys.audit("memprobe.snapshot", f"for process {asker or 'outside this container'}")
     return _capture.write(fds[0], options, watch)
 
 
@@ -159,7 +159,7 @@ def start(
     Called again, it changes these settings, and an agent that runs already goes on. The threads do not keep the process alive.
     Raises OSError when the socket cannot be made or the directory is not there, and ValueError for a wrong argument."""
     global _agent, _triggers, _values, _hooked
-    if os.environ.get("MEMPROBE_AGENT", "").lower() in ("off", "0", "no"):
+    if _wire.denied(os.environ):
         return None
     make = None
     if signal is not None or rss_limit is not None or every is not None:

@@ -58,11 +58,12 @@ def connect(pid: int, *, gdb: bool = False, patience: float = PATIENCE) -> tuple
 def reach(pid: int, uid: int) -> socket.socket | None:
     """A connection to the agent, if there is one. Its socket is looked for in the process's own view of the file system and
     under the number that it has there."""
+    number = inner(pid)
     for root in (f"/proc/{pid}/root", ""):
         for place in places(pid, uid):
             agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             with suppress(OSError):
-                with _wire.address(root + place, inner(pid), uid) as address:
+                with _wire.address(root + place, number, uid) as address:
                     agent.connect(address)
                 if _wire.peer(agent)[0] == pid:
                     return agent
@@ -72,11 +73,16 @@ def reach(pid: int, uid: int) -> socket.socket | None:
 
 def inner(pid: int) -> int:
     """The number that a process has for itself."""
-    with suppress(OSError), open(f"/proc/{pid}/status") as file:
-        for line in file:
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    return pid
+    return int((status(pid).get("NSpid") or [str(pid)])[-1])
+
+
+def status(pid: int) -> dict[str, list[str]]:
+    """What the kernel says of a process to everybody: the words of /proc/PID/status by their names."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return {name: rest.split() for name, _, rest in (line.partition(":") for line in file)}
+    except (FileNotFoundError, ProcessLookupError):
+        raise AttachError(f"There is no process {pid}: `pgrep -af python` lists the running ones.") from None
 
 
 def ask(agent: socket.socket, pid: int, request: _wire.Message, fds: tuple[int, ...] = ()) -> dict[str, Any]:
@@ -104,11 +110,8 @@ def failure(pid: int, error: dict[str, Any]) -> Exception:
 
 
 def owner(pid: int) -> int:
-    """The user that a process runs as."""
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except FileNotFoundError:
-        raise AttachError(f"There is no process {pid}: `pgrep -af python` lists the running ones.") from None
+    """The user that a process runs as. Not the owner of /proc/PID, which is root for one that gave up root's rights."""
+    return int(status(pid)["Uid"][1])
 
 
 def user(uid: int) -> str:
@@ -119,11 +122,9 @@ def user(uid: int) -> str:
 
 def places(pid: int, uid: int) -> Iterator[str]:
     """Where a process's socket may be: by its own environment as it started, by ours, and where there is none."""
-    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        for entry in file.read().split(b"\0"):
-            name, _, value = entry.partition(b"=")
-            if name == b"XDG_RUNTIME_DIR" and value:
-                yield _wire.folder(uid, os.fsdecode(value))
+    theirs = _wire.environment(pid).get("XDG_RUNTIME_DIR")
+    if theirs:
+        yield _wire.folder(uid, theirs)
     yield _wire.folder(uid, os.environ.get("XDG_RUNTIME_DIR"))
     yield _wire.folder(uid, f"/run/user/{uid}")
     yield _wire.folder(uid, None)

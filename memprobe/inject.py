@@ -13,15 +13,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from memprobe import _wire
 from memprobe.errors import AttachError
 
 SCRIPT = """\
 def start(folder, package):
-    import os, shutil, sys
+    import os, sys
     try:
         try:
             from memprobe import agent
@@ -38,11 +39,14 @@ def start(folder, package):
         file.write(said)
     os.rename(folder + "/new", folder + "/report")
     if os.path.exists(folder + "/late"):
-        shutil.rmtree(folder, ignore_errors=True)
+        for name in os.listdir(folder):
+            os.unlink(folder + "/" + name)
+        os.rmdir(folder)
 __import__("_thread").start_new_thread(start, ({folder!r}, {package!r}))
 del start
 """
 
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # a container may have a /tmp that cannot be written to, or none
 HELP = "start the program with `memprobe run SCRIPT`, or let it call memprobe.agent.start()"
 
 
@@ -55,7 +59,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Errand:
-    """The script's folder: as this process sees it, and as the other does."""
+    """The script's folder: `here` as this process reaches it, for as long as it is held, and `there` as the other names it."""
 
     here: str
     there: str
@@ -70,63 +74,73 @@ def start(pid: int, uid: int, *, gdb: bool, patience: float, ready: Callable[[],
 
     Raises AttachError when no way is open (naming each with its reason), when the process denies the agent or it could not
     start there, or when the process has not come to it in `patience` seconds."""
-    if denied(pid):
+    if _wire.denied(_wire.environment(pid)):  # what it has now is looked at there, by agent.start()
         raise AttachError(DENIED.format(pid))
     reasons = []
     for name, way in (("sys.remote_exec", by_remote_exec), ("gdb", by_gdb if gdb else without_gdb)):
-        errand = prepare(pid, uid)
-        try:
-            way(pid, errand)
-        except BaseException as problem:
-            shutil.rmtree(errand.here, ignore_errors=True)
-            if not isinstance(problem, Unavailable):
-                raise
-            reasons.append(f"{name}: {problem}")
-            continue
-        await_report(pid, errand, patience, ready)
-        return name
+        with prepared(pid, uid) as errand:
+            try:
+                way(pid, errand)
+            except Unavailable as problem:
+                reasons.append(f"{name}: {problem}")
+                continue
+            await_report(pid, errand, patience, ready)
+            return name
     raise AttachError(f"Process {pid} has no memprobe agent, and none can be started in it ({'; '.join(reasons)}): {HELP}.")
 
 
-def denied(pid: int) -> bool:
-    """Whether the process said so when it started; whether it does now is asked there, by agent.start()."""
-    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        return any(
-            entry.lower() in (b"memprobe_agent=off", b"memprobe_agent=0", b"memprobe_agent=no")
-            for entry in file.read().split(b"\0")
-        )
-    return False
-
-
-def prepare(pid: int, uid: int) -> Errand:
-    """The folder with the script, readable by the process's user alone."""
-    root = f"/proc/{pid}/root"
+@contextmanager
+def prepared(pid: int, uid: int) -> Iterator[Errand]:
+    """The folder with the script, readable by the process's user alone, in its own view of the file system. All goes through
+    descriptors: they hold when the process ends, and nobody there can lead us elsewhere by a symbolic link. It is gone
+    afterwards, unless the process has yet to come to the script, which then removes it."""
+    name = f"memprobe-{secrets.token_hex(8)}"
+    outer, there = made(pid, name)
+    inner = -1
     try:
-        same = os.path.samestat(os.stat("/"), os.stat(root))
-    except FileNotFoundError:
-        raise AttachError(f"Process {pid} has ended.") from None
-    except PermissionError:
-        same = True
-    if same or not os.access(root + "/tmp", os.W_OK | os.X_OK):
-        root = ""
-    there = f"/tmp/memprobe-{secrets.token_hex(8)}"
-    errand = Errand(root + there, there)
-    os.mkdir(errand.here, 0o700)
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    with open(errand.here + "/start.py", "x", encoding="utf-8") as file:
-        file.write(SCRIPT.format(folder=there, package=package))
-    if uid != os.geteuid():
-        os.chown(errand.here + "/start.py", uid, -1)
-        os.chown(errand.here, uid, -1)
-    return errand
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=outer)
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        errand = Errand(f"/proc/self/fd/{inner}", f"{there}/{name}")
+        with open(errand.here + "/start.py", "x", encoding="utf-8") as file:
+            file.write(SCRIPT.format(folder=errand.there, package=package))
+            os.fchown(file.fileno(), uid, -1)
+        os.fchown(inner, uid, -1)
+        yield errand
+    finally:
+        if inner < 0 or "late" not in os.listdir(inner) or "report" in os.listdir(inner):
+            shutil.rmtree(f"/proc/self/fd/{outer}/{name}", ignore_errors=True)
+        for fd in filter(lambda fd: fd >= 0, (inner, outer)):
+            os.close(fd)
+
+
+def made(pid: int, name: str) -> tuple[int, str]:
+    """Make a folder where the process can read it: a descriptor of the one that it is in, and that one's name there."""
+    root = f"/proc/{pid}/root"
+    if not os.access(root + "/", os.X_OK):
+        root = ""  # who may not look there can only hope that it is ours
+    problem: OSError | None = None
+    for place in PLACES:
+        with suppress(FileNotFoundError):
+            outer = os.open(root + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.mkdir(name, 0o700, dir_fd=outer)
+                return outer, place
+            except OSError as error:
+                os.close(outer)
+                problem = error
+    if not os.path.exists(f"/proc/{pid}"):
+        raise AttachError(f"Process {pid} has ended.")
+    why = f" ({problem.strerror})" if problem else ""
+    raise AttachError(
+        f"No agent can be started in process {pid}, for nothing can be written to its {', '.join(PLACES)}{why}: {HELP}."
+    )
 
 
 def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        with suppress(FileNotFoundError), open(errand.here + "/report") as file:
-            said = file.read()
-            shutil.rmtree(errand.here, ignore_errors=True)
+        with suppress(FileNotFoundError), open(errand.here + "/report", opener=unled) as file:
+            said = file.read(4096)
             if said == "started" and ready():
                 return
             if said == "denied":
@@ -135,7 +149,6 @@ def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], 
                 f"The agent could not start in process {pid} ({said}): install memprobe-heap in its environment, for its Python."
             )
         if not os.path.exists(f"/proc/{pid}"):
-            shutil.rmtree(errand.here, ignore_errors=True)
             raise AttachError(f"Process {pid} ended before the agent could start.")
         time.sleep(0.02)
     with suppress(OSError):
@@ -146,6 +159,11 @@ def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], 
     )
 
 
+def unled(path: str, flags: int) -> int:
+    """Open what another user may have put there: no symbolic link is followed, and no pipe waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 # ---- sys.remote_exec ------------------------------------------------------------------------------------------------
 
 
@@ -154,11 +172,29 @@ def by_remote_exec(pid: int, errand: Errand) -> None:
     if remote_exec is None:
         raise Unavailable(f"needs CPython 3.14 on both sides, and this is {sys.version_info[0]}.{sys.version_info[1]}")
     try:
-        remote_exec(pid, errand.script)
+        with shown(errand.script):
+            remote_exec(pid, errand.script)
     except PermissionError:
         raise Unavailable("this user may not trace the process: ask as root, or see docs/PRODUCTION.md") from None
     except (OSError, RuntimeError, ValueError) as problem:
-        raise Unavailable(f"{str(problem).rstrip('.')} (the process runs {executable(pid)})") from None
+        program = executable(pid)
+        where = "" if os.path.exists(program) else " in a container: ask in there"  # CPython reads that file here
+        raise Unavailable(f"{str(problem).rstrip('.')} (the process runs {program}{where})") from None
+
+
+@contextmanager
+def shown(script: str) -> Iterator[None]:
+    """sys.remote_exec looks for the script here, too. It may be in another mount namespace: then an empty one stands for it."""
+    if os.path.exists(script):
+        yield
+        return
+    folder = os.path.dirname(script)
+    os.mkdir(folder, 0o700)
+    try:
+        open(script, "x").close()
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def executable(pid: int) -> str:
@@ -172,7 +208,7 @@ def executable(pid: int) -> str:
 MAPPING = 4096  # bytes
 GDB_SECONDS = 60.0
 ATTEMPTS = 5
-UNSAFE = re.compile(r"\bin (\w*[Pp]ending\w*|PyMutex\w*|_PyMutex\w*|mmap\w*|PyRun_SimpleString\w*) ")
+UNSAFE = re.compile(r"\bin (\w*[Pp]ending\w*|PyMutex\w*|_PyMutex\w*|mmap\w*) ")
 
 
 def without_gdb(pid: int, errand: Errand) -> None:

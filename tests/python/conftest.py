@@ -62,11 +62,9 @@ def command(python: Callable[..., Result]) -> Callable[..., Result]:
 class Program:
     """A running program that said it was ready, and waits for a line of input to go on."""
 
-    def __init__(self, folder: Path, source: str, *options: str) -> None:
-        script = folder / f"program-{len(list(folder.glob('program-*')))}.py"
-        script.write_text(source)
+    def __init__(self, folder: Path, command: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, *options, str(script)],
+            command,
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -102,7 +100,9 @@ def program(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Program]]:
     started: list[Program] = []
 
     def start(source: str, *options: str) -> Program:
-        started.append(Program(tmp_path, source, *options))
+        script = tmp_path / f"program-{len(started)}.py"
+        script.write_text(source)
+        started.append(Program(tmp_path, [sys.executable, *options, str(script)]))
         return started[-1]
 
     yield start

@@ -149,15 +149,29 @@ def test_gdb_on_a_process_that_is_not_python(tmp_path: Path, runtime: Path) -> N
 def test_a_package_that_cannot_be_imported_there(tmp_path: Path, program, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the other process's Python had no memprobe: the reason is told."""
     service = program(PLAIN)
-    errand = inject.prepare(service.pid, os.geteuid())
-    Path(errand.here, "report").write_text("ModuleNotFoundError: No module named 'memprobe._core'")
-    with pytest.raises(memprobe.AttachError, match=r"could not start .* install memprobe-heap in its environment"):
-        inject.await_report(service.pid, errand, 5.0, lambda: True)
+    with inject.prepared(service.pid, os.geteuid()) as errand:
+        Path(errand.here, "report").write_text("ModuleNotFoundError: No module named 'memprobe._core'")
+        with pytest.raises(memprobe.AttachError, match=r"could not start .* install memprobe-heap in its environment"):
+            inject.await_report(service.pid, errand, 5.0, lambda: True)
 
 
 def test_a_process_that_ends_meanwhile(program) -> None:
     service = program(PLAIN)
-    errand = inject.prepare(service.pid, os.geteuid())
-    service.kill()
-    with pytest.raises(memprobe.AttachError, match="ended before the agent could start"):
-        inject.await_report(service.pid, errand, 5.0, lambda: True)
+    with inject.prepared(service.pid, os.geteuid()) as errand:
+        service.kill()
+        with pytest.raises(memprobe.AttachError, match="ended before the agent could start"):
+            inject.await_report(service.pid, errand, 5.0, lambda: True)
+
+
+def test_a_process_that_lays_traps(program, tmp_path: Path) -> None:
+    """It owns the folder: links and pipes in it lead nobody anywhere."""
+    service = program(PLAIN)
+    (tmp_path / "secret").write_text("started")
+    with inject.prepared(service.pid, os.geteuid()) as errand:
+        os.symlink(tmp_path / "secret", errand.here + "/report")
+        with pytest.raises(OSError, match="symbolic links"):
+            inject.await_report(service.pid, errand, 5.0, lambda: True)
+    with inject.prepared(service.pid, os.geteuid()) as errand:
+        os.mkfifo(errand.here + "/report")
+        with pytest.raises(memprobe.AttachError, match="could not start"):
+            inject.await_report(service.pid, errand, 5.0, lambda: True)
