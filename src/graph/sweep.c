@@ -4,6 +4,8 @@
 
 #include "base/status.h"
 
+#define AHEAD 16 /* edges */
+
 static uint32_t words_of(uint32_t nodes) { return nodes / 64 + 1; }
 
 int mpr_sweep_begin(mpr_sweep *s, const mpr_graph *g) {
@@ -30,7 +32,7 @@ static void push(mpr_sweep *s, uint32_t node) {
     s->pending[word] |= UINT64_C(1) << (node & 63);
 }
 
-void mpr_sweep_enter(mpr_sweep *s, uint32_t node) {
+static inline void enter(mpr_sweep *s, uint32_t node) {
     if (s->reached[node] != 0 || (s->flags[node] & s->walls) != 0 || (s->fence != NULL && s->fence[node] != 0)) {
         return;
     }
@@ -38,17 +40,23 @@ void mpr_sweep_enter(mpr_sweep *s, uint32_t node) {
     push(s, node);
 }
 
+void mpr_sweep_enter(mpr_sweep *s, uint32_t node) { enter(s, node); }
+
+/* The pending node after this one is near, mostly: what is fetched ahead may belong to it. */
 static void leave(mpr_sweep *s, const mpr_graph *g, uint32_t node) {
     mpr_label skip = MPR_LABEL_WEAK | (s->housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
     uint64_t end = mpr_graph_first(g, node + 1);
     for (uint64_t k = mpr_graph_first(g, node); k < end; k++) {
+        uint32_t ahead = g->target[k + AHEAD < g->edges ? k + AHEAD : k];
+        __builtin_prefetch(&s->reached[ahead], 1);
+        __builtin_prefetch(&s->flags[ahead]);
         if ((g->label[k] & skip) == 0) {
-            mpr_sweep_enter(s, g->target[k]);
+            enter(s, g->target[k]);
         }
     }
     uint32_t class = g->types[g->type[node]].node;
     if (s->housekeeping && class != MPR_NO_NODE) {
-        mpr_sweep_enter(s, class);
+        enter(s, class);
     }
 }
 
