@@ -13,12 +13,14 @@
 #include "algo/dominators.h"
 
 #include "algo/steps.h"
+#include "base/fetch.h"
 #include "base/status.h"
 #include "base/vec.h"
 
 #define REPORT_EVERY 65536u /* nodes */
 
-#define AHEAD 8              /* edges */
+#define AHEAD 8              /* edges of the search */
+#define FURTHER 16           /* items of a pass along an array */
 #define BARRED UINT32_MAX    /* the number of memprobe's own objects */
 
 typedef struct pair {
@@ -97,6 +99,20 @@ static inline int take(work *w, uint32_t own, uint32_t target) {
     return mpr_vec_push(&w->pairs, w->alloc, ((pair){number - 1, own})) == MPR_OK ? 0 : MPR_ENOMEM;
 }
 
+/* A reference is some steps ahead: its number will be asked for, and where its references begin. */
+MPR_FETCHER fetch_far(const work *w, uint32_t target) {
+    __builtin_prefetch(&w->number[target]);
+    if (!is_leaf(w, target)) __builtin_prefetch(&w->g->first_low[target]);
+}
+
+/* It is next: its references may be. */
+MPR_FETCHER fetch_near(const work *w, uint32_t target) {
+    if (is_leaf(w, target)) return;
+    uint64_t first = mpr_graph_first(w->g, target);
+    __builtin_prefetch(&w->g->target[first]);
+    __builtin_prefetch(&w->g->label[first]);
+}
+
 /* Follow a node's references up to one that leads to a new node: 1 and *found; 0 when they are through; or negative. */
 static int advance(work *w, frame *f, uint32_t *found) {
     const mpr_graph *g = w->g;
@@ -104,7 +120,8 @@ static int advance(work *w, frame *f, uint32_t *found) {
     uint32_t own = w->number[f->node] - 1;
     while (f->next <= end) {
         uint64_t k = f->next++;
-        if (k + AHEAD < end) __builtin_prefetch(&w->number[g->target[k + AHEAD]]);
+        if (k + AHEAD < end) fetch_far(w, g->target[k + AHEAD]);
+        if (k + 2 < end) fetch_near(w, g->target[k + 2]);
         uint32_t target = k < end ? g->target[k] : class_of(w, f->node);
         if (k < end ? !mpr_label_strong(g->label[k]) : target == MPR_NO_NODE) continue;
         int status = take(w, own, target);
@@ -116,11 +133,11 @@ static int advance(work *w, frame *f, uint32_t *found) {
     return 0;
 }
 
-/* Open a node; the numbers of its first targets are fetched together rather than one after the other. */
+/* Open a node; what its first targets need is fetched together rather than one after the other. */
 static int enter(work *w, uint32_t node) {
     frame f = {.next = mpr_graph_first(w->g, node), .node = node};
     uint64_t end = mpr_graph_first(w->g, node + 1);
-    for (uint64_t k = f.next; k < end && k < f.next + AHEAD; k++) __builtin_prefetch(&w->number[w->g->target[k]]);
+    for (uint64_t k = f.next; k < end && k < f.next + AHEAD; k++) fetch_far(w, w->g->target[k]);
     return mpr_vec_push(&w->path, w->alloc, f);
 }
 
@@ -148,9 +165,18 @@ static int group(work *w) {
     w->first = mpr_alloc_array(w->alloc, (size_t)w->count + 2, sizeof *w->first);
     w->source = mpr_alloc_array(w->alloc, w->pairs.count, sizeof *w->source);
     if (!w->first || !w->source) return MPR_ENOMEM;
-    for (size_t i = 0; i < w->pairs.count; i++) w->first[w->pairs.items[i].target + 2]++;
+    const pair *pairs = w->pairs.items;
+    size_t count = w->pairs.count;
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(&w->first[pairs[i + FURTHER < count ? i + FURTHER : i].target + 2], 1);
+        w->first[pairs[i].target + 2]++;
+    }
     for (uint32_t i = 2; i < w->count + 2; i++) w->first[i] += w->first[i - 1];
-    for (size_t i = 0; i < w->pairs.count; i++) w->source[w->first[w->pairs.items[i].target + 1]++] = w->pairs.items[i].source;
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(&w->first[pairs[i + 2 * FURTHER < count ? i + 2 * FURTHER : i].target + 1], 1);
+        __builtin_prefetch(&w->source[w->first[pairs[i + FURTHER < count ? i + FURTHER : i].target + 1]], 1);
+        w->source[w->first[pairs[i].target + 1]++] = pairs[i].source;
+    }
     return MPR_OK;
 }
 
@@ -170,12 +196,19 @@ static uint32_t smallest(work *w, uint32_t v, uint32_t last) {
     return w->low[v];
 }
 
+/* The groups are taken last first: a source that stands before this one comes after it. */
+MPR_FETCHER fetch_path(const work *w, uint32_t source) {
+    __builtin_prefetch(&w->ancestor[source], 1);
+    __builtin_prefetch(&w->low[source], 1);
+}
+
 static int find_semis(work *w) {
     for (uint32_t v = 0; v < w->count; v++) w->ancestor[v] = w->parent[v];
     for (uint32_t v = w->count; v-- > 1;) {
         uint32_t semi = w->parent[v];
         if (v % REPORT_EVERY == 0 && report(w, 1, w->count - v) != MPR_OK) return MPR_ECANCELLED;
         for (uint64_t k = w->first[v]; k < w->first[v + 1]; k++) {
+            if (k >= FURTHER) fetch_path(w, w->source[k - FURTHER]);
             uint32_t value = smallest(w, w->source[k], v);
             if (value < semi) semi = value;
         }
@@ -195,16 +228,26 @@ static void dominate(work *w) {
     }
 }
 
-static void retain(const work *w, mpr_dominators *out) {
+static void name_dominators(const work *w, uint32_t *parent) {
+    for (uint32_t node = 0; node < w->g->nodes; node++) parent[node] = MPR_NO_NODE;
+    for (uint32_t v = 1; v < w->count; v++) {
+        uint32_t ahead = v + FURTHER < w->count ? v + FURTHER : v;
+        __builtin_prefetch(&parent[w->order[ahead]], 1);
+        __builtin_prefetch(&w->order[w->semi[ahead]]);
+        parent[w->order[v]] = w->order[w->semi[v]];
+    }
+}
+
+/* First each its own bytes, along memory; then from below. */
+static void retain(const work *w, const uint32_t *parent, uint64_t *retained) {
     const mpr_graph *g = w->g;
-    for (uint32_t node = 0; node < g->nodes; node++) out->parent[node] = MPR_NO_NODE;
-    for (uint32_t v = w->count; v-- > 0;) {
-        uint32_t node = w->order[v];
-        if (mpr_graph_is_object(g, node))
-            out->retained[node] += g->flags[node] & MPR_NODE_BIG ? mpr_graph_size(g, node) : g->size[node];
-        if (v == 0) break;
-        out->parent[node] = w->order[w->semi[v]];
-        out->retained[out->parent[node]] += out->retained[node];
+    for (uint32_t node = 0; node < g->nodes; node++)
+        if (parent[node] != MPR_NO_NODE && mpr_graph_is_object(g, node)) retained[node] = mpr_graph_size(g, node);
+    for (uint32_t v = w->count; v-- > 1;) {
+        uint32_t ahead = v > FURTHER ? v - FURTHER : v;
+        __builtin_prefetch(&retained[w->order[ahead]]);
+        __builtin_prefetch(&retained[w->order[w->semi[ahead]]], 1);
+        retained[w->order[w->semi[v]]] += retained[w->order[v]];
     }
 }
 
@@ -253,7 +296,8 @@ static int run_result(work *w, mpr_dominators *out) {
     out->parent = numbers(w, w->g->nodes);
     out->retained = mpr_alloc_array(w->alloc, w->g->nodes, sizeof *out->retained);
     if (!out->parent || !out->retained) return MPR_ENOMEM;
-    retain(w, out);
+    name_dominators(w, out->parent);
+    retain(w, out->parent, out->retained);
     return report(w, 3, 0);
 }
 

@@ -11,6 +11,6 @@ void mpr_groups_by_type(const mpr_graph *g, mpr_group_total *out) {
         if (!mpr_graph_is_object(g, node)) continue;
         mpr_group_total *total = &out[g->type[node]];
         total->count++;
-        total->bytes += g->flags[node] & MPR_NODE_BIG ? mpr_graph_size(g, node) : g->size[node];
+        total->bytes += mpr_graph_size(g, node);
     }
 }

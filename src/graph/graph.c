@@ -46,10 +46,7 @@ static const mpr_side *find_side(const mpr_side *table, size_t count, uint32_t n
     return low < count && table[low].node == node ? &table[low] : NULL;
 }
 
-uint64_t mpr_graph_size(const mpr_graph *g, uint32_t node) {
-    if (!(g->flags[node] & MPR_NODE_BIG)) {
-        return g->size[node];
-    }
+uint64_t mpr_graph_big_size(const mpr_graph *g, uint32_t node) {
     const mpr_side *side = find_side(g->big, g->bigs, node);
     return side == NULL ? g->size[node] : (uint64_t)side->value;
 }

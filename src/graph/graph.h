@@ -116,9 +116,13 @@ void mpr_graph_free(mpr_graph *graph); /* NULL is allowed */
 static inline uint64_t mpr_graph_first(const mpr_graph *g, uint32_t node) { return g->first_base[node >> 16] + g->first_low[node]; }
 
 uint64_t mpr_graph_address(const mpr_graph *g, uint32_t node); /* synthetic address for a group */
-uint64_t mpr_graph_size(const mpr_graph *g, uint32_t node);
+uint64_t mpr_graph_big_size(const mpr_graph *g, uint32_t node); /* of a node that is MPR_NODE_BIG */
 int64_t mpr_graph_residual(const mpr_graph *g, uint32_t node);
 int mpr_graph_find(const mpr_graph *g, uint64_t address, uint32_t *node); /* 1 found, 0 not */
+
+static inline uint64_t mpr_graph_size(const mpr_graph *g, uint32_t node) {
+    return g->flags[node] & MPR_NODE_BIG ? mpr_graph_big_size(g, node) : g->size[node];
+}
 
 /* The contents or name of a node, or NULL; *length is set when not NULL. UTF-8, not NUL-terminated. */
 const char *mpr_graph_text(const mpr_graph *g, uint32_t node, size_t *length);
