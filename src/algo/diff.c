@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * Each heap goes down its dominators' order into one hash table of rows, so that a node's parent has its row before it. */
+ * Each heap goes down its dominators' order into one hash table of rows, so that a node's parent has its row before it; then its nodes are
+ * counted in the order of memory. */
 #include "algo/diff.h"
 
 #include <stdlib.h>
 
 #include "algo/suspects.h"
+#include "base/fetch.h"
 #include "base/status.h"
+
+#define AHEAD 16u           /* nodes */
+#define REPORT_EVERY 65536u /* nodes */
+
+/* Rows by signature. The half of the signature that is no part of the place tells most others apart without a look at their rows. */
+typedef struct slot {
+    uint32_t row; /* + 1; 0: none */
+    uint32_t high;
+} slot;
 
 typedef struct work {
     const mpr_graph *const *graphs;
@@ -13,83 +24,127 @@ typedef struct work {
     mpr_progress progress;
     void *context;
     mpr_diff *out;
-    uint32_t *slots; /* row + 1 by signature; a power of two, at most half full */
+    slot *slots; /* a power of two, at most half full */
     size_t slot_count;
     uint32_t *row[MPR_DIFF_MOST]; /* of each node of each heap */
-    uint8_t *transparent; /* of the nodes of the heap at hand */
     uint8_t *inside; /* by row: it grows, or hangs below one that does */
     uint32_t *holding; /* by row: its place in `growth` + 1 */
 } work;
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------- */
 
+static int report(const work *w, uint32_t done, uint32_t total) {
+    return done % REPORT_EVERY == 0 && w->progress && w->progress(w->context, done, total) != 0 ? MPR_ECANCELLED : MPR_OK;
+}
+
+static inline size_t place_of(const work *w, uint64_t signature) { return (size_t)signature & (w->slot_count - 1); }
+
 static size_t find_slot(const work *w, uint64_t signature) {
-    size_t at = (size_t)signature & (w->slot_count - 1);
-    while (w->slots[at] && w->out->rows.items[w->slots[at] - 1].signature != signature) at = (at + 1) & (w->slot_count - 1);
+    size_t at = place_of(w, signature);
+    for (; w->slots[at].row; at = place_of(w, at + 1))
+        if (w->slots[at].high == signature >> 32 && w->out->rows.items[w->slots[at].row - 1].signature == signature) break;
     return at;
+}
+
+static void fill_slot(work *w, uint64_t signature, uint32_t row) {
+    w->slots[find_slot(w, signature)] = (slot){.row = row + 1, .high = (uint32_t)(signature >> 32)};
 }
 
 static int grow_slots(work *w) {
     size_t wanted = w->slot_count ? 2 * w->slot_count : 4096;
-    uint32_t *slots = mpr_alloc_array(w->out->alloc, wanted, sizeof *slots);
+    slot *slots = mpr_alloc_array(w->out->alloc, wanted, sizeof *slots);
     if (!slots) return MPR_ENOMEM;
     mpr_alloc_free(w->out->alloc, w->slots, w->slot_count, sizeof *w->slots);
     w->slots = slots;
     w->slot_count = wanted;
-    for (uint32_t i = 0; i < w->out->rows.count; i++) w->slots[find_slot(w, w->out->rows.items[i].signature)] = i + 1;
+    for (uint32_t i = 0; i < w->out->rows.count; i++) fill_slot(w, w->out->rows.items[i].signature, i);
     return MPR_OK;
 }
 
-/* The row of a signature, made if it is not there. */
-static int find_row(work *w, uint64_t signature, uint32_t parent, uint32_t *row) {
-    size_t at = find_slot(w, signature);
-    if (w->slots[at] == 0) {
-        mpr_diff_row made = {.signature = signature, .parent = parent, .graph = MPR_NO_ROW};
-        if (w->out->rows.count >= MPR_NO_ROW - 1) return MPR_ELIMIT;
-        if (mpr_vec_push(&w->out->rows, w->out->alloc, made) != MPR_OK) return MPR_ENOMEM;
-        w->slots[at] = (uint32_t)w->out->rows.count;
-        if (2 * w->out->rows.count > w->slot_count && grow_slots(w) != MPR_OK) return MPR_ENOMEM;
-        *row = (uint32_t)w->out->rows.count - 1;
-    } else {
-        *row = w->slots[at] - 1;
-    }
+static int make_row(work *w, uint64_t signature, uint32_t parent) {
+    mpr_diff_row made = {.signature = signature, .parent = parent, .graph = MPR_NO_ROW};
+    if (w->out->rows.count >= MPR_NO_ROW - 1) return MPR_ELIMIT;
+    if (mpr_vec_push(&w->out->rows, w->out->alloc, made) != MPR_OK) return MPR_ENOMEM;
+    fill_slot(w, signature, (uint32_t)w->out->rows.count - 1);
+    return 2 * w->out->rows.count > w->slot_count ? grow_slots(w) : MPR_OK;
+}
+
+/* Find a node's row, made if it is not there; the row's node is the first that retains most. */
+static int find_row(work *w, uint32_t which, uint32_t node, uint64_t signature) {
+    const mpr_dominators *d = w->dominators[which];
+    const slot *found = &w->slots[find_slot(w, signature)];
+    uint32_t *row = w->row[which], at = found->row ? found->row - 1 : (uint32_t)w->out->rows.count;
+    int status = found->row ? MPR_OK : make_row(w, signature, node == d->order[0] ? MPR_NO_ROW : row[d->parent[node]]);
+    if (status != MPR_OK) return status;
+    row[node] = at;
+    mpr_diff_row *its = &w->out->rows.items[at];
+    if (its->graph == which && its->most >= d->retained[node]) return MPR_OK;
+    its->graph = which;
+    its->node = node;
+    its->most = d->retained[node];
+    its->type = w->graphs[which]->type[node];
     return MPR_OK;
 }
 
-static void count_node(work *w, uint32_t which, uint32_t node, mpr_diff_row *row) {
-    const mpr_graph *g = w->graphs[which];
-    const uint64_t *retained = w->dominators[which]->retained;
-    row->count[which]++;
-    row->transparent = row->transparent || w->transparent[node];
-    if (mpr_graph_is_object(g, node)) row->bytes[which] += mpr_graph_size(g, node);
-    if (row->graph == which && retained[row->node] >= retained[node]) return;
-    row->graph = which;
-    row->node = node;
-    row->type = g->type[node];
+static inline uint32_t node_at(const mpr_dominators *d, uint32_t i) { return d->order[i < d->reached ? i : d->reached - 1]; }
+
+/* The jumps of find_row, each fetched some nodes before the one that it leads to: a node's own, its signature's slot, its row. */
+MPR_FETCHER look_ahead(const work *w, uint32_t which, const uint64_t *signature, uint32_t from) {
+    const mpr_dominators *d = w->dominators[which];
+    uint32_t far = node_at(d, from + 3 * AHEAD);
+    __builtin_prefetch(&signature[far]);
+    __builtin_prefetch(&w->row[which][far], 1);
+    __builtin_prefetch(&d->retained[far]);
+    __builtin_prefetch(&w->slots[place_of(w, signature[node_at(d, from + 2 * AHEAD)])]);
+    uint32_t row = w->slots[place_of(w, signature[node_at(d, from + AHEAD)])].row;
+    __builtin_prefetch(&w->out->rows.items[row ? row - 1 : 0], 1);
 }
 
-static int count_graph(work *w, uint32_t which, const mpr_signatures *signatures) {
+static int find_rows(work *w, uint32_t which, const uint64_t *signature) {
     const mpr_dominators *d = w->dominators[which];
     int status = MPR_OK;
     for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
-        uint32_t node = d->order[i];
-        uint32_t *row = w->row[which], parent = i == 0 ? MPR_NO_ROW : row[d->parent[node]];
-        status = find_row(w, signatures->value[node], parent, &row[node]);
-        if (status == MPR_OK) count_node(w, which, node, &w->out->rows.items[row[node]]);
+        look_ahead(w, which, signature, i);
+        status = find_row(w, which, d->order[i], signature[d->order[i]]);
+        if (status == MPR_OK) status = report(w, i, d->reached);
     }
+    return status;
+}
+
+/* Along memory: only the rows are jumped to. */
+static void count_nodes(work *w, uint32_t which, const uint8_t *transparent) {
+    const mpr_graph *g = w->graphs[which];
+    const mpr_dominators *d = w->dominators[which];
+    for (uint32_t node = 0; node < g->nodes; node++) {
+        mpr_diff_row *row = &w->out->rows.items[w->row[which][node]];
+        if (d->parent[node] == MPR_NO_NODE && node != d->order[0]) continue;
+        row->count[which]++;
+        if (transparent[node]) row->transparent = true;
+        if (mpr_graph_is_object(g, node)) row->bytes[which] += mpr_graph_size(g, node);
+    }
+}
+
+static int take_rows(work *w, uint32_t which) {
+    const mpr_graph *g = w->graphs[which];
+    mpr_signatures signatures = {0};
+    int status = mpr_signatures_find(g, w->dominators[which], w->progress, w->context, &signatures);
+    if (status == MPR_OK) status = find_rows(w, which, signatures.value);
+    mpr_signatures_free(&signatures);
     return status;
 }
 
 static int take_graph(work *w, uint32_t which) {
     const mpr_graph *g = w->graphs[which];
-    mpr_signatures signatures = {0};
-    int status = mpr_signatures_find(g, w->dominators[which], w->progress, w->context, &signatures);
     w->row[which] = mpr_alloc_array(w->out->alloc, g->nodes, sizeof *w->row[which]);
-    w->transparent = mpr_alloc_array(w->out->alloc, g->nodes, 1);
-    if (status == MPR_OK && w->transparent) mpr_suspects_transparent(g, w->transparent);
-    if (status == MPR_OK) status = w->row[which] && w->transparent ? count_graph(w, which, &signatures) : MPR_ENOMEM;
-    mpr_alloc_free(w->out->alloc, w->transparent, g->nodes, 1);
-    mpr_signatures_free(&signatures);
+    int status = w->row[which] ? take_rows(w, which) : MPR_ENOMEM;
+    uint8_t *transparent = status == MPR_OK ? mpr_alloc_array(w->out->alloc, g->nodes, 1) : NULL;
+    if (transparent) {
+        mpr_suspects_transparent(g, transparent);
+        count_nodes(w, which, transparent);
+    } else if (status == MPR_OK) {
+        status = MPR_ENOMEM;
+    }
+    mpr_alloc_free(w->out->alloc, transparent, g->nodes, 1);
     return status;
 }
 
@@ -214,15 +269,16 @@ static bool is_there(const work *w, uint32_t node, uint32_t which) {
 static int count_fresh(work *w) {
     mpr_diff *out = w->out;
     const mpr_dominators *d = w->dominators[1];
+    bool any = false;
     uint8_t *asked = mpr_alloc_array(out->alloc, out->rows.count, 1);
     int status = asked ? MPR_OK : MPR_ENOMEM;
     for (size_t i = 0; i < out->growth.count && asked; i++)
-        if (out->growth.items[i].grown != MPR_NO_ROW) asked[out->growth.items[i].grown] = 1;
-    for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
-        uint32_t node = d->order[i], row = w->row[1][node];
-        if (asked[row] && !is_there(w, node, 0) && (out->graphs == 2 || is_there(w, node, 2))) out->rows.items[row].fresh++;
-        bool stop = i % 65536 == 0 && w->progress && w->progress(w->context, i, d->reached) != 0;
-        status = stop ? MPR_ECANCELLED : MPR_OK;
+        if (out->growth.items[i].grown != MPR_NO_ROW) any = (asked[out->growth.items[i].grown] = 1);
+    for (uint32_t node = 0; node < d->nodes && any && status == MPR_OK; node++) {
+        uint32_t row = w->row[1][node];
+        if (d->parent[node] != MPR_NO_NODE && asked[row] && !is_there(w, node, 0) && (out->graphs == 2 || is_there(w, node, 2)))
+            out->rows.items[row].fresh++;
+        status = report(w, node, d->nodes);
     }
     mpr_alloc_free(out->alloc, asked, out->rows.count, 1);
     return status;

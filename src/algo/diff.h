@@ -22,6 +22,7 @@ typedef struct mpr_diff_row {
     uint32_t type;                 /* in its graph */
     bool transparent;              /* a module, class or its namespace: holds what has a name of its own */
     uint32_t graph, node;          /* the node that retains most, in the newest heap that has one */
+    uint64_t most;                 /* what it retains */
     uint64_t count[MPR_DIFF_MOST]; /* nodes in each heap */
     uint64_t bytes[MPR_DIFF_MOST]; /* their own */
     uint64_t whole[MPR_DIFF_MOST]; /* and those of all rows below */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Signatures go down with the dominators' order: a node gives its own, with the label of the edge, to each node that it dominates and refers
  * to. What its dominator does not refer to directly (several holders share it) takes the type and label of one of its holders instead: the one
- * with the smallest hash, which is the same in whatever order they are met.
+ * with the smallest hash, which is the same in whatever order they are met. So one pass over the edges, along memory, tells what every node is
+ * called by, and one in the dominators' order puts the names together.
  *
  * Modules, classes, their namespaces and what these hold are anchors: called by their names, whoever else holds them at the moment. Otherwise
  * a frame that runs in a module while the snapshot is taken would move all that the module holds. */
@@ -9,10 +10,12 @@
 
 #include <string.h>
 
+#include "base/fetch.h"
 #include "base/status.h"
 
 #define REPORT_EVERY 65536u /* nodes */
-#define SHARED 0x5348u      /* in place of the label */
+#define AHEAD 40            /* nodes, or edges */
+#define SEVERAL 0x5348u     /* beside the hash of one of several holders */
 #define ANCHOR 0x414Eu      /* in place of the way from the root */
 #define ANCHORS (MPR_NODE_MODULE | MPR_NODE_TYPE)
 
@@ -51,9 +54,15 @@ static uint64_t hash_name(const mpr_graph *g, uint32_t node) {
     return text ? hash_masked(text, length) : hash_masked(g->strings + type->name, type->name_length);
 }
 
-static uint64_t hash_place(const mpr_graph *g, uint32_t holder, mpr_label label) {
+static uint64_t hash_named(const mpr_graph *g, const mpr_named *named) {
+    return hash_masked(g->strings + named->text, named->length);
+}
+
+/* `place` has the hashes of the graph's named places, or is NULL. */
+static uint64_t hash_place(const mpr_graph *g, const uint64_t *place, uint32_t holder, mpr_label label) {
     const mpr_named *named = mpr_graph_named(g, g->type[holder], label);
-    return named ? hash_masked(g->strings + named->text, named->length) : 0;
+    if (!named) return 0;
+    return place ? place[named - g->named] : hash_named(g, named);
 }
 
 /* What the preceding edge refers to is the name. A damaged heap may have none. */
@@ -61,14 +70,14 @@ static uint64_t hash_previous(const mpr_graph *g, uint32_t holder, uint64_t edge
     return edge > mpr_graph_first(g, holder) ? hash_name(g, g->target[edge - 1]) : 0;
 }
 
-uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge, bool names) {
+static uint64_t hash_label(const mpr_graph *g, const uint64_t *place, uint32_t holder, uint64_t edge, bool names) {
     mpr_label label = g->label[edge];
     mpr_label_kind kind = mpr_label_kind_of(label);
     uint64_t words = 0;
     switch (kind) {
     case MPR_LABEL_OFFSET:
     case MPR_LABEL_INLINE:
-        words = hash_place(g, holder, label);
+        words = hash_place(g, place, holder, label);
         kind = words ? MPR_LABEL_ATTR : kind; /* an attribute is one wherever the instance keeps it */
         break;
     case MPR_LABEL_FIELD:
@@ -88,63 +97,81 @@ uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge,
     return mix(words, (uint64_t)kind + 1);
 }
 
+uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge, bool names) {
+    return hash_label(g, NULL, holder, edge, names);
+}
+
 /* ---- all nodes -------------------------------------------------------------------------------------------------------- */
+
+/* Who says what a node is called: a later one is heard rather than an earlier one. */
+enum speaker {
+    NOBODY,
+    SHARED,     /* of the holders that are not its dominator, the one with the smallest hash */
+    DOMINATOR,  /* by the label of its edge */
+    NAMESPACE,  /* of those that hold it, the one with the smallest hash */
+    OWN_NAME,   /* a module, class or namespace of one: its value is final */
+    SPEAKER = 7,
+    NAMES = 8,  /* and beside it: the dict of a module, class or instance, whose keys are names */
+    NAMED = 16  /* has a name for all processes */
+};
 
 typedef struct work {
     const mpr_graph *g;
     const mpr_dominators *d;
     mpr_progress progress;
     void *context;
-    uint64_t *type;   /* hash of each type's name */
-    uint64_t *value;  /* before a node's turn: what its dominator gave, or 0 */
-    uint64_t *shared; /* smallest hash of a holder that is not the dominator, or 0 */
-    uint64_t *names;  /* a bit a node: the dict of a module, class or instance, whose keys are names */
-    uint64_t *anchors; /* a bit a node: a module, class or namespace of one; its value is final */
-    uint64_t *named;  /* a bit a node: held by a namespace of those; `shared` has by which, and the label */
+    uint64_t *type;  /* hash of each type's name */
+    uint64_t *place; /* hash of each named place's text */
+    uint8_t *state;  /* of each node: a speaker, NAMES, NAMED */
+    uint64_t *value; /* before a node's turn: what the speaker says */
 } work;
 
-static bool has_bit(const uint64_t *bits, uint32_t node) { return bits[node >> 6] >> (node & 63) & 1; }
-static void set_bit(uint64_t *bits, uint32_t node) { bits[node >> 6] |= UINT64_C(1) << (node & 63); }
+static inline enum speaker speaker_of(const work *w, uint32_t node) { return w->state[node] & SPEAKER; }
 
-static void mark_namespaces(const work *w) {
-    const mpr_graph *g = w->g;
-    for (uint64_t k = 0; k < g->edges; k++) {
-        mpr_label label = g->label[k];
-        uint32_t field = mpr_label_payload(label);
-        if (mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT))
-            set_bit(w->names, g->target[k]);
-    }
+static inline void say(const work *w, uint32_t node, enum speaker speaker, uint64_t value) {
+    w->state[node] = (uint8_t)((w->state[node] & ~SPEAKER) | speaker);
+    w->value[node] = value;
 }
 
-static uint64_t hash_label(const work *w, uint32_t holder, uint64_t edge) {
-    return mpr_signature_label(w->g, holder, edge, has_bit(w->names, holder));
+static inline void say_smallest(const work *w, uint32_t node, enum speaker speaker, uint64_t value) {
+    if (speaker_of(w, node) < speaker || value < w->value[node]) say(w, node, speaker, value);
+}
+
+static inline bool is_namespace(mpr_label label) {
+    uint32_t field = mpr_label_payload(label);
+    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT);
+}
+
+static void mark_names(const work *w) {
+    const mpr_graph *g = w->g;
+    for (uint64_t k = 0; k < g->edges; k++)
+        if (is_namespace(g->label[k])) w->state[g->target[k]] |= NAMES;
+    for (uint32_t i = 0; i < g->nodes; i++)
+        if (g->flags[i] & (MPR_NODE_SYNTHETIC | ANCHORS)) w->state[i] |= NAMED;
+}
+
+static uint64_t label_of(const work *w, uint32_t holder, uint64_t edge) {
+    return hash_label(w->g, w->place, holder, edge, w->state[holder] & NAMES);
 }
 
 /* What a node itself says: its type, and its name where it has one for all processes. */
 static uint64_t hash_self(const work *w, uint32_t node) {
     uint64_t self = w->type[w->g->type[node]];
-    return w->g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_MODULE | MPR_NODE_TYPE) ? mix(self, hash_name(w->g, node)) : self;
+    return w->state[node] & NAMED ? mix(self, hash_name(w->g, node)) : self;
 }
+
+static bool is_reached(const work *w, uint32_t node) { return w->d->parent[node] != MPR_NO_NODE; }
 
 /* ---- anchors */
-
-static void anchor(const work *w, uint32_t node, uint64_t value) {
-    w->value[node] = value;
-    set_bit(w->anchors, node);
-}
 
 /* A module or class, and its namespace. */
 static void anchor_names(const work *w, uint32_t node) {
     const mpr_graph *g = w->g;
     uint64_t value = mix(hash_self(w, node), ANCHOR);
-    anchor(w, node, value);
-    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
-        uint32_t target = g->target[k], field = mpr_label_payload(g->label[k]);
-        bool is_namespace = mpr_label_kind_of(g->label[k]) == MPR_LABEL_FIELD &&
-                            (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT) && !(g->flags[target] & ANCHORS);
-        uint64_t its = mix(value, field + 1);
-        if (is_namespace && (!has_bit(w->anchors, target) || its < w->value[target])) anchor(w, target, its);
-    }
+    say(w, node, OWN_NAME, value);
+    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
+        if (is_namespace(g->label[k]) && !(g->flags[g->target[k]] & ANCHORS))
+            say_smallest(w, g->target[k], OWN_NAME, mix(value, mpr_label_payload(g->label[k]) + 1));
 }
 
 /* What a namespace holds is called after the one that gives the smallest hash. */
@@ -152,11 +179,9 @@ static void name_variables(const work *w, uint32_t holder) {
     const mpr_graph *g = w->g;
     for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
         uint32_t target = g->target[k];
-        if (has_bit(w->anchors, target) || mpr_label_kind_of(g->label[k]) != MPR_LABEL_VALUE || !mpr_label_strong(g->label[k]))
-            continue;
-        uint64_t hash = mix(w->value[holder], hash_label(w, holder, k));
-        if (!has_bit(w->named, target) || hash < w->shared[target]) w->shared[target] = hash;
-        set_bit(w->named, target);
+        bool variable = mpr_label_kind_of(g->label[k]) == MPR_LABEL_VALUE && mpr_label_strong(g->label[k]);
+        if (variable && is_reached(w, target) && speaker_of(w, target) <= NAMESPACE)
+            say_smallest(w, target, NAMESPACE, mix(w->value[holder], label_of(w, holder, k)));
     }
 }
 
@@ -164,31 +189,48 @@ static void find_anchors(const work *w) {
     for (uint32_t i = 0; i < w->g->nodes; i++)
         if ((w->g->flags[i] & ANCHORS) && !(w->g->flags[i] & MPR_NODE_OWN)) anchor_names(w, i);
     for (uint32_t i = 0; i < w->g->nodes; i++)
-        if (has_bit(w->anchors, i) && !(w->g->flags[i] & ANCHORS)) name_variables(w, i);
+        if (speaker_of(w, i) == OWN_NAME && !(w->g->flags[i] & ANCHORS)) name_variables(w, i);
 }
 
-static void note_shared(const work *w, uint32_t holder, uint64_t edge) {
+/* ---- the others */
+
+/* A holder's reference: of its dominator's the first is heard. */
+static inline void take_edge(const work *w, uint32_t holder, uint64_t edge, bool shares) {
     uint32_t target = w->g->target[edge];
-    uint64_t hash = mix(w->type[w->g->type[holder]], hash_label(w, holder, edge));
-    if (w->shared[target] == 0 || hash < w->shared[target]) w->shared[target] = hash;
+    if (speaker_of(w, target) > SHARED || !mpr_label_strong(w->g->label[edge])) return;
+    if (w->d->parent[target] == holder)
+        say(w, target, DOMINATOR, label_of(w, holder, edge));
+    else if (shares && is_reached(w, target))
+        say_smallest(w, target, SHARED, mix(w->type[w->g->type[holder]], label_of(w, holder, edge)));
 }
 
-static void note_holders(const work *w, uint32_t node) {
+static void take_edges(const work *w, uint32_t node) {
     const mpr_graph *g = w->g;
-    if (g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_OWN)) return;
-    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (mpr_label_strong(g->label[k]) && w->value[g->target[k]] == 0 && !has_bit(w->named, g->target[k]))
-            note_shared(w, node, k);
-}
-
-/* Give each node that this one dominates and refers to the label of the first such edge. */
-static void give(const work *w, uint32_t node) {
-    const mpr_graph *g = w->g;
+    bool shares = !(g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_OWN));
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
-        uint32_t target = g->target[k];
-        if (w->d->parent[target] == node && w->value[target] == 0 && mpr_label_strong(g->label[k]))
-            w->value[target] = hash_label(w, node, k);
+        uint32_t ahead = g->target[k + AHEAD < g->edges ? k + AHEAD : k];
+        __builtin_prefetch(&w->state[ahead], 1);
+        __builtin_prefetch(&w->value[ahead], 1);
+        __builtin_prefetch(&w->d->parent[ahead]);
+        take_edge(w, node, k, shares);
     }
+}
+
+/* Put a node's signature together: that of its dominator has been. */
+static inline void finish(const work *w, uint32_t node) {
+    enum speaker speaker = speaker_of(w, node);
+    uint32_t parent = w->d->parent[node];
+    if (speaker == OWN_NAME) return;
+    uint64_t way = speaker <= SHARED ? mix(w->value[node], SEVERAL) : w->value[node];
+    if (speaker != NAMESPACE && parent != MPR_NO_NODE) way = mix(w->value[parent], way);
+    w->value[node] = mix(way, hash_self(w, node));
+}
+
+MPR_FETCHER fetch(const work *w, uint32_t node) {
+    __builtin_prefetch(&w->state[node]);
+    __builtin_prefetch(&w->value[node], 1);
+    __builtin_prefetch(&w->d->parent[node]);
+    __builtin_prefetch(&w->g->type[node]);
 }
 
 static int report(const work *w, uint32_t done) {
@@ -199,21 +241,15 @@ static int report(const work *w, uint32_t done) {
 static int run(work *w) {
     const mpr_dominators *d = w->d;
     int status = MPR_OK;
-    mark_namespaces(w);
+    mark_names(w);
     for (size_t i = 0; i < w->g->type_count; i++)
         w->type[i] = hash_masked(w->g->strings + w->g->types[i].name, w->g->types[i].name_length);
+    for (size_t i = 0; i < w->g->named_count; i++) w->place[i] = hash_named(w->g, &w->g->named[i]);
     find_anchors(w);
-    for (uint32_t i = 0; i < d->reached && (status = report(w, i)) == MPR_OK; i++) give(w, d->order[i]);
-    for (uint32_t i = 0; i < w->g->nodes && status == MPR_OK; i++, status = report(w, i)) note_holders(w, i);
-    for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++) {
-        uint32_t node = d->order[i];
-        uint64_t way = w->value[node] ? w->value[node] : mix(w->shared[node], SHARED);
-        if (has_bit(w->anchors, node)) continue;
-        if (has_bit(w->named, node))
-            way = w->shared[node];
-        else if (i > 0)
-            way = mix(w->value[d->parent[node]], way);
-        w->value[node] = mix(way, hash_self(w, node));
+    for (uint32_t i = 0; i < w->g->nodes && (status = report(w, i)) == MPR_OK; i++) take_edges(w, i);
+    for (uint32_t i = 0; i < d->reached && status == MPR_OK; i++, status = report(w, i)) {
+        fetch(w, d->order[i + AHEAD < d->reached ? i + AHEAD : i]);
+        finish(w, d->order[i]);
     }
     return status;
 }
@@ -221,17 +257,13 @@ static int run(work *w) {
 int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progress progress, void *context, mpr_signatures *out) {
     work w = {.g = g, .d = d, .progress = progress, .context = context};
     w.type = mpr_alloc_array(g->alloc, g->type_count, sizeof *w.type);
+    w.place = mpr_alloc_array(g->alloc, g->named_count, sizeof *w.place);
+    w.state = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.state);
     w.value = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.value);
-    w.shared = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.shared);
-    w.names = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.names);
-    w.anchors = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.anchors);
-    w.named = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *w.named);
-    int status = w.type && w.value && w.shared && w.names && w.anchors && w.named ? run(&w) : MPR_ENOMEM;
+    int status = w.type && w.place && w.state && w.value ? run(&w) : MPR_ENOMEM;
     mpr_alloc_free(g->alloc, w.type, g->type_count, sizeof *w.type);
-    mpr_alloc_free(g->alloc, w.shared, g->nodes, sizeof *w.shared);
-    mpr_alloc_free(g->alloc, w.names, (size_t)g->nodes / 64 + 1, sizeof *w.names);
-    mpr_alloc_free(g->alloc, w.anchors, (size_t)g->nodes / 64 + 1, sizeof *w.anchors);
-    mpr_alloc_free(g->alloc, w.named, (size_t)g->nodes / 64 + 1, sizeof *w.named);
+    mpr_alloc_free(g->alloc, w.place, g->named_count, sizeof *w.place);
+    mpr_alloc_free(g->alloc, w.state, g->nodes, sizeof *w.state);
     if (status == MPR_OK)
         *out = (mpr_signatures){.alloc = g->alloc, .nodes = g->nodes, .value = w.value};
     else

@@ -14,7 +14,7 @@ typedef struct mpr_signatures {
     uint64_t *value; /* of each node; 0 for what the root does not reach */
 } mpr_signatures;
 
-/* One pass down the dominator tree and one over the edges; 8 bytes a node, and as much again while it runs. MPR_OK, MPR_ENOMEM,
+/* One pass over the edges and one down the dominator tree; 8 bytes a node, and one more while it runs. MPR_OK, MPR_ENOMEM,
  * MPR_ECANCELLED. `progress` may be NULL. */
 int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progress progress, void *context, mpr_signatures *out);
 void mpr_signatures_free(mpr_signatures *s); /* a zeroed one is allowed */

@@ -24,9 +24,6 @@ int binding_graph_dominate(graph_object *self) {
     if (self->dominators.parent == NULL) {
         status = mpr_dominators_find(self->graph, binding_progress, NULL, &self->dominators);
     }
-    if (status == MPR_OK && self->tree.first == NULL) {
-        status = mpr_tree_make(&self->dominators, &self->tree);
-    }
     if (status != MPR_OK) {
         binding_error(status);
         return -1;
@@ -34,7 +31,19 @@ int binding_graph_dominate(graph_object *self) {
     return 0;
 }
 
-/* The node of an argument, with the tree made: MPR_NO_NODE with an exception. */
+int binding_graph_make_tree(graph_object *self) {
+    if (binding_graph_dominate(self) < 0) {
+        return -1;
+    }
+    int status = self->tree.first == NULL ? mpr_tree_make(&self->dominators, &self->tree) : MPR_OK;
+    if (status != MPR_OK) {
+        binding_error(status);
+        return -1;
+    }
+    return 0;
+}
+
+/* The node of an argument, with the dominators made: MPR_NO_NODE with an exception. */
 static uint32_t dominated_node(graph_object *self, PyObject *argument) {
     uint32_t id = binding_graph_node(self->graph, argument);
     return id != MPR_NO_NODE && binding_graph_dominate(self) < 0 ? MPR_NO_NODE : id;
@@ -83,7 +92,7 @@ PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keyw
         return NULL;
     }
     uint32_t id = dominated_node(o, argument);
-    if (id == MPR_NO_NODE) {
+    if (id == MPR_NO_NODE || binding_graph_make_tree(o) < 0) {
         return NULL;
     }
     uint32_t first = o->tree.first[id], count = o->tree.first[id + 1] - first;
@@ -103,7 +112,7 @@ PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keyw
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
     graph_object *o = cast(self);
     (void)unused;
-    if (binding_graph_dominate(o) < 0) {
+    if (binding_graph_make_tree(o) < 0) {
         return NULL;
     }
     size_t count = o->graph->type_count;

@@ -40,8 +40,11 @@ typedef struct graph_object {
     mpr_tree tree;
 } graph_object;
 
-/* Is the dominator tree there, or can it be made now? 0, or -1 with an exception. */
+/* Are the dominators there, or can they be made now? 0, or -1 with an exception. */
 int binding_graph_dominate(graph_object *self);
+
+/* And the way down from each of them? 0, or -1 with an exception. */
+int binding_graph_make_tree(graph_object *self);
 
 /* The node that an argument names, or MPR_NO_NODE with an exception. */
 uint32_t binding_graph_node(const mpr_graph *g, PyObject *argument);

@@ -91,7 +91,7 @@ static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) 
         return PyErr_Format(PyExc_ValueError, "the threshold is %d permille of the heap: give 1 to 1000.", permille);
     }
     graph_object *o = graph_of(module, argument);
-    if (o == NULL) {
+    if (o == NULL || binding_graph_make_tree(o) < 0) {
         return NULL;
     }
     mpr_suspects found = {0};
@@ -142,7 +142,7 @@ static PyObject *below(PyObject *module, PyObject *args) {
         return NULL;
     }
     graph_object *o = graph_of(module, argument);
-    if (o == NULL) {
+    if (o == NULL || binding_graph_make_tree(o) < 0) {
         return NULL;
     }
     size_t count = o->graph->type_count;
