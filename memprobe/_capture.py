@@ -37,10 +37,10 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
 
     A child is forked for it, unless the options, the interpreter, the kernel or a lack of memory forbid: then this process
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
-    they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended."""
+    they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see keep_reserve)."""
     reason = lack_of_memory() if options.fork else None
     fork = options.fork and reason is None
-    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch)
+    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, keep_reserve)
     return {**facts, "reason": reason or facts["reason"]}
 
 
@@ -49,13 +49,25 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
 
 def lack_of_memory() -> str | None:
     """Why a fork would be a risk, or None. The child shares all pages; it needs tables of its own (2 % of what is resident) and
-    copies of the pages that this process writes to meanwhile: a tenth of all is a lot for the second or so that it lives."""
+    copies of the pages that this process writes to meanwhile. How many nobody knows before: a tenth of all is for most a lot in the
+    second or so that it lives, and those that write more are stopped by keep_reserve()."""
     rss = resident()
     need = rss // 50 + 16 * MEBIBYTE + rss // 10
     spare = min(spare_bytes(), default=None)
     if spare is None or spare >= need:
         return None
     return f"a fork may need {need // MEBIBYTE} MiB and only {spare // MEBIBYTE} MiB are free"
+
+
+def keep_reserve() -> None:
+    """Called every 50 ms while the child lives: ChildProcessError, which ends it and frees the copies, when there is no room for
+    what this process may write until the next look. The kernel would end the child first, too, where it may say so of itself."""
+    spare = min(spare_bytes(), default=None)
+    if spare is not None and spare < 4 * MEBIBYTE + min(resident() // 20, 64 * MEBIBYTE):
+        raise ChildProcessError(
+            f"the forked child that writes the snapshot was ended, for only {spare // MEBIBYTE} MiB of memory were left, and each "
+            "page that the process writes to meanwhile takes one more: try again when it is quieter, or with --no-fork"
+        )
 
 
 def resident() -> int:

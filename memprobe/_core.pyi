@@ -54,8 +54,15 @@ class Holders:
 
 def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
 # objects, edges, bytes, memory, pause_ns, duration_ns, fork_ns, cow_bytes (int); mode (str); reason (str or None)
+# check() is called every 50 ms while a forked child lives; what it raises ends the child
 def snapshot(
-    fd: int, values: bool = False, hashes: bool = False, fork: bool = False, seconds: int = 0, watch: int = -1
+    fd: int,
+    values: bool = False,
+    hashes: bool = False,
+    fork: bool = False,
+    seconds: int = 0,
+    watch: int = -1,
+    check: Callable[[], object] | None = None,
 ) -> dict[str, Any]: ...
 # raises ValueError(message) for what is not a snapshot; infos() then has cut=1 and cut_message when the file was cut
 def load(fd: int, progress: Progress | None = None) -> Graph: ...

@@ -13,7 +13,7 @@
 #include "base/os/process.h"
 #include "format/writer.h"
 
-#define LOOK_MS 50 /* how often a waiting caller looks for Ctrl-C */
+#define LOOK_MS 50 /* how often a waiting caller looks for Ctrl-C, and whether all is well */
 
 typedef struct job {
     int fd;
@@ -93,12 +93,22 @@ static void work_in_child(void *shared, void *context) { stream(context, shared,
 
 /* ---- waiting for the child ---- */
 
+/* Signals, and what the caller has to say. */
+static int may_go_on(PyObject *check) {
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    PyObject *said = check == Py_None ? NULL : PyObject_CallNoArgs(check);
+    Py_XDECREF(said);
+    return check != Py_None && said == NULL ? -1 : 0;
+}
+
 /* Wait without the GIL until the child has ended; -1 with an exception when it must not go on. */
-static int await(mpr_child *child, int watch) {
+static int await(mpr_child *child, int watch, PyObject *check) {
     int state = 0;
     while (state == 0) {
         Py_BEGIN_ALLOW_THREADS state = mpr_child_wait(child, LOOK_MS, watch);
-        Py_END_ALLOW_THREADS if (state != 1 && PyErr_CheckSignals() < 0) { return -1; }
+        Py_END_ALLOW_THREADS if (state != 1 && may_go_on(check) < 0) { return -1; }
     }
     if (state == 2) {
         PyErr_SetString(PyExc_ConnectionAbortedError, "who asked for the snapshot is gone");
@@ -121,7 +131,7 @@ static int explain_end(const mpr_child *child, unsigned seconds) {
 }
 
 /* 1 done, 0 there could be no child (errno says why), -1 an exception is set. */
-static int stream_forked(job *j, unsigned seconds, int watch, int64_t start, outcome *out) {
+static int stream_forked(job *j, unsigned seconds, int watch, PyObject *check, int64_t start, outcome *out) {
     mpr_child child;
     if (mpr_child_start(&child, sizeof(outcome), j->fd, seconds, work_in_child, j) != MPR_OK) {
         return 0;
@@ -129,7 +139,7 @@ static int stream_forked(job *j, unsigned seconds, int watch, int64_t start, out
     outcome *shared = child.shared;
     shared->fork_ns = child.fork_ns;
     __atomic_store_n(&shared->pause_ns, child.started - start, __ATOMIC_RELEASE);
-    int failed = await(&child, watch);
+    int failed = await(&child, watch, check);
     if (failed == 0 && (!WIFEXITED(child.exit_status) || WEXITSTATUS(child.exit_status) != 0)) {
         failed = explain_end(&child, seconds);
     }
@@ -149,11 +159,11 @@ static PyObject *answer(const outcome *out, const char *mode, const char *reason
 }
 
 static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", NULL};
-    PyObject *file;
+    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "check", NULL};
+    PyObject *file, *check = Py_None;
     int values = 0, hashes = 0, fork = 0, watch = -1;
     unsigned seconds = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIi", names, &file, &values, &hashes, &fork, &seconds, &watch)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiO", names, &file, &values, &hashes, &fork, &seconds, &watch, &check)) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
@@ -171,7 +181,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (fork && cpy_capture_needs_interpreter(&state->proofs)) {
         reason = "this interpreter's own lists could not be proved (see accounting(), fallbacks)";
     } else if (fork) {
-        done = stream_forked(&j, seconds, watch, start, &out);
+        done = stream_forked(&j, seconds, watch, check, start, &out);
         reason = done == 0 ? strerror(errno) : NULL;
     }
     if (done < 0) {

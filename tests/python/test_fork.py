@@ -346,6 +346,18 @@ def test_memory_is_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert memprobe.snapshot(tmp_path / "a.snap").mode == "forked"
 
 
+def test_memory_becomes_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()  # nobody reads: the child waits
+    spare = iter([1 << 40, 1 << 40, 5 * MEBIBYTE])
+    monkeypatch.setattr(_capture, "spare_bytes", lambda: iter([next(spare)]))
+    monkeypatch.setattr(_capture, "resident", lambda: 40 * MEBIBYTE)
+    with pytest.raises(ChildProcessError, match="only 5 MiB of memory were left"):
+        _capture.write(writer, _capture.Options(seconds=60))
+    assert next(spare, None) is None and not children()
+    os.close(reader)
+    os.close(writer)
+
+
 def test_it_was_not_asked_for(tmp_path: Path) -> None:
     info = memprobe.snapshot(tmp_path / "a.snap", fork=False)
     assert (info.mode, info.reason, info.fork_ms, info.cow_bytes) == ("streamed", None, None, None)
@@ -382,11 +394,48 @@ def scratch_group() -> Iterator[Path]:
         folder.rmdir()
 
 
-def test_a_control_group_has_little_left(python, tmp_path: Path) -> None:
+def run_in(group: Path, folder: Path, source: str) -> subprocess.CompletedProcess[str]:
+    """A program of this interpreter in a control group, to its end."""
+    words = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$0" "$@"', sys.executable, "-c", source]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_a_control_group_has_little_left(tmp_path: Path) -> None:
     source = "import memprobe; keep = bytearray(70 << 20); info = memprobe.snapshot('a.snap'); print(info.mode, info.reason)"
     with scratch_group() as folder:
-        shell = f'echo $$ > {folder}/cgroup.procs && exec "$0" "$@"'
-        done = subprocess.run(
-            ["sh", "-c", shell, sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
+        done = run_in(folder, tmp_path, source)
     assert done.stdout.startswith("streamed a fork may need"), done
+
+
+REWRITES = """
+import os, threading, time
+from memprobe import _capture
+keep = bytearray(30 << 20)
+more = []
+reader, writer = os.pipe()
+def rewrite():
+    for page in range(0, len(keep), 4096):
+        keep[page] = 1  # a copy, for the child still has it as it was
+    while not done:
+        more.append(bytearray(b"x" * (1 << 20)))
+        time.sleep(0.06)
+done = False
+def later():
+    time.sleep(0.3)
+    rewrite()
+thread = threading.Thread(target=later)
+thread.start()
+try:
+    _capture.write(writer, _capture.Options(seconds=60))
+except ChildProcessError as problem:
+    print(problem)
+done = True
+thread.join()
+"""
+
+
+def test_a_process_in_a_control_group_writes_a_lot(tmp_path: Path) -> None:
+    """The child that waits for ever is ended before the kernel has to end somebody."""
+    with scratch_group() as folder:
+        done = run_in(folder, tmp_path, REWRITES)
+    assert "of memory were left" in done.stdout and done.returncode == 0 and not done.stderr, done
