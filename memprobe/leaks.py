@@ -475,7 +475,7 @@ def _routes(heaps: Sequence[Heap], places: Sequence[tuple[Any, ...]]) -> list[Ro
     return [ways[place[0], place[1]] for place in places]
 
 
-def _row(heaps: Sequence[Heap], row: tuple, place: tuple, route: Route, one_process: bool) -> DiffRow:  # type: ignore[type-arg]
+def _row(heaps: Sequence[Heap], row: tuple[Any, ...], place: tuple[int, int], route: Route, one_process: bool) -> DiffRow:
     holder, grown, _, total = row
     heap = heaps[place[0]]
     if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):

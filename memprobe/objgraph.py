@@ -5,7 +5,9 @@ collector tracks, in its order. docs/objgraph.md compares call by call, and name
 
 from __future__ import annotations
 
+import builtins
 import gc
+import importlib.util
 import inspect
 import io
 import itertools
@@ -28,12 +30,10 @@ Predicate = Callable[[Any], object]
 
 def _draws_inline() -> bool:
     """True in a notebook that can show pictures; not in IPython or another shell of a terminal."""
-    try:
-        shell = get_ipython()  # type: ignore[name-defined]
-        import graphviz  # noqa: F401
-    except (NameError, ImportError):
+    shell = vars(builtins).get("get_ipython")
+    if shell is None or importlib.util.find_spec("graphviz") is None:
         return False
-    return "TerminalInteractiveShell" not in type(shell).__name__
+    return "TerminalInteractiveShell" not in type(shell()).__name__
 
 
 IS_INTERACTIVE = _draws_inline()
@@ -241,7 +241,7 @@ def at_addrs(address_set: Iterable[int]) -> list[Any]:
 
 def is_proper_module(obj: object) -> bool:
     """Whether it is a module, and that of sys.modules."""
-    return inspect.ismodule(obj) and obj is sys.modules.get(getattr(obj, "__name__", None))  # type: ignore[arg-type]
+    return inspect.ismodule(obj) and obj is sys.modules.get(getattr(obj, "__name__", ""))
 
 
 # ---- chains -----------------------------------------------------------------------------------------------------------

@@ -173,7 +173,10 @@ def show_chain(*chains: Sequence[Any], filename: str | os.PathLike[str] | None =
     if not ways:
         raise ValueError("there is no chain with an object in it: give lists of objects, each of which refers to the next.")
     ids = {id(obj) if not isinstance(obj, Node) else obj for way in ways for obj in way}
-    inside = lambda obj: (obj if isinstance(obj, Node) else id(obj)) in ids  # noqa: E731
+
+    def inside(obj: object) -> bool:
+        return (obj if isinstance(obj, Node) else id(obj)) in ids
+
     given = {"depth": max(map(len, ways)), "too_many": sum(map(len, ways)), "filter": inside, "housekeeping": True, **options}
     return show_refs(*dict.fromkeys(_Same(way[0]) for way in ways).keys(), filename=filename, **given)
 
@@ -364,9 +367,9 @@ class _Drawing:
             return ""
         if kind == "value" and self.heap.node(holder).type != "dict" and _is_attribute(label):
             return f".{label[2:-2]}"
-        owner = self.held.get(holder) if self.held else None
+        owner: Any = self.held.get(holder) if self.held else None
         if label.startswith("[<") and issubclass(type(owner), dict) and target in (self.held or ()):
-            for key, value in dict.items(owner):  # type: ignore[arg-type]
+            for key, value in dict.items(owner):
                 if value is (self.held or {})[target] and type(key).__name__ == label[2:-2] and type(key) in _SIMPLE:
                     return f"[{key[:LONGEST]!r}]" if isinstance(key, (str, bytes)) else f"[{_value(key)}]"
         return label

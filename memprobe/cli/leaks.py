@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 
 from memprobe import _text
 from memprobe.cli import show
 from memprobe.cli.files import opened
 from memprobe.cli.questions import _cut
-from memprobe.leaks import Diff, Suspects
-from memprobe.waste import Waste
+from memprobe.leaks import DiffRow, Suspects
+from memprobe.waste import WasteRow
 
 
 def suspects(options: argparse.Namespace) -> int:
@@ -57,16 +58,8 @@ def diff(options: argparse.Namespace) -> int:
     room = 100 - 22 - sum(2 + max(len(line[column]) for line in (headers, *cells)) for column in range(2, len(headers)))
     cells = [(_cut(cell[0], room), _cut(cell[1], 20), *cell[2:]) for cell in cells]
     show.table(f"What grew from {names[0]} to {names[1]}{still}", headers, cells, last_is_total=True)
-    _after_diff(names[-1], grown)
+    _after(names[-1], grown.rows, "shows every way in which the first of them is held", "nothing grew: see who keeps most")
     return code
-
-
-def _after_diff(path: str, grown: Diff) -> None:
-    file = shlex.quote(path)
-    if not grown.rows:
-        show.next_step(f"memprobe suspects {file}", "nothing grew: see who keeps most")
-        return
-    show.next_step(f"memprobe paths {file} {grown.rows[0].node}", "shows every way in which the first of them is held")
 
 
 def waste(options: argparse.Namespace) -> int:
@@ -84,13 +77,14 @@ def waste(options: argparse.Namespace) -> int:
         show.table("\nIn all (an object may be in several)", found.headers, found.cells())
     for sentence in found.unknown:
         show.console().print(sentence, overflow="fold")
-    _after_waste(options.file, found)
+    _after(options.file, found.rows, "shows who holds the one that wastes most", "nothing much is wasted: see who keeps most")
     return 0
 
 
-def _after_waste(path: str, found: Waste) -> None:
+def _after(path: str, rows: Sequence[DiffRow | WasteRow], shown: str, nothing: str) -> None:
+    """What to ask next: about the first row, or without rows something else."""
     file = shlex.quote(path)
-    if not found.rows:
-        show.next_step(f"memprobe suspects {file}", "nothing much is wasted: see who keeps most")
-        return
-    show.next_step(f"memprobe paths {file} {found.rows[0].node}", "shows who holds the one that wastes most")
+    if rows:
+        show.next_step(f"memprobe paths {file} {rows[0].node}", shown)
+    else:
+        show.next_step(f"memprobe suspects {file}", nothing)

@@ -126,46 +126,46 @@ static PyObject *kept_list(PyObject *module, mpr_alloc *alloc, const mpr_addrset
     return list;
 }
 
-static PyObject *tracked_of(PyObject *module, PyObject *types) {
+/* The address that an item of a question stands for; false with an exception if it stands for none. */
+typedef bool meaning(PyObject *item, uint64_t *address);
+
+static bool as_type(PyObject *item, uint64_t *address) {
+    *address = (uint64_t)(uintptr_t)item;
+    return true;
+}
+
+static bool as_address(PyObject *item, uint64_t *address) {
+    *address = PyLong_AsUnsignedLongLong(item);
+    return *address != (uint64_t)-1 || !PyErr_Occurred();
+}
+
+static PyObject *tracked_in(PyObject *module, PyObject *items, meaning *meant, bool by_type) {
     mpr_alloc alloc;
     mpr_addrset set;
     uint32_t handle;
+    uint64_t address;
     int added = 0;
-    if (!PyTuple_Check(types)) {
-        return PyErr_Format(PyExc_TypeError, "types must be a tuple");
+    bool understood = true;
+    if (!PyTuple_Check(items)) {
+        return PyErr_Format(PyExc_TypeError, "%s must be a tuple", by_type ? "types" : "addresses");
     }
     use_memory(&alloc);
     mpr_addrset_init(&set, &alloc);
-    for (Py_ssize_t i = 0; added >= 0 && i < PyTuple_GET_SIZE(types); i++) {
-        added = mpr_addrset_add(&set, (uint64_t)(uintptr_t)PyTuple_GET_ITEM(types, i), &handle);
+    for (Py_ssize_t i = 0; understood && added >= 0 && i < PyTuple_GET_SIZE(items); i++) {
+        understood = meant(PyTuple_GET_ITEM(items, i), &address);
+        added = !understood || address % 8 != 0 ? 0 : mpr_addrset_add(&set, address, &handle);
     }
-    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, true, types);
+    PyObject *list = NULL;
+    if (understood) {
+        list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, by_type, items);
+    }
     mpr_addrset_free(&set);
     return list;
 }
 
-static PyObject *tracked_at(PyObject *module, PyObject *addresses) {
-    mpr_alloc alloc;
-    mpr_addrset set;
-    uint32_t handle;
-    int added = 0;
-    if (!PyTuple_Check(addresses)) {
-        return PyErr_Format(PyExc_TypeError, "addresses must be a tuple");
-    }
-    use_memory(&alloc);
-    mpr_addrset_init(&set, &alloc);
-    for (Py_ssize_t i = 0; added >= 0 && i < PyTuple_GET_SIZE(addresses); i++) {
-        unsigned long long address = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(addresses, i));
-        if (address == (unsigned long long)-1 && PyErr_Occurred()) {
-            mpr_addrset_free(&set);
-            return NULL;
-        }
-        added = address % 8 != 0 ? 0 : mpr_addrset_add(&set, address, &handle);
-    }
-    PyObject *list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, false, addresses);
-    mpr_addrset_free(&set);
-    return list;
-}
+static PyObject *tracked_of(PyObject *module, PyObject *types) { return tracked_in(module, types, as_type, true); }
+
+static PyObject *tracked_at(PyObject *module, PyObject *addresses) { return tracked_in(module, addresses, as_address, false); }
 
 /* ---- what nobody refers to ---- */
 

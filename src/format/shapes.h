@@ -101,9 +101,8 @@ static inline uint32_t label_to_disk(mpr_label label) {
     X(MPR_NODE_SYNTHETIC, 0x0040u)                                                                                                 \
     X(MPR_NODE_TYPE, 0x0080u)                                                                                                      \
     X(MPR_NODE_MODULE, 0x0100u)                                                                                                    \
-    X(MPR_NODE_OWN_WALL, 0x0200u)                                                                                                  \
-    X(MPR_NODE_NAMESPACE, 0x0400u)
-#define DISK_NODE_FLAGS_ALL 0x07ffu
+    X(MPR_NODE_OWN_WALL, 0x0200u)
+#define DISK_NODE_FLAGS_ALL 0x03ffu
 
 #define DISK_TYPE_HEAP 1u
 #define DISK_TYPE_FLAGS_ALL 1u

@@ -133,7 +133,7 @@ static int tell_object(maker *m, uint64_t i) {
                                    : dice_chance(d, 50) ? MPR_NODE_TRACKED
                                                         : 0};
     if (dice_chance(d, 5))
-        node.flags |= (uint32_t)dice_below(d, 2 * MPR_NODE_NAMESPACE) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL);
+        node.flags |= (uint32_t)dice_below(d, 2 * MPR_NODE_OWN_WALL) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL);
     uint64_t edges = dice_below(d, 2 * m->shape->edges + 1);
     if (m->shape->long_lists && i % 100 == 7) edges = dice_below(d, 5000);
     int status = m->sink->node(m->sink, &node);
