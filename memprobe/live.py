@@ -16,7 +16,7 @@ def summary(limit: int | None = 20) -> TypeTable:
 
     >>> print(memprobe.summary(3))  # doctest: +SKIP
     """
-    return TypeTable.of(_core.count(), check_limit(limit))
+    return TypeTable.of(_core.count(True), check_limit(limit))
 
 
 @overload
@@ -31,7 +31,7 @@ def count(typename: str | None = None) -> dict[str, int] | int:
     if not isinstance(typename, (str, type(None))):
         raise TypeError(f"typename must be a type's name as a str, not {type(typename).__name__}: try count()['dict'].")
     counted: dict[str, int] = {}
-    for name, objects, _ in _core.count():
+    for name, objects, _ in _core.count(False):
         counted[name] = counted.get(name, 0) + objects
     if typename is None:
         return counted

@@ -6,7 +6,7 @@
  * says whether the address is in the set; running popcounts, made once by mpr_addrset_rank, number the members 0, 1, 2 ... in handle
  * order. Statically allocated objects may start at 8 modulo 16: a page where that happens has a second bitmap that says so.
  *
- * Cost: 8 KiB a page that holds objects, 10 KiB with rank; one hash probe an access (none when the page is that of the access before).
+ * Cost: 8 KiB a page that holds objects, 10 KiB with rank. A page met lately is found by one look; another by a hash probe.
  * At most 65,536 pages (64 GiB of address space that holds objects): beyond it MPR_ELIMIT, never a wrong answer. */
 #ifndef MPR_BASE_ADDRSET_H
 #define MPR_BASE_ADDRSET_H
@@ -20,6 +20,7 @@
 #define MPR_PAGE_SHIFT 20
 #define MPR_PAGE_WORDS 1024 /* 64-bit words of a page's bitmap */
 #define MPR_PAGE_MAX 65536
+#define MPR_PAGE_RECENT 256 /* a power of two */
 
 typedef struct mpr_addrset {
     mpr_alloc *alloc;
@@ -28,7 +29,7 @@ typedef struct mpr_addrset {
     MPR_VEC(uint64_t *) odd;  /* a page: NULL, or one bit per granule: the member starts at 8 modulo 16 */
     uint32_t *slots;          /* open addressing: page index + 1, or 0 */
     uint32_t slot_mask;
-    uint32_t last;            /* index of the page of the last access; valid when there is a page */
+    uint32_t recent[MPR_PAGE_RECENT]; /* by the lowest bits of its number: the index of the page met last, if `number` says so */
     uint64_t members;
 
     /* made by mpr_addrset_rank */
@@ -47,14 +48,14 @@ int mpr_addrset_mark_odd(mpr_addrset *set, uint32_t handle);
 
 /* The handle of an address, whether or not it is a member (its page is made). MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
 static inline int mpr_addrset_handle(mpr_addrset *set, uint64_t address, uint32_t *handle) {
-    uint32_t index = set->last;
     uint64_t number = address >> MPR_PAGE_SHIFT;
+    uint32_t index = set->recent[number % MPR_PAGE_RECENT];
     if (set->number.count == 0 || set->number.items[index] != number) {
         int status = mpr_addrset_page_index(set, number, &index);
         if (status != 0) {
             return status;
         }
-        set->last = index;
+        set->recent[number % MPR_PAGE_RECENT] = index;
     }
     *handle = index << 16 | ((uint32_t)(address >> 4) & 0xFFFF);
     return 0;

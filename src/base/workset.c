@@ -60,16 +60,14 @@ static void enqueue(mpr_workset *w, uint32_t page) {
     w->queue[(w->head + w->waiting++) % w->capacity] = page;
 }
 
-int mpr_workset_push(mpr_workset *w, uint32_t handle) {
+int mpr_workset_enqueue(mpr_workset *w, uint32_t handle) {
     uint32_t page = handle >> 16;
     if (page >= w->queued.count && grow(w) != MPR_OK) {
         return MPR_ENOMEM;
     }
     w->pending.items[handle >> 6] |= UINT64_C(1) << (handle & 63);
     w->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);
-    if (!w->queued.items[page]) {
-        enqueue(w, page);
-    }
+    enqueue(w, page);
     return 1;
 }
 
@@ -90,6 +88,11 @@ static uint32_t next_word(const mpr_workset *w, uint32_t page, uint32_t word) {
     return MPR_PAGE_WORDS;
 }
 
+/* The address of the first granule of a word of the current page. */
+static uint64_t base_of(const mpr_workset *w, uint32_t word) {
+    return (w->seen.number.items[w->current] << MPR_PAGE_SHIFT) + (uint64_t)word * 64 * 16;
+}
+
 /* Take all pending bits of the next word of the current page; false when the sweep of the page is over. */
 static bool take_word(mpr_workset *w) {
     w->word = next_word(w, w->current, w->word);
@@ -100,9 +103,9 @@ static bool take_word(mpr_workset *w) {
     w->left = w->pending.items[word];
     w->pending.items[word] = 0;
     w->summary.items[word >> 6] &= ~(UINT64_C(1) << (word & 63));
-    const char *base = (const char *)(uintptr_t)mpr_addrset_address(&w->seen, (uint32_t)word << 6);
+    uint64_t base = base_of(w, w->word);
     for (uint64_t bits = w->left; bits != 0; bits &= bits - 1) {
-        __builtin_prefetch(base + 16 * __builtin_ctzll(bits));
+        __builtin_prefetch((const char *)(uintptr_t)base + 16 * __builtin_ctzll(bits));
     }
     return true;
 }
@@ -127,16 +130,23 @@ static bool next_page(mpr_workset *w) {
     return true;
 }
 
-int mpr_workset_next(mpr_workset *w, uint64_t *address) {
-    while (w->left == 0) {
-        if (!(w->sweeping && take_word(w)) && !next_page(w)) {
-            return 0;
+size_t mpr_workset_take(mpr_workset *w, uint64_t *addresses, size_t most) {
+    size_t count = 0;
+    while (count < most) {
+        if (w->left == 0) {
+            if (!(w->sweeping && take_word(w)) && !next_page(w)) {
+                break;
+            }
+            continue;
+        }
+        const uint64_t *odd = w->seen.odd.items[w->current];
+        uint64_t odd_word = odd == NULL ? 0 : odd[w->word], base = base_of(w, w->word);
+        for (; w->left != 0 && count < most; w->left &= w->left - 1) {
+            unsigned granule = (unsigned)__builtin_ctzll(w->left);
+            addresses[count++] = base + 16 * granule + 8 * (odd_word >> granule & 1);
         }
     }
-    uint32_t granule = w->word << 6 | (uint32_t)__builtin_ctzll(w->left);
-    w->left &= w->left - 1;
-    *address = mpr_addrset_address(&w->seen, w->current << 16 | granule);
-    return 1;
+    return count;
 }
 
 bool mpr_workset_has(const mpr_workset *w, uint64_t address) { return mpr_addrset_contains(&w->seen, address); }

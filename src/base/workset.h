@@ -30,21 +30,29 @@ typedef struct mpr_workset {
 void mpr_workset_init(mpr_workset *w, mpr_alloc *alloc);
 void mpr_workset_free(mpr_workset *w);
 
-/* The second half of mpr_workset_mark. */
-int mpr_workset_push(mpr_workset *w, uint32_t handle);
+/* The rare half of mpr_workset_mark: a page that is not in the queue. */
+int mpr_workset_enqueue(mpr_workset *w, uint32_t handle);
 
 /* Make it a member, and pending if it was not one. 1 new, 0 known, negative: MPR_ENOMEM, MPR_ELIMIT. */
 static inline int mpr_workset_mark(mpr_workset *w, uint64_t address) {
     uint32_t handle = 0;
     int added = mpr_addrset_add(&w->seen, address, &handle);
-    return added <= 0 ? added : mpr_workset_push(w, handle);
+    if (added <= 0) {
+        return added;
+    }
+    if (handle >> 16 >= w->queued.count || !w->queued.items[handle >> 16]) {
+        return mpr_workset_enqueue(w, handle);
+    }
+    w->pending.items[handle >> 6] |= UINT64_C(1) << (handle & 63);
+    w->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);
+    return 1;
 }
 
 /* Make it a member without ever giving it. As above. */
 int mpr_workset_skip(mpr_workset *w, uint64_t address);
 
-/* Take the next pending address: 1 and *address, or 0 when nothing is pending. */
-int mpr_workset_next(mpr_workset *w, uint64_t *address);
+/* Take the next pending addresses, at most `most` of them. Returns how many: 0 when nothing is pending. */
+size_t mpr_workset_take(mpr_workset *w, uint64_t *addresses, size_t most);
 
 bool mpr_workset_has(const mpr_workset *w, uint64_t address);
 

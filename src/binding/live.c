@@ -24,14 +24,13 @@ static PyObject *tally_rows(const mpr_tally *tally) {
     return list;
 }
 
-static PyObject *count(PyObject *module, PyObject *unused) {
+static PyObject *count(PyObject *module, PyObject *sizes) {
     mod_state *state = binding_state(module);
     mpr_alloc alloc;
     mpr_tally tally;
-    (void)unused;
     mpr_alloc_pages(&alloc);
     cpy_library_check(state->proofs.library);
-    int status = cpy_ask_count(&tally, &alloc, &state->proofs);
+    int status = cpy_ask_count(&tally, &alloc, &state->proofs, sizes == Py_True);
     PyObject *rows = status == MPR_OK ? tally_rows(&tally) : binding_error(status);
     mpr_tally_free(&tally);
     return rows;
@@ -170,7 +169,7 @@ static PyObject *is_interned(PyObject *module, PyObject *object) {
 #define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
 PyMethodDef binding_live_methods[] = {
-    {"count", count, METH_NOARGS, "(type, count, bytes) for every type of the heap."},
+    {"count", count, METH_O, "(type, count, bytes) for every type of the heap; bytes are 0 unless the argument is True."},
     {"deep_sizeof", KEYWORDS(deep_sizeof), "Bytes of everything reachable."},
     {"deep_count", KEYWORDS(deep_count), "(type, count, bytes) of everything reachable."},
     {"referrers", KEYWORDS(referrers), "(holder, label) for every reference to the objects."},

@@ -7,9 +7,10 @@
 
 /* ---- counting ---- */
 
-int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs) {
+int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, bool sizes) {
     cpy_walk walk;
     mpr_tally_init(tally, alloc);
+    tally->sink.brief = !sizes;
     int status = cpy_walk_begin(&walk, alloc, &tally->sink, proofs);
     if (status == MPR_OK) {
         status = cpy_walk_whole(&walk);

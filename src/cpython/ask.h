@@ -6,8 +6,8 @@
 #include "cpython/walk.h"
 #include "graph/tally.h"
 
-/* Count every object of the heap. The caller frees the tally in any case. */
-int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs);
+/* Count every object of the heap, and add up their bytes if `sizes` says so. The caller frees the tally in any case. */
+int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, bool sizes);
 
 /* Count what is reachable from `count` objects over strong edges, without entering the `skipped` ones; with housekeeping only if asked. */
 int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *const *objects, size_t count,

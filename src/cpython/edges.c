@@ -15,16 +15,20 @@ void cpy_walk_flush(cpy_walk *walk) {
     walk->edge_count = 0;
 }
 
+static inline void follow(cpy_walk *walk, PyObject *target) {
+    int marked = mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)target);
+    if (marked < 0) {
+        walk->status = marked;
+    }
+}
+
 void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label) {
     if (target == NULL) {
         return;
     }
     label |= walk->unowned;
     if ((label & walk->skip) == 0) {
-        int marked = mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)target);
-        if (marked < 0) {
-            walk->status = marked;
-        }
+        follow(walk, target);
     }
     if (walk->sink->edges != NULL) {
         walk->edges[walk->edge_count++] = (mpr_seen_edge){.target = (uint64_t)(uintptr_t)target, .label = label};
@@ -37,11 +41,8 @@ void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label) {
 /* ---- what is told already ---- */
 
 static void will_come_again(cpy_walk *walk, const cpy_told *told) {
-    for (size_t i = 0; i < sizeof walk->told / sizeof *walk->told; i++) {
-        if (walk->told[i].at == walk->told[i].count) {
-            walk->told[i] = *told;
-            return;
-        }
+    if (told->count > 0 && walk->told_count < CPY_TOLD) {
+        walk->told[walk->told_count++] = *told;
     }
 }
 
@@ -77,7 +78,7 @@ static bool was_told(cpy_walk *walk, PyObject *target) {
         walk->told_dict = NULL;
         return true;
     }
-    for (size_t i = 0; i < sizeof walk->told / sizeof *walk->told; i++) {
+    for (size_t i = 0; i < walk->told_count; i++) {
         if ((walk->told[i].at < walk->told[i].count || walk->told[i].key_next) && repeats(&walk->told[i], target)) {
             return true;
         }
@@ -121,6 +122,14 @@ static bool tell_local(cpy_walk *walk, PyObject *target, uint32_t word) {
     cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
     cpy_walk_tell(walk, target, mpr_label_make(cell ? MPR_LABEL_CELL : MPR_LABEL_LOCAL, 0) | weak);
     return true;
+}
+
+/* For a sink that wants no edges, when all are followed: what is met twice does not matter. */
+static int visit_only(PyObject *target, void *context) {
+    if (target != NULL) {
+        follow(context, target);
+    }
+    return 0;
 }
 
 static int visit(PyObject *target, void *context) {
@@ -275,10 +284,7 @@ void cpy_edges_tell(cpy_walk *walk) {
     walk->loose = 0;
     walk->told_type = false;
     walk->told_dict = NULL;
-    for (size_t i = 0; i < sizeof walk->told / sizeof *walk->told; i++) {
-        walk->told[i].at = walk->told[i].count = 0;
-        walk->told[i].key_next = false;
-    }
+    walk->told_count = 0;
     if (type->kind->edges != NULL) {
         type->kind->edges(walk, walk->object);
     }
@@ -289,14 +295,14 @@ void cpy_edges_tell(cpy_walk *walk) {
         tell_inline(walk);
     }
     traverseproc traverse = Py_TYPE(walk->object)->tp_traverse;
-    if (!type->is_gc || traverse == NULL || !PyObject_IS_GC(walk->object)) {
+    if (!type->is_gc || traverse == NULL || (type->asks_is_gc && !PyObject_IS_GC(walk->object))) {
         if (type->members != NULL) {
             tell_places(walk);
         }
         return;
     }
     walk->frame = type->has_frame && walk->can[CPY_CAN_FRAMES] ? cpy_layout_inner_frame(walk->object) : NULL;
-    traverse(walk->object, visit, walk);
+    traverse(walk->object, walk->sink->edges == NULL && walk->skip == 0 && !walk->only ? visit_only : visit, walk);
     if (walk->frame != NULL) {
         tell_hidden_locals(walk);
         walk->frame = NULL;

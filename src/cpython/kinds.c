@@ -276,9 +276,15 @@ static size_t body_of(PyObject *object, const cpy_type *type) {
     return (bytes + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
 }
 
+size_t cpy_size_fixed(const cpy_type *type) {
+    const cpy_kind *kind = type->kind;
+    bool buffers = (kind->owned != NULL && kind->owned != owned_nothing) || type->unknown_buffers || type->has_managed_dict;
+    return buffers || kind->body != NULL || type->type->tp_itemsize != 0 ? 0 : type->preheader + body_of(NULL, type);
+}
+
 size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags) {
     const cpy_kind *kind = type->kind;
-    size_t bytes = cpy_layout_preheader(type->type, is_gc);
+    size_t bytes = type->asks_is_gc ? cpy_layout_preheader(type->type, is_gc) : type->preheader;
     bytes += kind->body != NULL ? kind->body(object, type->type) : body_of(object, type);
     if (kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != cpy_owned_dict)) {
         bytes += kind->owned(object);

@@ -218,6 +218,23 @@ static bool measures_itself(const cpy_type *record) {
     return false;
 }
 
+static bool any(const bool *items, size_t count) { return memchr(items, true, count) != NULL; }
+
+/* What follows from the rest of the record: most objects are of a plain type, and need little. */
+static void find_short_ways(cpy_walk *walk, cpy_type *record) {
+    PyTypeObject *type = record->type;
+    if (record->members != NULL && !any(record->members, record->words)) {
+        mpr_alloc_free(walk->alloc, record->members, record->words, sizeof *record->members);
+        record->members = NULL;
+    }
+    record->asks_is_gc = record->is_gc && type->tp_is_gc != NULL;
+    record->is_brief = !record->is_class && !record->is_module && !record->has_frame && !record->own;
+    record->is_ordinary = record->is_brief && !record->is_str;
+    record->is_leaf = !record->is_gc && record->members == NULL && record->kind->edges == NULL && !record->has_managed_dict;
+    record->preheader = cpy_layout_preheader(type, record->is_gc);
+    record->fixed = record->asks_is_gc ? 0 : cpy_size_fixed(record);
+}
+
 static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
     bool exact;
     record->type = type;
@@ -240,7 +257,9 @@ static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
         return MPR_ENOMEM;
     }
     name_words(record);
-    return tell_record(walk, record);
+    int status = tell_record(walk, record);
+    find_short_ways(walk, record);
+    return status;
 }
 
 static void free_record(cpy_walk *walk, cpy_type *record) {

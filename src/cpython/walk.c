@@ -43,6 +43,9 @@ static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type,
             flags |= MPR_NODE_FROZEN;
         }
     }
+    if (type->is_ordinary) {
+        return flags;
+    }
     if (type->is_class) {
         const cpy_type *itself = cpy_type_of(walk, (PyTypeObject *)object);
         flags |= MPR_NODE_TYPE | (itself != NULL && itself->own ? MPR_NODE_OWN_WALL : 0);
@@ -56,21 +59,20 @@ static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type,
     return flags;
 }
 
-static void take(cpy_walk *walk, PyObject *object) {
-    cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
-    if (type == NULL) {
-        return;
-    }
+/* All that is to be said of the object in hand but its edges. */
+static void tell_itself(cpy_walk *walk) {
+    PyObject *object = walk->object;
+    cpy_type *type = walk->type;
     bool is_static = mpr_image_has(&walk->image, (uint64_t)(uintptr_t)object);
-    bool is_gc = type->is_gc && PyObject_IS_GC(object);
+    bool is_gc = type->asks_is_gc ? PyObject_IS_GC(object) : type->is_gc;
     uint32_t flags = flags_of(walk, object, type, is_gc, is_static);
     mpr_seen_node node = {.address = (uint64_t)(uintptr_t)object,
-                          .size = is_static ? 0 : cpy_size_of(walk, object, type, is_gc, &flags),
+                          .size = is_static          ? 0
+                                  : type->fixed != 0 ? type->fixed
+                                                     : cpy_size_of(walk, object, type, is_gc, &flags),
                           .refcount = flags & MPR_NODE_IMMORTAL ? 0 : cpy_refcount(object),
                           .type = type->index,
                           .flags = flags};
-    walk->object = object;
-    walk->type = type;
     /* constants that were compiled into the image (3.11) own nothing */
     walk->unowned = is_static && (PyTuple_CheckExact(object) || PyCode_Check(object)) ? MPR_LABEL_WEAK : 0;
     cpy_walk_tell_node(walk, &node);
@@ -80,31 +82,44 @@ static void take(cpy_walk *walk, PyObject *object) {
     if (walk->hashes) {
         cpy_text_tell_digest(walk);
     }
-    cpy_edges_tell(walk);
-    cpy_walk_flush(walk);
+}
+
+static void take(cpy_walk *walk, PyObject *object) {
+    cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
+    if (type == NULL) {
+        return;
+    }
+    walk->object = object;
+    walk->type = type;
+    if (walk->sink->brief && type->is_brief) {
+        cpy_walk_tell_node(walk, &(mpr_seen_node){.address = (uint64_t)(uintptr_t)object, .type = type->index});
+    } else {
+        tell_itself(walk);
+    }
+    if (!type->is_leaf) {
+        cpy_edges_tell(walk);
+        cpy_walk_flush(walk);
+    }
     walk->unowned = 0;
 }
 
-/* Take one object from the work list and tell it; false when nothing is pending. A few objects are taken from the list ahead of time, so
- * that what they point to can be fetched meanwhile. */
+/* Tell the next object of the work list; false when nothing is pending. They are taken some at a time, so that what the next few point to
+ * can be fetched meanwhile. */
 static bool step(cpy_walk *walk) {
-    uint64_t address;
     if (walk->status != MPR_OK) {
         return false;
     }
-    while (walk->ahead < CPY_AHEAD && mpr_workset_next(&walk->work, &address)) {
-        walk->ring[(walk->ring_head + walk->ahead++) % CPY_AHEAD] = (PyObject *)(uintptr_t)address;
+    if (walk->next == walk->taken_count) {
+        walk->next = 0;
+        walk->taken_count = mpr_workset_take(&walk->work, walk->taken, CPY_TAKEN);
+        if (walk->taken_count == 0) {
+            return false;
+        }
     }
-    if (walk->ahead == 0) {
-        return false;
+    if (walk->next + CPY_AHEAD < walk->taken_count) {
+        cpy_layout_prefetch((PyObject *)(uintptr_t)walk->taken[walk->next + CPY_AHEAD]);
     }
-    if (walk->ahead > CPY_AHEAD / 2) {
-        cpy_layout_prefetch(walk->ring[(walk->ring_head + CPY_AHEAD / 2) % CPY_AHEAD]);
-    }
-    PyObject *object = walk->ring[walk->ring_head];
-    walk->ring_head = (walk->ring_head + 1) % CPY_AHEAD;
-    walk->ahead--;
-    take(walk, object);
+    take(walk, (PyObject *)(uintptr_t)walk->taken[walk->next++]);
     return true;
 }
 
@@ -134,6 +149,7 @@ static int seed_both_ends(cpy_walk *walk, cpy_gc_head *head) {
     while (front != head) {
         __builtin_prefetch(front);
         __builtin_prefetch(back);
+        step(walk);
         step(walk);
         int status = mark(walk, cpy_gc_object(front));
         if (status != MPR_OK || front == back) {

@@ -33,9 +33,15 @@ struct cpy_type {
     mpr_label *labels; /* one a word of the body: what the reference there is called */
     uint32_t words;
     uint32_t index; /* of its record in the sink */
-    bool *members; /* one a word: a reference stands there. NULL for a collected type: tp_traverse knows better */
+    bool *members; /* one a word: a reference stands there. NULL where none does, and for a collected type: tp_traverse knows better */
+    size_t preheader; /* bytes before an instance */
+    size_t fixed;     /* bytes of each instance, buffers included; 0 when they differ */
     bool is_gc, is_heap, is_python, has_managed_dict;
+    bool asks_is_gc; /* some instances are not collected: PyObject_IS_GC says which */
     bool is_class, is_module, is_str, has_frame; /* what its instances are */
+    bool is_ordinary; /* none of these, and not memprobe's */
+    bool is_brief;    /* nor would a sink that wants little want more than its type: a str, too */
+    bool is_leaf;     /* instances refer to nothing */
     bool unknown_buffers; /* a C type with a __sizeof__ of its own and no formula here: sizes are estimated */
     bool complete; /* its kind tells all edges: tp_traverse is not needed */
     bool own;      /* a class of memprobe */
@@ -70,7 +76,9 @@ typedef struct cpy_told {
 
 #define CPY_BATCH 256
 #define CPY_RECENT 64
-#define CPY_AHEAD 8
+#define CPY_TAKEN 32
+#define CPY_AHEAD 4
+#define CPY_TOLD 4
 
 struct cpy_walk {
     mpr_alloc *alloc;
@@ -92,8 +100,8 @@ struct cpy_walk {
     uint32_t slot_count, type_count;
     cpy_type *recent[CPY_RECENT]; /* the last one met with each hash */
 
-    PyObject *ring[CPY_AHEAD]; /* taken from the work list, not yet told */
-    uint32_t ring_head, ahead;
+    uint64_t taken[CPY_TAKEN]; /* from the work list; from `next` on they are not yet told */
+    size_t taken_count, next;
 
     /* the object in hand */
     PyObject *object;
@@ -103,7 +111,8 @@ struct cpy_walk {
     uint32_t cursor; /* word of the body where the last visited reference was */
     uint32_t loose;  /* how many were not in the body */
     void *frame;     /* the frame inside it, or NULL */
-    cpy_told told[4];
+    cpy_told told[CPY_TOLD];
+    uint32_t told_count;
     PyObject *told_dict; /* the materialised dict, told already */
     bool told_type;
     mpr_seen_edge edges[CPY_BATCH];
@@ -180,6 +189,9 @@ bool cpy_is_python_class(PyTypeObject *type);
 
 /* Bytes that the object alone owns. Adds MPR_NODE_ESTIMATED to *flags where no formula is known. */
 size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags);
+
+/* The same for every instance of the type, or 0 when they differ. */
+size_t cpy_size_fixed(const cpy_type *type);
 
 /* Tell all edges of the object in hand. */
 void cpy_edges_tell(cpy_walk *walk);

@@ -9,6 +9,7 @@
 #ifndef MPR_GRAPH_SINK_H
 #define MPR_GRAPH_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -102,6 +103,7 @@ typedef struct mpr_sink {
     int (*info)(struct mpr_sink *self, const mpr_seen_info *info);
     /* What node number `node` (0, 1, 2 ... as told) contains, as a keyed hash: equal ones contain the same. May be NULL: nobody cares. */
     int (*digest)(struct mpr_sink *self, uint64_t node, const mpr_digest *digest);
+    bool brief; /* only addresses, types and what is memprobe's own are wanted of nodes */
 } mpr_sink;
 
 #endif

@@ -20,7 +20,7 @@ static int any_info(mpr_sink *s, const mpr_seen_info *x) { return (void)s, (void
 
 /* Read into nothing, within the memory that the reader may have. */
 static int read_alone(test *t, const uint8_t *file, size_t size, mpr_read_report *report) {
-    mpr_sink sink = {any_type, any_node, any_edges, any_text, any_info, any_digest};
+    mpr_sink sink = {any_type, any_node, any_edges, any_text, any_info, any_digest, false};
     test_alloc a;
     test_alloc_init(&a);
     int status = mpr_read(file, size, &sink, &a.alloc, NULL, NULL, report);

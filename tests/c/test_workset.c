@@ -30,23 +30,25 @@ static void mark_random(test *t, mpr_workset *w, dice *d, uint8_t *state) {
 
 static uint32_t place_of(uint64_t address) { return (uint32_t)((address - REGION) >> 4) % 65536; }
 
-/* Take one and mark a few more, as a walk does, until nothing is left. */
+/* Take some and mark a few more for each, as a walk does, until nothing is left. */
 static void walks(test *t, uint64_t seed) {
     uint8_t *state = calloc(PLACES, 1);
     test_alloc a;
     mpr_workset w;
     dice d = {seed};
-    uint64_t address, left = 20000;
+    uint64_t addresses[8], left = 20000;
     test_alloc_init(&a);
     mpr_workset_init(&w, &a.alloc);
     mark_random(t, &w, &d, state);
-    while (mpr_workset_next(&w, &address) == 1) {
-        uint32_t place = place_of(address);
-        if (CHECK(t, place < PLACES && place_address(place) == address && state[place] == MARKED)) state[place] = GIVEN;
-        for (uint64_t n = dice_below(&d, 4); n > 0 && left > 0; n--, left--) mark_random(t, &w, &d, state);
+    for (size_t count; (count = mpr_workset_take(&w, addresses, 1 + dice_below(&d, 8))) > 0;) {
+        for (size_t i = 0; i < count; i++) {
+            uint32_t place = place_of(addresses[i]);
+            if (CHECK(t, place < PLACES && place_address(place) == addresses[i] && state[place] == MARKED)) state[place] = GIVEN;
+            for (uint64_t n = dice_below(&d, 4); n > 0 && left > 0; n--, left--) mark_random(t, &w, &d, state);
+        }
     }
     for (uint32_t place = 0; place < PLACES; place++) CHECK(t, state[place] != MARKED);
-    CHECK(t, mpr_workset_next(&w, &address) == 0);
+    CHECK(t, mpr_workset_take(&w, addresses, 8) == 0);
     mpr_workset_free(&w);
     CHECK(t, a.live == 0 && a.wrong == 0);
     free(state);
@@ -60,7 +62,7 @@ static void backwards(test *t, uint64_t count) {
     mpr_alloc_pages(&a);
     mpr_workset_init(&w, &a);
     CHECK(t, mpr_workset_mark(&w, base + count * 32) == 1);
-    while (mpr_workset_next(&w, &address) == 1) {
+    while (mpr_workset_take(&w, &address, 1) == 1) {
         given++;
         if (address > base + 32) CHECK(t, mpr_workset_mark(&w, address - 32) == 1);
     }
@@ -81,7 +83,7 @@ static void set_without_memory(test *t) {
         mpr_workset_init(&w, &a.alloc);
         for (uint64_t page = 0; page < 150 && status == 1; page++) status = mpr_workset_mark(&w, page << MPR_PAGE_SHIFT);
         CHECK(t, (status == MPR_ENOMEM) == a.tripped);
-        while (status == 1 && mpr_workset_next(&w, &address) == 1) continue;
+        while (status == 1 && mpr_workset_take(&w, &address, 1) == 1) continue;
         mpr_workset_free(&w);
         CHECK(t, a.live == 0 && a.wrong == 0);
         tripped = a.tripped;

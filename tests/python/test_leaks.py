@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from statistics import linear_regression
 
@@ -170,3 +171,47 @@ def test_locals_of_a_thread(tmp_path: Path) -> None:
     assert names["backlog"].bytes == heap.retained(first.point)
     assert "backlog (list)" in str(first)
     assert first.to_dict()["locals"][0]["name"] == "backlog"
+
+
+def kept_by(question: Callable[[memprobe.Heap], object], heap: memprobe.Heap) -> int:
+    """Bytes that stay beside the graph after a question."""
+    before = heap._graph.memory
+    question(heap)
+    return heap._graph.memory - before
+
+
+def test_a_question_computes_its_own_answer_only(folder: Path) -> None:
+    def load() -> memprobe.Heap:
+        return memprobe.load(folder / "a.snap")
+
+    questions: dict[str, Callable[[memprobe.Heap], object]] = {
+        "types": lambda heap: heap.types(),
+        "find": lambda heap: heap.find("dict", limit=3),
+        "deep_sizeof": lambda heap: heap.deep_sizeof(heap.find(limit=1)[0]),
+        "cycles": lambda heap: heap.cycles(),
+        "waste": lambda heap: heap.waste(),
+        "retained": lambda heap: heap.retained(heap.node(0)),
+        "suspects": lambda heap: heap.suspects(),
+        "paths": lambda heap: heap.paths(heap.find(limit=1)[0]),
+        "referrers": lambda heap: heap.referrers(heap.find(limit=1)[0].id),
+        "dominators": lambda heap: heap.dominators(),
+    }
+    alone = {name: kept_by(question, load()) for name, question in questions.items()}
+    nodes, edges = load().nodes, load().info.edges
+    assert not any(alone[name] for name in ("types", "find", "deep_sizeof", "cycles", "waste")), alone
+    assert 0 < alone["retained"] == alone["suspects"] <= 32 * nodes, alone  # the tree, and no reverse index
+    assert 4 * edges <= alone["paths"] == alone["referrers"] <= 8 * (nodes + 2) + 4 * edges, alone  # the index, and no tree
+    assert alone["dominators"] == alone["retained"] + alone["paths"]  # it names what it finds
+    heap = load()
+    together = {name: kept_by(question, heap) for name, question in questions.items()}
+    assert sum(together.values()) == alone["dominators"], together
+    assert not any(kept_by(question, heap) for question in questions.values())  # and nothing twice
+
+
+def test_an_answer_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heap = memprobe.load(folder / "a.snap")
+    suspects, waste, cycles, tree = heap.suspects(), heap.waste(), heap.cycles(), heap.dominators(grouped=True)
+    for module in ("analysis", "leaks", "waste"):
+        monkeypatch.delattr(f"memprobe.{module}._core", raising=False)  # nobody may compute
+    assert heap.suspects() is suspects and heap.waste() is waste and heap.dominators(grouped=True) is tree
+    assert cycles and all(new is old for new, old in zip(heap.cycles(), cycles, strict=True))
