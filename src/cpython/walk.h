@@ -33,36 +33,37 @@ struct cpy_type {
     mpr_label *labels; /* one a word of the body: what the reference there is called */
     uint32_t words;
     uint32_t index; /* of its record in the sink */
-    bool *members; /* one a word: a reference stands there. NULL where none does, and for a collected type: tp_traverse knows better */
+    bool *
+        members; /* one a word: a reference stands there. NULL where none does, and for a collected type: tp_traverse knows better */
     size_t preheader; /* bytes before an instance */
-    size_t fixed;     /* bytes of each instance, buffers included; 0 when they differ */
+    size_t fixed; /* bytes of each instance, buffers included; 0 when they differ */
     bool is_gc, is_heap, is_python, has_managed_dict;
     bool asks_is_gc; /* some instances are not collected: PyObject_IS_GC says which */
     bool is_class, is_module, is_str, has_frame; /* what its instances are */
     bool is_ordinary; /* none of these, and not memprobe's */
-    bool is_brief;    /* nor would a sink that wants little want more than its type: a str, too */
-    bool is_leaf;     /* instances refer to nothing */
+    bool is_brief; /* nor would a sink that wants little want more than its type: a str, too */
+    bool is_leaf; /* instances refer to nothing */
     bool unknown_buffers; /* a C type with a __sizeof__ of its own and no formula here: sizes are estimated */
     bool complete; /* its kind tells all edges: tp_traverse is not needed */
-    bool own;      /* a class of memprobe */
+    bool own; /* a class of memprobe */
 };
 
 /* A family of types: what it owns beyond its body, and how its references are told. Any function may be NULL. */
 struct cpy_kind {
-    const char *name;           /* full name of the type, as tp_name has it */
-    PyTypeObject *exact;        /* or the type itself */
+    const char *name; /* full name of the type, as tp_name has it */
+    PyTypeObject *exact; /* or the type itself */
     size_t (*body)(PyObject *object,
                    PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
-    size_t (*owned)(PyObject *object);                    /* bytes of private buffers */
-    void (*edges)(cpy_walk *walk, PyObject *object);      /* tells what tp_traverse does not, or tells in better words */
-    bool complete;      /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
+    size_t (*owned)(PyObject *object); /* bytes of private buffers */
+    void (*edges)(cpy_walk *walk, PyObject *object); /* tells what tp_traverse does not, or tells in better words */
+    bool complete; /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
     bool complete_below; /* ... and of its subclasses */
     const char *ignored; /* tp_name of a class that tp_traverse visits on behalf of others, whose type columns have it */
-    mpr_label loose;    /* label of a reference that is not in the body; a plain INDEX counts up */
+    mpr_label loose; /* label of a reference that is not in the body; a plain INDEX counts up */
     const struct cpy_place {
         uint16_t offset;
         uint16_t field; /* mpr_field */
-    } *places;          /* names of words of the body, ended by {0, 0} */
+    } *places; /* names of words of the body, ended by {0, 0} */
 };
 
 /* A sequence that tp_traverse will visit again though `edges` has told it. */
@@ -85,15 +86,15 @@ struct cpy_walk {
     mpr_sink *sink;
     mpr_workset work;
     mpr_image image;
-    mpr_label skip;     /* edges with these bits are told, but not followed */
-    bool only;          /* an object's class is not followed: a question about some objects, not about the heap */
-    bool values;        /* tell the contents of strings */
-    bool hashes;        /* tell hashes of contents, by `key` */
+    mpr_label skip; /* edges with these bits are told, but not followed */
+    bool only; /* an object's class is not followed: a question about some objects, not about the heap */
+    bool values; /* tell the contents of strings */
+    bool hashes; /* tell hashes of contents, by `key` */
     uint64_t key[2];
-    uint64_t nodes;     /* told */
-    const bool *can;    /* capabilities, by cpy_capability */
+    uint64_t nodes; /* told */
+    const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
-    int status;         /* the first failure: the walk ends there */
+    int status; /* the first failure: the walk ends there */
 
     /* the types met so far: an open-addressing table by address */
     cpy_type **slots;
@@ -109,8 +110,8 @@ struct cpy_walk {
     const uintptr_t *body;
     mpr_label unowned; /* MPR_LABEL_WEAK while its references are not counted */
     uint32_t cursor; /* word of the body where the last visited reference was */
-    uint32_t loose;  /* how many were not in the body */
-    void *frame;     /* the frame inside it, or NULL */
+    uint32_t loose; /* how many were not in the body */
+    void *frame; /* the frame inside it, or NULL */
     cpy_told told[CPY_TOLD];
     uint32_t told_count;
     PyObject *told_dict; /* the materialised dict, told already */
@@ -119,12 +120,12 @@ struct cpy_walk {
     size_t edge_count;
 
     /* facts that need the interpreter, taken before the walk */
-    PyObject *listed;          /* gc.get_objects(), where the collector's lists are not to be had */
-    PyObject *frames;          /* running frames, where their private layout is not to be had: cpy_roots_list_frames */
-    PyObject *interned;        /* the dict of interned strings, or NULL */
-    MPR_VEC(PyObject *) own;   /* memprobe's modules and their namespaces */
-    mpr_addrset frozen;        /* objects in the permanent generation */
-    uint64_t synthetic;        /* next address of a thread or frame */
+    PyObject *listed; /* gc.get_objects(), where the collector's lists are not to be had */
+    PyObject *frames; /* running frames, where their private layout is not to be had: cpy_roots_list_frames */
+    PyObject *interned; /* the dict of interned strings, or NULL */
+    MPR_VEC(PyObject *) own; /* memprobe's modules and their namespaces */
+    mpr_addrset frozen; /* objects in the permanent generation */
+    uint64_t synthetic; /* next address of a thread or frame */
     uint32_t root_type, thread_type, frame_type;
 };
 
