@@ -223,7 +223,7 @@ def analysis_rows(folder: Path) -> list[Row]:
     added = f"all that the analyses add: {found['all'] / MIB:,.0f} MiB = 5 B an edge + {found['a_node']:.1f} B a node"
     rows = [
         Row("cycles of the whole heap, after capture", "heap.cycles()", found["cycles"], found["cycles"] / unit),
-        Row("dominator tree and all retained sizes", "heap.dominators()", found["dominators"], found["dominators"] / unit, found["peak"]),
+        row("dominator tree and all retained sizes", "heap.dominators()", {**found, "seconds": found["dominators"]}),
         Row("suspects, after that", "heap.suspects()", found["suspects"], found["suspects"] / unit),
         Row("one more path to a root", "heap.paths()", found["path"], found["path"] / unit, note=added),
     ]
@@ -255,8 +255,8 @@ def report(rows: list[Row], facts: dict[str, str], unit: float) -> str:
         "Made by `make bench`; `benchmarks/run.py` describes what is measured and how. C is one full `gc.collect()` on the",
         f"same heap, timed between the runs of each job: about {unit * 1000:.0f} ms. Times are medians of {RUNS}, above",
         f"{SLOW} s of one run. Ratios are to the C of the job's own runs, so a machine that is busy for a while shifts both.",
-        "Peak is memory beside the heap. How cost grows to 30 million objects, and the analyses of a heap of 100 million: SCALING.md;",
-        "snapshots of real servers under load: SERVERS.md.",
+        "Peak is memory beside the heap. How cost grows to 30 million objects, and the analyses of a heap of 100 million:",
+        "SCALING.md; snapshots of real servers under load: SERVERS.md.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
