@@ -60,15 +60,12 @@ static void enqueue(mpr_workset *w, uint32_t page) {
     w->queue[(w->head + w->waiting++) % w->capacity] = page;
 }
 
-int mpr_workset_enqueue(mpr_workset *w, uint32_t handle) {
-    uint32_t page = handle >> 16;
+int mpr_workset_enqueue(mpr_workset *w, uint32_t page) {
     if (page >= w->queued.count && grow(w) != MPR_OK) {
         return MPR_ENOMEM;
     }
-    w->pending.items[handle >> 6] |= UINT64_C(1) << (handle & 63);
-    w->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);
     enqueue(w, page);
-    return 1;
+    return MPR_OK;
 }
 
 int mpr_workset_skip(mpr_workset *w, uint64_t address) {

@@ -30,8 +30,8 @@ typedef struct mpr_workset {
 void mpr_workset_init(mpr_workset *w, mpr_alloc *alloc);
 void mpr_workset_free(mpr_workset *w);
 
-/* The rare half of mpr_workset_mark: a page that is not in the queue. */
-int mpr_workset_enqueue(mpr_workset *w, uint32_t handle);
+/* The rare part of mpr_workset_mark: put a page in the queue. MPR_OK or MPR_ENOMEM. */
+int mpr_workset_enqueue(mpr_workset *w, uint32_t page);
 
 /* Make it a member, and pending if it was not one. 1 new, 0 known, negative: MPR_ENOMEM, MPR_ELIMIT. */
 static inline int mpr_workset_mark(mpr_workset *w, uint64_t address) {
@@ -40,8 +40,9 @@ static inline int mpr_workset_mark(mpr_workset *w, uint64_t address) {
     if (added <= 0) {
         return added;
     }
-    if (handle >> 16 >= w->queued.count || !w->queued.items[handle >> 16]) {
-        return mpr_workset_enqueue(w, handle);
+    uint32_t page = handle >> 16;
+    if ((page >= w->queued.count || !w->queued.items[page]) && mpr_workset_enqueue(w, page) != MPR_OK) {
+        return MPR_ENOMEM;
     }
     w->pending.items[handle >> 6] |= UINT64_C(1) << (handle & 63);
     w->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);

@@ -143,7 +143,7 @@ static int note_frozen(cpy_walk *walk, const void *object) {
 }
 
 /* Follow one list from both ends at once: two chains of cache misses overlap, where one would wait for each; and while both are under
- * way, tell an object that was found before. */
+ * way, tell two objects that were found before. */
 static int seed_both_ends(cpy_walk *walk, cpy_gc_head *head) {
     cpy_gc_head *front = cpy_gc_next(head), *back = cpy_gc_previous(head);
     while (front != head) {

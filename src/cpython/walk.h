@@ -33,8 +33,7 @@ struct cpy_type {
     mpr_label *labels; /* one a word of the body: what the reference there is called */
     uint32_t words;
     uint32_t index; /* of its record in the sink */
-    bool *
-        members; /* one a word: a reference stands there. NULL where none does, and for a collected type: tp_traverse knows better */
+    bool *members; /* one a word: a reference stands there. NULL where none does, or tp_traverse knows better */
     size_t preheader; /* bytes before an instance */
     size_t fixed; /* bytes of each instance, buffers included; 0 when they differ */
     bool is_gc, is_heap, is_python, has_managed_dict;
