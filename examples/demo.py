@@ -1,7 +1,7 @@
 """Find a leak in a running service: `make demo`.
 
-Starts examples/service.py with the agent, sends visitors to it, watches it while it serves, and shows what a person would look at:
-what leaks, the types, who holds most, and how far the numbers can be trusted."""
+Starts examples/service.py with the agent, sends visitors to it, watches it while it serves, and says on one screen what leaks. With
+--all (`make demo ARGS=--all`) it also shows the types, who holds most, and how far the numbers can be trusted."""
 
 from __future__ import annotations
 
@@ -29,46 +29,55 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of visits before each snapshot (4)")
     parser.add_argument("--visitors", type=int, default=4, help="at the same time (4)")
     parser.add_argument("--folder", type=Path, help="keep the snapshots here")
+    parser.add_argument("--all", action="store_true", help="show what else a person would look at")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        return show(folder, options.seconds, options.visitors)
+        files = watch(folder, options.seconds, options.visitors)
+        if options.all and files:
+            look_closer(files)
+        return 0 if files else 1
 
 
-def show(folder: Path, seconds: float, visitors: int) -> int:
+def watch(folder: Path, seconds: float, visitors: int) -> list[Path]:
+    """One screen: what leaks, and what it cost the service to ask. The snapshots; none when it harmed a visitor."""
     with service() as (pid, port):
-        say(f"A web shop runs as process {pid}, with memprobe's agent in it. {visitors} visitors log in, look around and log out.")
+        print(f"A web shop runs as process {pid}, with memprobe's agent in it. {visitors} visitors log in, look around and log out.")
+        print("What leaks? Three snapshots while it serves, and what came between the first two and is still there:")
         load = Visitors(port, visitors, seconds * 2 + 120).start()
         try:
             time.sleep(seconds / 2)
-            say("1. What leaks? Three snapshots while it serves, and what came between the first two and is still there:")
             memprobe_command("watch", str(pid), "--every", f"{seconds:g}", "--count", "3", "--limit", "3", cwd=folder)
         finally:
             load.stop()
-        if load.problems:
-            print("visitors met errors:", *load.problems, sep="\n")
-            return 1
-        print(f"\n{load.visits} visits; the slowest answer of all took {load.slowest * 1000:.0f} ms.")
-
-    first, _, last = sorted(folder.glob(f"memprobe-{pid}-*.snap"))
-    sessions = memprobe.load(last).find(type=SUSPECT)
-    kept = memprobe.load(last).deep_sizeof(*sessions)
+    if load.problems:
+        print("visitors met errors:", *load.problems, sep="\n")
+        return []
+    files = sorted(folder.glob(f"memprobe-{pid}-*.snap"))
+    last = memprobe.load(files[-1])
+    sessions = last.find(type=SUSPECT)
+    pauses = [memprobe.load(file).info.pause_ms for file in files]
     print(
         f"\nVisitors log out, and yet there are {len(sessions)} {SUSPECT} objects: the shop's price feed has a list of listeners,\n"
-        f"and in it is a method of each session. Shop.logout() forgets the session but does not unsubscribe it: {kept:,}\n"
-        f"bytes live as long as the shop. The cure is one line in logout(): self.feed.unsubscribe(...)."
+        f"and in it is a method of each session. Shop.logout() forgets the session but does not unsubscribe it:\n"
+        f"{last.deep_sizeof(*sessions):,} bytes live as long as the shop. The cure is one line in logout(): self.feed.unsubscribe(...).\n"
+        f"\nThe service stood still for {', '.join(f'{pause:.1f}' for pause in pauses)} ms. "
+        f"{load.visits} visits, none failed; the slowest answer took {load.slowest * 1000:.0f} ms."
     )
-    say("2. What is in it? The types, by bytes, and which of them grew:")
-    memprobe_command("summary", last.name, "--limit", "8", cwd=folder)
-    memprobe_command("summary", "--since", first.name, last.name, "--limit", "5", cwd=folder)
-    say("3. Who holds most, in the last snapshot alone?")
-    memprobe_command("suspects", last.name, "--limit", "1", cwd=folder)
-    say("4. How far can these numbers be trusted, and what did they cost?")
-    memprobe_command("info", last.name, cwd=folder)
-    pauses = [memprobe.load(file).info.pause_ms for file in sorted(folder.glob("*.snap"))]
-    print(f"\nThe service stood still for {', '.join(f'{pause:.1f}' for pause in pauses)} ms.")
-    return 0
+    return files
+
+
+def look_closer(files: list[Path]) -> None:
+    """What a person would look at next."""
+    folder, first, last = files[0].parent, files[0].name, files[-1].name
+    say("What is in it? The types, by bytes, and which of them grew:")
+    memprobe_command("summary", last, "--limit", "8", cwd=folder)
+    memprobe_command("summary", "--since", first, last, "--limit", "5", cwd=folder)
+    say("Who holds most, in the last snapshot alone?")
+    memprobe_command("suspects", last, "--limit", "1", cwd=folder)
+    say("How far can these numbers be trusted, and what did they cost?")
+    memprobe_command("info", last, cwd=folder)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ FEWEST = 2  # snapshots that can be compared
 
 def watch(options: argparse.Namespace) -> int:
     """memprobe watch PID"""
-    folder = options.output or "."
-    if not os.path.isdir(folder):
+    folder = options.output or ""
+    if not os.path.isdir(folder or "."):
         raise Cannot(f"There is no directory {os.path.abspath(folder)}: make it, or choose another place with -o DIRECTORY.")
     watched = Watched(options, folder)
     grown = watched.run()

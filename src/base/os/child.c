@@ -69,12 +69,12 @@ static void settle(int64_t parent, int keep, unsigned seconds) {
     if (getppid() != parent) {
         _exit(1); /* it died before it could be tied to us */
     }
+    setpriority(PRIO_PROCESS, 0, NICE); /* soon: the parent may wait for this processor */
     prctl(PR_SET_NAME, "memprobe");
     limit_time(seconds);
     close_all_but(keep);
     be_first_to_go();
     prctl(PR_SET_DUMPABLE, 0); /* its /proc files are root's from here on */
-    setpriority(PRIO_PROCESS, 0, NICE);
 }
 
 /* ---- in the parent ---- */
