@@ -43,7 +43,9 @@ def main() -> int:
 def watch(folder: Path, seconds: float, visitors: int) -> list[Path]:
     """One screen: what leaks, and what it cost the service to ask. The snapshots; none when it harmed a visitor."""
     with service() as (pid, port):
-        print(f"A web shop runs as process {pid}, with memprobe's agent in it. {visitors} visitors log in, look around and log out.")
+        print(
+            f"A web shop runs as process {pid}, with memprobe's agent in it. {visitors} visitors log in, look around and log out."
+        )
         print("What leaks? Three snapshots while it serves, and what came between the first two and is still there:")
         load = Visitors(port, visitors, seconds * 2 + 120).start()
         try:
@@ -57,11 +59,12 @@ def watch(folder: Path, seconds: float, visitors: int) -> list[Path]:
     files = sorted(folder.glob(f"memprobe-{pid}-*.snap"))
     last = memprobe.load(files[-1])
     sessions = last.find(type=SUSPECT)
+    bytes_kept = last.deep_sizeof(*sessions)
     pauses = [memprobe.load(file).info.pause_ms for file in files]
     print(
         f"\nVisitors log out, and yet there are {len(sessions)} {SUSPECT} objects: the shop's price feed has a list of listeners,\n"
         f"and in it is a method of each session. Shop.logout() forgets the session but does not unsubscribe it:\n"
-        f"{last.deep_sizeof(*sessions):,} bytes live as long as the shop. The cure is one line in logout(): self.feed.unsubscribe(...).\n"
+        f"{bytes_kept:,} bytes live as long as the shop. The cure is one line in logout(): self.feed.unsubscribe(...).\n"
         f"\nThe service stood still for {', '.join(f'{pause:.1f}' for pause in pauses)} ms. "
         f"{load.visits} visits, none failed; the slowest answer took {load.slowest * 1000:.0f} ms."
     )

@@ -1,11 +1,14 @@
-"""Numbers and tables as text and HTML, for the str() and _repr_html_() of results. Nothing here knows what a number means."""
+"""Numbers and tables as text and HTML, for the str() and _repr_html_() of results, and sizes from text. Nothing here knows what a
+number means."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 Cells = Sequence[Sequence[str]]
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def size(count: int) -> str:
@@ -18,6 +21,14 @@ def size(count: int) -> str:
         if abs(value) < 1024 or unit == "TiB":
             break
     return f"{value:.1f} {unit}"
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from 2147483648, "2147483648", "2GiB", "1.5 GB" or "512m" (units are powers of 1024). ValueError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no size: write bytes, or '2GiB'.")
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 def number(count: int) -> str:

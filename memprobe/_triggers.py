@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import select
 import signal as signals
 import sys
@@ -16,22 +15,13 @@ from dataclasses import dataclass
 
 from memprobe import _capture, _core, _native
 from memprobe._atomic import replacing
+from memprobe._text import parse_size
 
 log = logging.getLogger("memprobe")
 
 LOOK = 1.0  # seconds between two looks at the resident memory
 PAUSE = 30.0  # seconds at least between snapshots by signal or limit
 GROWTH = 1.1  # beyond the limit, the next snapshot comes when the process has grown by so much again
-
-UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def parse_size(text: str | int) -> int:
-    """Bytes from 2147483648, "2147483648", "2GiB", "1.5 GB" or "512m" (units are powers of 1024). ValueError for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
-    if found is None or not float(found[1]):
-        raise ValueError(f"{text!r} is no size: write bytes, or '2GiB'.")
-    return int(float(found[1]) * UNITS[found[2]])
 
 
 @dataclass(frozen=True)
@@ -52,11 +42,14 @@ class Wanted:
             raise ValueError(f"{name} has a handler in this program: choose another signal, SIGUSR2 for example.")
         if every is not None and not every >= 1:
             raise ValueError(f"every must be at least 1 second, and is {every}.")
+        limit = None if rss_limit is None else parse_size(rss_limit)
+        if limit == 0:
+            raise ValueError("rss_limit must be more than 0 bytes.")
         if keep < 1:
             raise ValueError(f"keep must be at least 1, and is {keep}.")
         if not os.path.isdir(directory):
             raise FileNotFoundError(f"There is no directory {os.path.abspath(directory)}: make it first.")
-        return cls(signal, None if rss_limit is None else parse_size(rss_limit), every, directory, keep)
+        return cls(signal, limit, every, directory, keep)
 
 
 class Triggers:

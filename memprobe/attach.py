@@ -39,6 +39,7 @@ def snapshot_process(
 
 def connect(pid: int, *, gdb: bool = False, patience: float = PATIENCE) -> tuple[socket.socket, str]:
     """A connection to the agent in a process, checked to be that process, and how it came: "agent" when it was there."""
+    refuse_sleepers(pid)
     uid = owner(pid)
     if os.geteuid() not in (uid, 0):
         raise AttachError(f"Process {pid} belongs to user {user(uid)}: ask as that user or as root.")
@@ -53,6 +54,16 @@ def connect(pid: int, *, gdb: bool = False, patience: float = PATIENCE) -> tuple
 
     how = inject.start(pid, uid, gdb=gdb, patience=patience, ready=ready)
     return found[0], how
+
+
+def refuse_sleepers(pid: int) -> None:
+    """A process that does not run would never answer."""
+    facts = status(pid)
+    state = facts["State"][0]
+    if state in "ZX":
+        raise AttachError(f"Process {pid} has ended; process {facts['PPid'][0]}, which started it, has not taken notice yet.")
+    if state == "T":
+        raise AttachError(f"Process {pid} is stopped: let it go on (kill -CONT {pid}), and ask again.")
 
 
 def reach(pid: int, uid: int) -> socket.socket | None:
@@ -91,7 +102,7 @@ def ask(agent: socket.socket, pid: int, request: _wire.Message, fds: tuple[int, 
         _wire.send(agent, request, fds)
         reply, strangers = _wire.receive(agent)
     except TimeoutError:
-        raise AttachError(f"Process {pid} did not answer in time: it may be stopped, or busy in C code. Try again.") from None
+        raise AttachError(f"Process {pid} did not answer in time: it may be busy in C code. Try again.") from None
     except (OSError, _wire.WireError) as problem:
         raise AttachError(f"Process {pid} ended, or closed the connection, before the snapshot was whole ({problem}).") from None
     for fd in strangers:

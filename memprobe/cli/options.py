@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from memprobe import _text
 from memprobe.cli.program import USAGE
 
 EPILOGUE = """\
@@ -49,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--gdb", action="store_true", help="let gdb start the agent in a process that has none (stops it for a second)"
     )
+    asking.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="give up when the process has not answered by then (never)"
+    )
     asking.add_argument("--no-fork", action="store_true", help="no forked child: the process stands still while it writes")
     asking.add_argument("--values", action="store_true", help="with the contents of all strings, secrets too, not only names")
     asking.add_argument("--hashes", action="store_true", help="with hashes that say which contents are equal, for `waste`")
@@ -57,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         "snapshot",
         parents=[common, asking],
         help="snapshot a running process, or a program from its start",
-        usage="memprobe snapshot [-o FILE] [--gdb] [--no-fork] [--values] [--hashes] [--json] PID\n"
+        usage="memprobe snapshot [-o FILE] [--gdb] [--timeout SECONDS] [--no-fork] [--values] [--hashes] [--json] PID\n"
         "       memprobe snapshot [-o FILE] [--after SECONDS [--keep-running]] ... {-m MODULE | -- SCRIPT} [ARG ...]",
     )
     snap.add_argument("pid", nargs="?", type=process, metavar="PID", help="a running process")
@@ -71,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--every", type=seconds, default=60.0, metavar="SECONDS", help="from one to the next (60)")
     watch.add_argument("--count", type=count, default=3, metavar="N", help="snapshots to take (3; 0 until Ctrl-C)")
     watch.add_argument(
-        "--until-growth", type=int, metavar="BYTES", help="stop, with exit code 1, when the heap grew by more than this"
+        "--until-growth", type=size, metavar="BYTES", help="stop, with exit code 1, when the heap grew by more than this"
     )
 
     info = verbs.add_parser("info", parents=[common], help="what a snapshot is of, and how much it explains")
@@ -123,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("older", metavar="A")
     diff.add_argument("newer", metavar="B")
     diff.add_argument("newest", nargs="?", metavar="C")
-    diff.add_argument("--fail-on-growth", type=int, metavar="BYTES", help="exit code 1 when the whole heap grew by more than this")
+    diff.add_argument("--fail-on-growth", type=size, metavar="BYTES", help="exit code 1 when the whole heap grew by more than this")
     return top
 
 
@@ -152,6 +156,13 @@ def process(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process; to run a script, put -- before it")
     return int(text)
+
+
+def size(text: str) -> int:
+    try:
+        return _text.parse_size(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def seconds(text: str) -> float:

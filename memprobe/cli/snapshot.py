@@ -62,7 +62,7 @@ def of_process(options: argparse.Namespace) -> int:
     """A process that has the agent."""
     with show.waiting(f"asking process {options.pid}"):
         path = file_name(options, options.pid)
-        done = attach.snapshot_process(options.pid, path, wanted(options), gdb=options.gdb)
+        done = attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)
     tell(done, options.json)
     return 0
 

@@ -70,7 +70,7 @@ class Watched:
         """One more snapshot; returns how much the heap has grown since the first, when that is asked for."""
         options = self.options
         path = os.path.join(self.folder, f"{self.name}-{self.taken + 1}.snap")
-        done = attach.snapshot_process(options.pid, path, wanted(options), gdb=options.gdb)
+        done = attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)
         self.taken += 1
         self.paths.append(path)
         if len(self.paths) > 3:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+needs_remote_exec = pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec came with CPython 3.14")
+needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed here")
 
 PATIENCE = 120  # seconds: for a machine that does ten things at once, never for what is tested
 

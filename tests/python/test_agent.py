@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import struct
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -282,23 +283,41 @@ def stop(pid: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_stopped_process_costs_patience_and_no_file(program, tmp_path: Path) -> None:
+def test_a_stopped_process_is_not_waited_for(program, command, tmp_path: Path) -> None:
     service = program(SERVES)
     (tmp_path / "a.snap").write_text("old")
     stop(service.pid)
     try:
-        with pytest.raises(memprobe.AttachError, match="did not answer in time"):
-            memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=0.3)
+        done = command("snapshot", service.pid, "-o", "a.snap")
     finally:
         os.kill(service.pid, signal.SIGCONT)
+    assert done.code == 3 and done.err == (
+        f"memprobe: Process {service.pid} is stopped: let it go on (kill -CONT {service.pid}), and ask again.\n"
+    )
     assert (tmp_path / "a.snap").read_text() == "old" and not temporaries(tmp_path)
     assert service.end().code == 0
+
+
+def test_a_process_in_c_code_costs_patience_and_no_file(program, command, tmp_path: Path) -> None:
+    service = program(SERVES.replace("sys.stdin.readline()", "print('goes', sum(range(1 << 50)))"))  # holds the GIL
+    (tmp_path / "a.snap").write_text("old")
+    done = command("snapshot", service.pid, "-o", "a.snap", "--timeout", "0.5")
+    assert done.code == 3 and f"Process {service.pid} did not answer in time" in done.err, done
+    assert (tmp_path / "a.snap").read_text() == "old" and not temporaries(tmp_path)
+
+
+def test_a_zombie_is_called_so(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as child:
+        while attach.status(child.pid)["State"][0] != "Z":
+            time.sleep(0.01)
+        with pytest.raises(memprobe.AttachError, match=f"has ended; process {os.getpid()}, which started it, has not"):
+            memprobe.snapshot_process(child.pid, tmp_path / "a.snap")
 
 
 def test_a_process_killed_meanwhile_leaves_no_file(program, tmp_path: Path) -> None:
     service = program(SERVES)
     stop(service.pid)
-    asked, _ = attach.connect(service.pid)
+    asked = attach.reach(service.pid, os.geteuid())
     threading.Timer(0.2, service.process.kill).start()
     with pytest.raises(memprobe.AttachError, match="ended, or closed the connection"):
         attach.ask(asked, service.pid, {"verb": "ping"})

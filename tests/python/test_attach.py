@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,12 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import needs_gdb, needs_remote_exec
 
 import memprobe
 from memprobe import attach, inject
-
-needs_remote_exec = pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec came with CPython 3.14")
-needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed here")
 
 PLAIN = """
 import sys, time, threading

@@ -295,17 +295,21 @@ def on_a_small_disk(command, options: str, *arguments: str):
     return command(*arguments, before=("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", script, "sh"))
 
 
+@pytest.mark.parametrize("who", ["job", "service"])
 @pytest.mark.parametrize(("options", "words"), [("true", "is full"), ("mount -o remount,ro disk", "is read-only")])
-def test_a_disk_that_is_full_or_read_only(command, tmp_path: Path, options: str, words: str) -> None:
+def test_a_disk_that_is_full_or_read_only(command, program, tmp_path: Path, options: str, words: str, who: str) -> None:
     probe = ["unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     if not shutil.which("unshare") or subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("this user may not mount")
     (tmp_path / "disk").mkdir()
     (tmp_path / "job.py").write_text(PROGRAM)
-    done = on_a_small_disk(command, options, "snapshot", "-o", "disk/x.snap", "--", "job.py")
+    service = program("import memprobe, sys; memprobe.agent.start(); print('ready', flush=True); sys.stdin.readline()")
+    whom = ("--", "job.py") if who == "job" else (str(service.pid),)
+    done = on_a_small_disk(command, options, "snapshot", "-o", "disk/x.snap", *whom)
     assert done.code == 3 and done.err.startswith("memprobe: ") and done.err.count("\n") == 1, done
     assert words in done.err, done
-    assert done.out.splitlines()[1:] == ["x.snap", "old"], done
+    assert done.out.splitlines()[-2:] == ["x.snap", "old"] and len(done.out.splitlines()) == 2 + (who == "job"), done
+    assert service.end().code == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Program
+from conftest import Program, needs_gdb, needs_remote_exec
 
 import memprobe
 from memprobe import _core, attach, inject
@@ -125,8 +125,6 @@ def test_the_agent_is_in_a_container(container, command, tmp_path: Path) -> None
     assert inside(service) == ["elsewhere", "memprobe-0"]
 
 
-needs_remote_exec = pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec came with CPython 3.14")
-needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed here")
 WAYS = [
     pytest.param("sys.remote_exec", marks=needs_remote_exec),
     pytest.param("gdb", marks=[needs_gdb, pytest.mark.skipif(sys.version_info >= (3, 14), reason="sys.remote_exec is better")]),

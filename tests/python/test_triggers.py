@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import memprobe
-from memprobe import _core, _triggers
+from memprobe import _core, _text
 
 BLOCKED = """
 import ctypes, memprobe, signal, sys
@@ -170,7 +170,7 @@ os.kill(os.getpid(), signal.SIGUSR2)
     ("settings", "problem"),
     [
         ({"rss_limit": "much"}, "is no size"),
-        ({"rss_limit": 0}, "is no size"),
+        ({"rss_limit": 0}, "more than 0"),
         ({"every": 0.1}, "at least 1 second"),
         ({"every": 5, "keep": 0}, "keep must be"),
         ({"signal": signal.SIGALRM}, "has a handler"),
@@ -196,10 +196,11 @@ def test_wrong_signals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [(5, 5), ("5", 5), ("2GiB", 2 << 30), ("1.5 GB", 3 << 29), ("512m", 512 << 20), ("3 KiB", 3072), ("7b", 7)]
+    ("text", "size"),
+    [(5, 5), ("5", 5), (0, 0), ("2GiB", 2 << 30), ("1.5 GB", 3 << 29), ("512m", 512 << 20), ("3 KiB", 3072), ("7b", 7)],
 )
 def test_sizes(text: str | int, size: int) -> None:
-    assert _triggers.parse_size(text) == size
+    assert _text.parse_size(text) == size
 
 
 # ---- the start-up hook ----------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def test_until_it_has_grown(program, command, tmp_path: Path) -> None:
     service = program(LEAKS.format(lifetime=60, speed=100))
     folder = tmp_path / "here"
     folder.mkdir()
-    done = command("watch", service.pid, "--every", "0.3", "--count", "0", "--until-growth", "2000000", "-o", "here")
+    done = command("watch", service.pid, "--every", "0.3", "--count", "0", "--until-growth", "2MB", "-o", "here")
     assert done.code == 1 and "the heap grew by" in done.out and "__main__.orders" in done.out, done
     assert 2 <= len(snapshots(folder)) <= 3  # the first and the last two
 
