@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling bench-servers accuracy demo format clean
+.PHONY: help docs venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling bench-servers test-servers accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -74,8 +74,11 @@ build/servers/installed: build/servers/ready $(SOURCES) setup.py pyproject.toml 
 	@build/servers/bin/python -m pip install -qq --force-reinstall --no-build-isolation --no-deps .
 	@touch $@
 
-bench-servers: build/servers/installed ## snapshots of real servers under load (redis-server: from Debian); writes docs/SERVERS.md
+bench-servers: build/servers/installed ## snapshots of real servers under load (redis-server: from Debian); writes docs/BENCHMARKS.md
 	@build/servers/bin/python benchmarks/servers.py $(ARGS)
+
+test-servers: build/servers/installed ## the same for a few seconds each, and no figures: does a snapshot disturb a real server?
+	@build/servers/bin/python benchmarks/servers.py --check --seconds 4 --objects 200000 $(ARGS)
 
 build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
 	@mkdir -p build

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import page
 from heap import Service
 
 import memprobe
@@ -256,7 +257,7 @@ def report(rows: list[Row], facts: dict[str, str], unit: float) -> str:
         f"same heap, timed between the runs of each job: about {unit * 1000:.0f} ms. Times are medians of {RUNS}, above",
         f"{SLOW} s of one run. Ratios are to the C of the job's own runs, so a machine that is busy for a while shifts both.",
         "Peak is memory beside the heap. How cost grows to 30 million objects, and the analyses of a heap of 100 million:",
-        "SCALING.md; snapshots of real servers under load: SERVERS.md.",
+        "SCALING.md; snapshots of real servers under load: below.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
@@ -288,7 +289,7 @@ def machine() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=3_000_000)
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "BENCHMARKS.md")
+    parser.add_argument("--output", type=Path, default=page.BENCHMARKS)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
 
@@ -322,7 +323,7 @@ def main() -> int:
         "peers": ", ".join(f"{name} {version_of(name)}" for name in ("objgraph", "pympler", "guppy3", "objsize", "refcycle")),
     }
     text = report(rows, facts, unit)
-    options.output.write_text(text)
+    page.put(text, options.output)
     print(text)
     return 0
 

@@ -106,15 +106,20 @@ def tasks(port: int) -> None:
 
 
 def batch(_: int) -> None:
-    """Steps over 256 MiB of numbers, in place, a sixteenth a step; a line of standard input starts one."""
+    """Steps over 256 MiB of numbers, in place, a sixteenth a step, and a column of a table by the words of another; a line of
+    standard input starts one."""
     import numpy
+    import pandas
 
-    table = numpy.ones((16, 2 << 20))
-    for line in sys.stdin:
-        row = table[int(line) % len(table)]
+    numbers = numpy.ones((16, 2 << 20))
+    table = pandas.DataFrame({"city": [f"city {n % 50}" for n in range(20_000)], "steps": 0})
+    for done, line in enumerate(sys.stdin, 1):
+        row = numbers[int(line) % len(numbers)]
         numpy.sqrt(row, out=row)  # ones, before and after
-        total = int(row.sum())
-        print(int(answer(int(line))) if total == row.size else "wrong", flush=True)
+        table["steps"] += 1
+        sums = table.groupby("city")["steps"].sum()
+        right = int(row.sum()) == row.size and set(sums) == {done * 400}
+        print(answer(int(line)) if right else "wrong", flush=True)
 
 
 if __name__ == "__main__":
