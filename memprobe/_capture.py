@@ -37,37 +37,34 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
 
     A child is forked for it, unless the options, the interpreter, the kernel or a lack of memory forbid: then this process
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
-    they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see keep_reserve)."""
-    reason = lack_of_memory() if options.fork else None
+    they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
+    groups = limited_groups() if options.fork else []
+    reason = lack_of_memory(groups) if options.fork else None
     fork = options.fork and reason is None
-    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, keep_reserve)
+    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), groups)
     return {**facts, "reason": reason or facts["reason"]}
 
 
 # ---- memory for a fork ----------------------------------------------------------------------------------------------
 
+UNLIMITED = 1 << 60  # bytes: version 1 has a number where version 2 says `max`
+Group = tuple[str, str, int]  # a control group: the files of its use and of what that consists of, and its limit in bytes
 
-def lack_of_memory() -> str | None:
+
+def lack_of_memory(groups: list[Group]) -> str | None:
     """Why a fork would be a risk, or None. The child shares all pages; it needs tables of its own (2 % of what is resident) and
     copies of the pages that this process writes to meanwhile. How many nobody knows before: a tenth of all is for most a lot in the
-    second or so that it lives, and those that write more are stopped by keep_reserve()."""
+    second or so that it lives, and those that write more are stopped by the reserve."""
     rss = resident()
     need = rss // 50 + 16 * MEBIBYTE + rss // 10
-    spare = min(spare_bytes(), default=None)
-    if spare is None or spare >= need:
-        return None
-    return f"a fork may need {need // MEBIBYTE} MiB and only {spare // MEBIBYTE} MiB are free"
+    left = _core.room_left(groups)
+    return None if left >= need else f"a fork may need {need // MEBIBYTE} MiB and only {left // MEBIBYTE} MiB are free"
 
 
-def keep_reserve() -> None:
-    """Called every 50 ms while the child lives: ChildProcessError, which ends it and frees the copies, when there is no room for
-    what this process may write until the next look. The kernel would end the child first, too, where it may say so of itself."""
-    spare = min(spare_bytes(), default=None)
-    if spare is not None and spare < 4 * MEBIBYTE + min(resident() // 20, 64 * MEBIBYTE):
-        raise ChildProcessError(
-            f"the forked child that writes the snapshot was ended, for only {spare // MEBIBYTE} MiB of memory were left, and each "
-            "page that the process writes to meanwhile takes one more: try again when it is quieter, or with --no-fork"
-        )
+def reserve() -> int:
+    """The child is ended, which frees the copies, when fewer bytes than this are left: room for what this process may write until
+    the next look. The kernel would end the child first, too, where it may say so of itself and its group is not ended as a whole."""
+    return 4 * MEBIBYTE + min(resident() // 20, 64 * MEBIBYTE)
 
 
 def resident() -> int:
@@ -77,22 +74,22 @@ def resident() -> int:
     return 0
 
 
-def spare_bytes() -> Iterator[int]:
-    """What the machine has left, and what each control group that this process is in has left."""
-    with suppress(OSError, ValueError), open("/proc/meminfo") as file:
-        for line in file:
-            if line.startswith("MemAvailable:"):
-                yield int(line.split()[1]) * 1024
+def limited_groups() -> list[Group]:
+    """The memory control groups, version 2 or 1, that this process is in and that have a limit. Beyond memory.high the kernel slows
+    a group down until it stands, so that is a limit, too."""
+    found: list[Group] = []
     for folder in groups():
-        with suppress(OSError, ValueError):
-            limit = read_int(folder, "memory.max", "memory.limit_in_bytes")
-            used = read_int(folder, "memory.current", "memory.usage_in_bytes")
-            yield max(0, limit - used + reclaimable(folder))
+        limits = [read_int(f"{folder}/{name}") for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
+        use = "memory.current" if os.path.exists(f"{folder}/memory.current") else "memory.usage_in_bytes"
+        limit = min(filter(None, limits), default=UNLIMITED)
+        if limit < UNLIMITED:
+            found.append((f"{folder}/{use}", f"{folder}/memory.stat", limit))
+    return found
 
 
 def groups() -> Iterator[str]:
-    """Folders of the memory control groups, from this process's own to the root's, by version 2 or 1."""
-    with suppress(OSError), open("/proc/self/cgroup") as file:
+    """Folders of the memory control groups, from this process's own to the root's."""
+    with suppress(OSError), open("/proc/self/cgroup", errors="replace") as file:
         for line in file:
             _, controllers, path = line.rstrip("\n").split(":", 2)
             if controllers and "memory" not in controllers.split(","):
@@ -105,18 +102,8 @@ def groups() -> Iterator[str]:
                 path = os.path.dirname(path)
 
 
-def read_int(folder: str, *names: str) -> int:
-    """The number in the first of these files that is there; ValueError for `max`."""
-    for name in names:
-        with suppress(FileNotFoundError), open(os.path.join(folder, name)) as file:
-            return int(file.read())
-    raise FileNotFoundError(folder)
-
-
-def reclaimable(folder: str) -> int:
-    """File pages that the kernel would give up first."""
-    with suppress(OSError, ValueError), open(os.path.join(folder, "memory.stat")) as file:
-        for line in file:
-            if line.startswith(("inactive_file ", "total_inactive_file ")):
-                return int(line.split()[1])
-    return 0
+def read_int(path: str) -> int | None:
+    """The number in a file; None for `max`, and where there is no such file."""
+    with suppress(OSError, ValueError), open(path) as file:
+        return int(file.read())
+    return None

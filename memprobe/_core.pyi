@@ -54,7 +54,7 @@ class Holders:
 
 def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
 # objects, edges, bytes, memory, pause_ns, duration_ns, fork_ns, cow_bytes (int); mode (str); reason (str or None)
-# check() is called every 50 ms while a forked child lives; what it raises ends the child
+# a forked child is ended when less than `reserve` bytes are left, as room_left() says
 def snapshot(
     fd: int,
     values: bool = False,
@@ -62,8 +62,11 @@ def snapshot(
     fork: bool = False,
     seconds: int = 0,
     watch: int = -1,
-    check: Callable[[], object] | None = None,
+    reserve: int = 0,
+    groups: list[tuple[str, str, int]] = ...,
 ) -> dict[str, Any]: ...
+# on the machine and in each of these control groups: (file of its use, file of what that consists of, limit); the least
+def room_left(groups: list[tuple[str, str, int]], /) -> int: ...
 # raises ValueError(message) for what is not a snapshot; infos() then has cut=1 and cut_message when the file was cut
 def load(fd: int, progress: Progress | None = None) -> Graph: ...
 def count(sizes: bool, /) -> list[tuple[str, int, int]]: ...  # type name, count, bytes

@@ -11,15 +11,20 @@
 
 #include "base/os/child.h"
 #include "base/os/process.h"
+#include "base/os/room.h"
 #include "format/writer.h"
 
-#define LOOK_MS 50 /* how often a waiting caller looks for Ctrl-C, and whether all is well */
+#define LOOK_MS 5 /* how often a waiting caller looks whether all is well */
+#define LOOKS 10  /* of them, until the main thread looks for Ctrl-C */
 
 typedef struct job {
-    int fd;
+    int fd, watch; /* the file, and the asker's socket or -1 */
+    unsigned seconds;
+    uint64_t reserve; /* bytes that must be left while a child lives */
+    const mpr_room *room;
     cpy_contents contents;
     const cpy_facts *facts;
-    const cpy_proofs *proofs;
+    cpy_proofs *proofs;
 } job;
 
 /* What came of it; in memory that a forked child shares. */
@@ -93,28 +98,44 @@ static void work_in_child(void *shared, void *context) { stream(context, shared,
 
 /* ---- waiting for the child ---- */
 
-/* Signals, and what the caller has to say. */
-static int may_go_on(PyObject *check) {
-    if (PyErr_CheckSignals() < 0) {
-        return -1;
+typedef enum news { NOTHING, ENDED, ASKER_GONE, NO_ROOM } news;
+
+/* Without the GIL, which somebody may hold for long while memory goes: a child that must not go on is gone when this returns. */
+static news listen(mpr_child *child, const job *j, int looks, uint64_t *left) {
+    news heard = NOTHING;
+    for (int i = 0; heard == NOTHING && (looks == 0 || i < looks); i++) {
+        int state = mpr_child_wait(child, LOOK_MS, j->watch);
+        *left = mpr_room_left(j->room, j->reserve);
+        heard = state == 1 ? ENDED : state == 2 ? ASKER_GONE : *left < j->reserve ? NO_ROOM : NOTHING;
     }
-    PyObject *said = check == Py_None ? NULL : PyObject_CallNoArgs(check);
-    Py_XDECREF(said);
-    return check != Py_None && said == NULL ? -1 : 0;
+    if (heard == ASKER_GONE || heard == NO_ROOM) {
+        mpr_child_kill(child);
+    }
+    return heard;
 }
 
-/* Wait without the GIL until the child has ended; -1 with an exception when it must not go on. */
-static int await(mpr_child *child, int watch, PyObject *check) {
-    int state = 0;
-    while (state == 0) {
-        Py_BEGIN_ALLOW_THREADS state = mpr_child_wait(child, LOOK_MS, watch);
-        Py_END_ALLOW_THREADS if (state != 1 && may_go_on(check) < 0) { return -1; }
+/* Wait until the child has ended; -1 with an exception when it had to be ended. Signals are the main thread's. */
+static int await(mpr_child *child, const job *j) {
+    int looks = mpr_process_is_first_thread() ? LOOKS : 0;
+    uint64_t left = 0;
+    news heard = NOTHING;
+    while (heard == NOTHING) {
+        Py_BEGIN_ALLOW_THREADS heard = listen(child, j, looks, &left);
+        Py_END_ALLOW_THREADS if (heard == NOTHING && PyErr_CheckSignals() < 0) {
+            Py_BEGIN_ALLOW_THREADS mpr_child_kill(child);
+            Py_END_ALLOW_THREADS return -1;
+        }
     }
-    if (state == 2) {
+    if (heard == ASKER_GONE) {
         PyErr_SetString(PyExc_ConnectionAbortedError, "who asked for the snapshot is gone");
-        return -1;
+    } else if (heard == NO_ROOM) {
+        PyErr_Format(
+            PyExc_ChildProcessError,
+            "the forked child that writes the snapshot was ended, for only %llu MiB of memory were left, and each page that "
+            "the process writes to meanwhile takes one more: try again when it is quieter, or with --no-fork",
+            (unsigned long long)(left >> 20));
     }
-    return 0;
+    return heard == ENDED ? 0 : -1;
 }
 
 static int explain_end(const mpr_child *child, unsigned seconds) {
@@ -131,17 +152,17 @@ static int explain_end(const mpr_child *child, unsigned seconds) {
 }
 
 /* 1 done, 0 there could be no child (errno says why), -1 an exception is set. */
-static int stream_forked(job *j, unsigned seconds, int watch, PyObject *check, int64_t start, outcome *out) {
+static int stream_forked(job *j, int64_t start, outcome *out) {
     mpr_child child;
-    if (mpr_child_start(&child, sizeof(outcome), j->fd, seconds, work_in_child, j) != MPR_OK) {
+    if (mpr_child_start(&child, sizeof(outcome), j->fd, j->seconds, work_in_child, j) != MPR_OK) {
         return 0;
     }
     outcome *shared = child.shared;
     shared->fork_ns = child.fork_ns;
     __atomic_store_n(&shared->pause_ns, child.started - start, __ATOMIC_RELEASE);
-    int failed = await(&child, watch, check);
+    int failed = await(&child, j);
     if (failed == 0 && (!WIFEXITED(child.exit_status) || WEXITSTATUS(child.exit_status) != 0)) {
-        failed = explain_end(&child, seconds);
+        failed = explain_end(&child, j->seconds);
     }
     *out = *shared;
     mpr_child_end(&child);
@@ -158,43 +179,84 @@ static PyObject *answer(const outcome *out, const char *mode, const char *reason
                          "mode", mode, "reason", reason);
 }
 
-static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "check", NULL};
-    PyObject *file, *check = Py_None;
-    int values = 0, hashes = 0, fork = 0, watch = -1;
-    unsigned seconds = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiO", names, &file, &values, &hashes, &fork, &seconds, &watch, &check)) {
+/* Groups come as [(file of its use, file of more about it, limit)]. */
+static int open_room(mpr_room *room, PyObject *groups) {
+    mpr_room_open(room);
+    Py_ssize_t count = groups == NULL ? 0 : PyList_GET_SIZE(groups);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *use, *more;
+        unsigned long long limit;
+        if (!PyArg_Parse(PyList_GET_ITEM(groups, i), "(ssK)", &use, &more, &limit)) {
+            mpr_room_close(room);
+            return -1;
+        }
+        mpr_room_add(room, use, more, limit);
+    }
+    return 0;
+}
+
+static PyObject *room_left(PyObject *module, PyObject *args) {
+    PyObject *groups;
+    mpr_room room;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!", &PyList_Type, &groups) || open_room(&room, groups) < 0) {
         return NULL;
     }
-    int fd = PyObject_AsFileDescriptor(file);
-    if (fd < 0) {
-        return NULL;
-    }
+    uint64_t left = mpr_room_left(&room, UINT64_MAX);
+    mpr_room_close(&room);
+    return PyLong_FromUnsignedLongLong(left);
+}
+
+/* A forked child where it can be, else this process. */
+static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
-    mod_state *state = binding_state(module);
     outcome out = {0};
     const char *reason = NULL;
     int64_t start = mpr_process_monotonic_ns();
-    cpy_capture_prepare(&facts, &state->proofs);
-    job j = {.fd = fd, .contents = {values != 0, hashes != 0}, .facts = &facts, .proofs = &state->proofs};
+    cpy_capture_prepare(&facts, j->proofs);
+    j->facts = &facts;
     int done = 0;
-    if (fork && cpy_capture_needs_interpreter(&state->proofs)) {
+    if (fork && cpy_capture_needs_interpreter(j->proofs)) {
         reason = "this interpreter's own lists could not be proved (see accounting(), fallbacks)";
     } else if (fork) {
-        done = stream_forked(&j, seconds, watch, check, start, &out);
+        done = stream_forked(j, start, &out);
         reason = done == 0 ? strerror(errno) : NULL;
     }
     if (done < 0) {
         return NULL;
     }
     if (done == 0) {
-        stream(&j, &out, false);
+        stream(j, &out, false);
     }
     errno = out.error;
     return out.status != MPR_OK ? binding_error(out.status) : answer(&out, done ? "forked" : "streamed", reason);
 }
 
+static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "reserve", "groups", NULL};
+    PyObject *file, *groups = NULL;
+    int values = 0, hashes = 0, fork = 0, watch = -1;
+    unsigned seconds = 0;
+    unsigned long long reserve = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiKO!", names, &file, &values, &hashes, &fork, &seconds, &watch,
+                                     &reserve, &PyList_Type, &groups)) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(file);
+    mpr_room room;
+    if (fd < 0 || open_room(&room, groups) < 0) {
+        return NULL;
+    }
+    job j = {.fd = fd, .watch = watch, .seconds = seconds, .reserve = reserve, .room = &room};
+    j.contents = (cpy_contents){values != 0, hashes != 0};
+    j.proofs = &binding_state(module)->proofs;
+    PyObject *done = take(&j, fork != 0);
+    mpr_room_close(&room);
+    return done;
+}
+
 PyMethodDef binding_snapshot_methods[] = {
     {"snapshot", (PyCFunction)(void (*)(void))snapshot, METH_VARARGS | METH_KEYWORDS, "Stream the whole heap to a descriptor."},
+    {"room_left", room_left, METH_VARARGS, "The bytes of memory that are left on the machine and in these control groups."},
     {NULL, NULL, 0, NULL},
 };

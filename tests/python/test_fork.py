@@ -20,6 +20,7 @@ import memprobe
 from memprobe import _capture, _core
 
 MEBIBYTE = 1 << 20
+KILLS = max(60, int(os.environ.get("KILLS", "0")))  # of children, see test_kills.py
 FORKS = not os.environ.get("MEMPROBE_DISABLE")  # fallbacks need the interpreter, and so this process
 
 
@@ -280,10 +281,10 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     old = (tmp_path / "a.snap").read_bytes()
     took = memprobe.snapshot(tmp_path / "b.snap").duration_ms / 1000
     outcomes = {"whole": 0, "killed": 0}
-    for turn in range(60):
+    for turn in range(KILLS):
         stop = threading.Event()
 
-        def kill(delay: float = took * 1.2 * turn / 60, stop: threading.Event = stop) -> None:
+        def kill(delay: float = took * 1.2 * turn / KILLS, stop: threading.Event = stop) -> None:
             while not (found := children()) and not stop.is_set():
                 pass
             time.sleep(delay)
@@ -337,23 +338,34 @@ def test_the_kernel_refuses(python, tmp_path: Path) -> None:
     assert done.out == "streamed | Resource temporarily unavailable | None streamed\n", done
 
 
+def group_of(folder: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> Path:
+    """As if this process were in a control group of 1 GiB with so much left; returns the file that tells its use."""
+    use, more = folder / "memory.current", folder / "memory.stat"
+    use.write_text(f"{1024 * MEBIBYTE - left}\n")
+    more.write_text("anon 5\ninactive_file 0\n")
+    monkeypatch.setattr(_capture, "limited_groups", lambda: [(str(use), str(more), 1024 * MEBIBYTE)])
+    return use
+
+
 def test_memory_is_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_capture, "spare_bytes", lambda: iter([1 << 40, 5 * MEBIBYTE]))
+    use = group_of(tmp_path, monkeypatch, 5 * MEBIBYTE)
     info = memprobe.snapshot(tmp_path / "a.snap")
     assert info.mode == "streamed" and info.reason is not None and info.reason.endswith("only 5 MiB are free")
     assert "free" in str(info) and "fork" not in dict(info.lines())
-    monkeypatch.setattr(_capture, "spare_bytes", lambda: iter(()))  # nobody says
+    (tmp_path / "memory.stat").write_text(f"inactive_file {1000 * MEBIBYTE}\n")  # pages of files, which the kernel gives up first
+    assert memprobe.snapshot(tmp_path / "a.snap").mode == "forked"
+    os.unlink(use)  # nobody says
     assert memprobe.snapshot(tmp_path / "a.snap").mode == "forked"
 
 
-def test_memory_becomes_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_becomes_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()  # nobody reads: the child waits
-    spare = iter([1 << 40, 1 << 40, 5 * MEBIBYTE])
-    monkeypatch.setattr(_capture, "spare_bytes", lambda: iter([next(spare)]))
-    monkeypatch.setattr(_capture, "resident", lambda: 40 * MEBIBYTE)
-    with pytest.raises(ChildProcessError, match="only 5 MiB of memory were left"):
+    use = group_of(tmp_path, monkeypatch, 512 * MEBIBYTE)
+    timer = threading.Timer(0.2, use.write_text, [str(1020 * MEBIBYTE)])
+    timer.start()
+    with pytest.raises(ChildProcessError, match="only 4 MiB of memory were left"):
         _capture.write(writer, _capture.Options(seconds=60))
-    assert next(spare, None) is None and not children()
+    assert not timer.is_alive() and not children()
     os.close(reader)
     os.close(writer)
 
@@ -363,17 +375,33 @@ def test_it_was_not_asked_for(tmp_path: Path) -> None:
     assert (info.mode, info.reason, info.fork_ms, info.cow_bytes) == ("streamed", None, None, None)
 
 
-def test_spare_memory_is_the_least_of_machine_and_groups(tmp_path: Path) -> None:
-    spare = list(_capture.spare_bytes())
-    assert spare and all(number >= 0 for number in spare)
-    assert spare[0] <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
-    (tmp_path / "memory.max").write_text("max\n")
-    with pytest.raises(ValueError):
-        _capture.read_int(str(tmp_path), "memory.max", "memory.limit_in_bytes")
+def test_room_is_the_least_of_machine_and_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = _core.room_left([])
+    assert 0 < machine <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    use, more = tmp_path / "use", tmp_path / "more"
+    group = (str(use), str(more), 1000)
+    assert _core.room_left([group]) > 1000  # not there
+    use.write_text("600\n")
+    assert _core.room_left([group]) == 400
+    more.write_text("inactive_file 50\ntotal_inactive_file 250\n")  # version 1
+    assert _core.room_left([group]) == 650
+    more.write_text("inactive_file 5000\n")  # more than is used: it has changed in between
+    assert _core.room_left([group]) == 1000
+    use.write_text("5400\n")
+    assert _core.room_left([group, (str(use), str(more), 500)]) == 100
+    for wrong in (None, [1], [("a", "b")], [("a", "b", "c")]):
+        with pytest.raises(TypeError):
+            _core.room_left(wrong)
+    for folder, limits in ("v2", {"max": "max", "high": "900", "current": "1"}), ("v1", {"limit_in_bytes": str(2**63 - 4096)}):
+        (tmp_path / folder).mkdir()
+        for name, text in limits.items():
+            (tmp_path / folder / f"memory.{name}").write_text(f"{text}\n")
+    monkeypatch.setattr(_capture, "groups", lambda: iter([str(tmp_path / "v2"), str(tmp_path / "v1")]))
+    assert _capture.limited_groups() == [(f"{tmp_path}/v2/memory.current", f"{tmp_path}/v2/memory.stat", 900)]
 
 
 @contextmanager
-def scratch_group() -> Iterator[Path]:
+def scratch_group(limit: int = 96 * MEBIBYTE) -> Iterator[Path]:
     """A control group with a limit, where this machine lets us make one."""
     root = Path("/sys/fs/cgroup")
     places = (place for place in (root, root / "memory") if (place / "cgroup.procs").exists() and os.access(place, os.W_OK))
@@ -383,7 +411,7 @@ def scratch_group() -> Iterator[Path]:
     try:
         folder.mkdir()
         name = "memory.max" if (folder / "memory.max").exists() else "memory.limit_in_bytes"
-        (folder / name).write_text(str(96 * MEBIBYTE))
+        (folder / name).write_text(str(limit))
     except OSError as problem:
         with suppress(OSError):
             folder.rmdir()
@@ -434,8 +462,28 @@ thread.join()
 """
 
 
-def test_a_process_in_a_control_group_writes_a_lot(tmp_path: Path) -> None:
-    """The child that waits for ever is ended before the kernel has to end somebody."""
-    with scratch_group() as folder:
-        done = run_in(folder, tmp_path, REWRITES)
+HOLDS = """
+import ctypes, os, threading, time
+from memprobe import _capture
+keep = bytearray(b"x") * (400 << 20)
+reader, writer = os.pipe()
+def snapshot():
+    try:
+        _capture.write(writer, _capture.Options(seconds=60))
+    except ChildProcessError as problem:
+        print(problem)
+thread = threading.Thread(target=snapshot)
+thread.start()
+time.sleep(0.3)
+memset = ctypes.PyDLL(None).memset
+memset(ctypes.byref((ctypes.c_char * 1).from_buffer(keep)), 1, ctypes.c_size_t(len(keep)))  # one call in C that holds the GIL
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(("source", "limit"), [(REWRITES, 96), (HOLDS, 520)], ids=["some", "all in C"])
+def test_a_process_in_a_control_group_writes_a_lot(tmp_path: Path, source: str, limit: int) -> None:
+    """The child that waits for ever is ended before the kernel has to end somebody, also while somebody holds the GIL."""
+    with scratch_group(limit * MEBIBYTE) as folder:
+        done = run_in(folder, tmp_path, source)
     assert "of memory were left" in done.stdout and done.returncode == 0 and not done.stderr, done

@@ -139,14 +139,14 @@ int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
     return ready > 0 && both[1].revents != 0 ? 2 : 0;
 }
 
-void mpr_child_end(mpr_child *child) {
-    if (child->shared == NULL) {
-        return;
-    }
+void mpr_child_kill(mpr_child *child) {
     if (!child->ended) {
         kill((pid_t)child->pid, SIGKILL);
         reap(child, 0);
     }
+}
+
+void mpr_child_end(mpr_child *child) {
     if (child->handle >= 0) {
         close(child->handle);
     }

@@ -33,7 +33,10 @@ int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned sec
 /* Wait a while for its end: 1 it has ended and is reaped, 0 not yet, 2 nobody is at the other side of the socket `watch` any more (-1: none). */
 int mpr_child_wait(mpr_child *child, int milliseconds, int watch);
 
-/* Kill it if it still runs, reap it, and give back the shared memory. */
+/* Kill it if it still runs, and reap it. A large one takes a while to go: the caller holds no lock that others wait for. */
+void mpr_child_kill(mpr_child *child);
+
+/* Give back what is left of one that has ended. */
 void mpr_child_end(mpr_child *child);
 
 #endif

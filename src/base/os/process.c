@@ -4,7 +4,9 @@
 #include "base/os/process.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,33 +21,22 @@ static const char *read_short(const char *path, char *text, size_t size) {
     return text;
 }
 
-/* The first number after `text`'s spaces. */
-static uint64_t number_at(const char *text) {
-    uint64_t number = 0;
-    while (*text == ' ') {
-        text++;
-    }
-    for (; *text >= '0' && *text <= '9'; text++) {
-        number = number * 10 + (uint64_t)(*text - '0');
-    }
-    return number;
-}
-
 /* The second number of /proc/self/statm is the resident pages. */
 uint64_t mpr_process_rss(void) {
     char text[128];
     const char *space = strchr(read_short("/proc/self/statm", text, sizeof text), ' ');
-    return space == NULL ? 0 : number_at(space) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return space == NULL ? 0 : strtoull(space, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t mpr_process_private(void) {
     static const char key[] = "Private_Dirty:";
     char text[4096];
     const char *line = strstr(read_short("/proc/self/smaps_rollup", text, sizeof text), key);
-    return line == NULL ? 0 : number_at(line + sizeof key - 1) * 1024;
+    return line == NULL ? 0 : strtoull(line + sizeof key - 1, NULL, 10) * 1024;
 }
 
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }
+bool mpr_process_is_first_thread(void) { return syscall(SYS_gettid) == getpid(); }
 
 static int64_t clock_ns(clockid_t clock) {
     struct timespec now = {0};

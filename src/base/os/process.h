@@ -3,11 +3,13 @@
 #ifndef MPR_BASE_OS_PROCESS_H
 #define MPR_BASE_OS_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 uint64_t mpr_process_rss(void);         /* resident bytes, 0 if unknown */
 uint64_t mpr_process_private(void);     /* bytes that it has written to and shares with nobody, 0 if unknown */
 int64_t mpr_process_id(void);
+bool mpr_process_is_first_thread(void); /* is this the thread that the process began with? */
 int64_t mpr_process_time_ns(void);      /* since 1970 */
 int64_t mpr_process_monotonic_ns(void); /* for differences */
 
