@@ -63,7 +63,7 @@ def lack_of_memory(groups: list[Group]) -> str | None:
 
 def reserve() -> int:
     """The child is ended, which frees the copies, when fewer bytes than this are left: room for what this process may write until
-    the next look. The kernel would end the child first, too, where it may say so of itself and its group is not ended as a whole."""
+    the next look. The kernel would end the child first, too, where it may say so of itself and its group is not all ended."""
     return 4 * MEBIBYTE + min(resident() // 20, 64 * MEBIBYTE)
 
 

@@ -87,6 +87,7 @@ static int tell_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
 /* The key of the hashes is forgotten with the walk. */
 static int set_contents(cpy_walk *walk, cpy_contents contents) {
     walk->values = contents.values;
+    walk->withholds = walk->withholds && !contents.values;
     walk->hashes = contents.hashes && walk->sink->digest != NULL;
     return walk->hashes ? mpr_file_random(walk->key, sizeof walk->key) : MPR_OK;
 }

@@ -99,6 +99,11 @@ static uint32_t find_word(cpy_walk *walk, const PyObject *target, uint32_t words
     return words;
 }
 
+static void tell_name(cpy_walk *walk, PyObject *name) {
+    cpy_text_note_name(walk, name);
+    cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
+}
+
 /* A word of a frame that an object owns is a local variable: its name goes first. */
 static bool tell_local(cpy_walk *walk, PyObject *target, uint32_t word) {
     cpy_frame frame;
@@ -119,7 +124,7 @@ static bool tell_local(cpy_walk *walk, PyObject *target, uint32_t word) {
         return true;
     }
     bool cell = cpy_layout_local_is_cell(frame.code, (int)i);
-    cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
+    tell_name(walk, name);
     cpy_walk_tell(walk, target, mpr_label_make(cell ? MPR_LABEL_CELL : MPR_LABEL_LOCAL, 0) | weak);
     return true;
 }
@@ -201,6 +206,9 @@ void cpy_edges_dict(cpy_walk *walk, PyObject *dict, bool again) {
     for (Py_ssize_t i = 0; i < table.count; i++) {
         PyObject *key = cpy_table_key(&table, i), *value = cpy_table_value(&table, i);
         if (key != NULL && value != NULL) {
+            if (!weak) {
+                cpy_text_note_name(walk, key);
+            }
             cpy_walk_tell(walk, key, key_label | weak);
             cpy_walk_tell(walk, value, value_label);
         }
@@ -237,7 +245,7 @@ static void tell_slots(cpy_walk *walk, const cpy_frame *frame, bool locals_only)
         PyObject *object = slot_of_frame(frame, i, &weak), *name = cpy_layout_local_name(frame->code, i);
         if (object != NULL && name != NULL) {
             bool cell = cpy_layout_local_is_cell(frame->code, i);
-            cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
+            tell_name(walk, name);
             cpy_walk_tell(walk, object, mpr_label_make(cell ? MPR_LABEL_CELL : MPR_LABEL_LOCAL, 0) | weak);
         }
     }

@@ -84,6 +84,9 @@ void cpy_edges_any_dict(cpy_walk *walk, PyObject *object) {
     PyObject *key, *value;
     mpr_label weak = object == walk->interned ? MPR_LABEL_WEAK : 0;
     while (PyDict_Next(object, &at, &key, &value)) {
+        if (!weak) {
+            cpy_text_note_name(walk, key);
+        }
         cpy_walk_tell(walk, key, mpr_label_make(MPR_LABEL_KEY, 0) | weak);
         cpy_walk_tell(walk, value, mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
     }

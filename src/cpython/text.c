@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Texts: the contents of the few objects that serve as names. By default only interned strings, which are identifiers; with `values` every
- * str, and bytes as Python writes them; long ones are cut. No codec of the interpreter is used: it would allocate.
+ * Texts: the contents of the few objects that serve as names. By default only keys of dicts and names of variables, and of those only
+ * what the interpreter interned: not everything that it interned, for that includes constants of the program (a password in its settings) and
+ * paths. With `values` every str, and bytes as Python writes them; long ones are cut. No codec of the interpreter is used: it would allocate.
  *
  * With `hashes` a keyed hash of what atoms contain, all of it, which says nothing but whether two are equal. */
 #include "cpython/walk.h"
@@ -90,10 +91,33 @@ static void tell_name_of(cpy_walk *walk, PyObject *name) {
     }
 }
 
+void cpy_text_note_name(cpy_walk *walk, PyObject *key) {
+    uint32_t handle;
+    if (walk->withholds && PyUnicode_CheckExact(key) && cpy_is_interned(key)) {
+        int added = mpr_addrset_add(&walk->names, (uint64_t)(uintptr_t)key, &handle);
+        walk->status = added < 0 ? added : walk->status;
+    }
+}
+
+/* A key that is a path or has words in it is content, interned or not. */
+static bool reads_like_content(PyObject *str) {
+    for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(str); i++) {
+        Py_UCS4 c = PyUnicode_READ_CHAR(str, i);
+        if (c <= ' ' || c == '/' || c == '\\' || c == '@') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_name(const cpy_walk *walk, PyObject *str) {
+    return mpr_addrset_contains(&walk->names, (uint64_t)(uintptr_t)str) && !reads_like_content(str);
+}
+
 void cpy_text_tell(cpy_walk *walk, uint32_t flags) {
     PyObject *object = walk->object;
     if (walk->type->is_str) {
-        if ((flags & MPR_NODE_INTERNED) || walk->values) {
+        if (walk->values || ((flags & MPR_NODE_INTERNED) && is_name(walk, object))) {
             tell_str(walk);
         }
     } else if (PyBytes_CheckExact(object) && walk->values) {

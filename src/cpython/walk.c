@@ -84,9 +84,19 @@ static void tell_itself(cpy_walk *walk) {
     }
 }
 
+/* To be told when everything else has been. */
+static void withhold(cpy_walk *walk, PyObject *str) {
+    int marked = mpr_workset_mark(&walk->withheld, (uint64_t)(uintptr_t)str);
+    walk->status = marked < 0 ? marked : walk->status;
+}
+
 static void take(cpy_walk *walk, PyObject *object) {
     cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
     if (type == NULL) {
+        return;
+    }
+    if (walk->withholds && type->is_str && cpy_is_interned(object)) {
+        withhold(walk, object);
         return;
     }
     walk->object = object;
@@ -125,6 +135,10 @@ static bool step(cpy_walk *walk) {
 
 int cpy_walk_run(cpy_walk *walk) {
     while (step(walk)) {
+    }
+    walk->withholds = false;
+    for (uint64_t address; walk->status == MPR_OK && mpr_workset_take(&walk->withheld, &address, 1) == 1;) {
+        take(walk, (PyObject *)(uintptr_t)address);
     }
     return walk->status;
 }
@@ -257,6 +271,9 @@ int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_p
     walk->synthetic = MPR_SYNTHETIC + 16 * MPR_GROUP_COUNT;
     mpr_workset_init(&walk->work, alloc);
     mpr_addrset_init(&walk->frozen, alloc);
+    mpr_addrset_init(&walk->names, alloc);
+    mpr_workset_init(&walk->withheld, alloc);
+    walk->withholds = sink->text != NULL && !sink->brief;
     walk->interned = cpy_layout_interned();
     int status = mpr_image_read(&walk->image, alloc);
     if (status == MPR_OK) {
@@ -277,6 +294,8 @@ void cpy_walk_end(cpy_walk *walk) {
     cpy_types_free(walk);
     mpr_workset_free(&walk->work);
     mpr_addrset_free(&walk->frozen);
+    mpr_addrset_free(&walk->names);
+    mpr_workset_free(&walk->withheld);
     mpr_image_free(&walk->image, walk->alloc);
     mpr_vec_free(&walk->own, walk->alloc);
     Py_CLEAR(walk->listed);

@@ -91,6 +91,9 @@ struct cpy_walk {
     bool hashes; /* tell hashes of contents, by `key` */
     uint64_t key[2];
     uint64_t nodes; /* told */
+    bool withholds; /* interned strings come last: only then is it known which of them are names, and may be told */
+    mpr_addrset names;
+    mpr_workset withheld;
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
     int status; /* the first failure: the walk ends there */
@@ -202,6 +205,9 @@ void cpy_edges_frame(cpy_walk *walk, const cpy_frame *frame, bool locals_only);
 
 /* The text of the object in hand, if it serves as a name (or values are asked for), told to the sink. */
 void cpy_text_tell(cpy_walk *walk, uint32_t flags);
+
+/* The key of a dict, or the name of a variable: a name if it is interned. */
+void cpy_text_note_name(cpy_walk *walk, PyObject *key);
 
 /* The hash of what the object in hand contains, if it is a str, bytes, int or float, told to the sink. */
 void cpy_text_tell_digest(cpy_walk *walk);

@@ -137,6 +137,32 @@ def test_snapshot_of_a_process_names_its_file(command, program, tmp_path: Path) 
     assert [path.name for path in tmp_path.glob(f"memprobe-{service.pid}-*.snap")], done
 
 
+SECRETS = """
+import sys
+DATABASE_PASSWORD = "hunter2verysecret"
+TOKENS = ["tok_live_51HxyzABC", sys.intern("another secret"), sys.intern("/srv/customers/acme")]
+settings = {"debug_level": 1, sys.intern("customers/acme"): 2, sys.intern("someone@example.org"): 3}
+def handler():
+    memprobe.snapshot("a.snap")
+import memprobe
+handler()
+"""
+
+
+def test_what_is_interned_is_no_name_for_that(python, tmp_path: Path) -> None:
+    """Constants of a program are interned when they look like identifiers, and so are file names."""
+    folder = tmp_path / "private_folder"
+    folder.mkdir()
+    (folder / "production_settings.py").write_text(SECRETS)
+    assert python("-c", f"import sys; sys.path.append({str(folder)!r}); import production_settings").code == 0
+    data = (tmp_path / "a.snap").read_bytes()
+    for secret in (b"hunter2", b"tok_live", b"another secret", b"acme", b"example.org"):
+        assert secret not in data
+    for name in (b"DATABASE_PASSWORD", b"debug_level", b"handler", b"production_settings"):
+        assert name in data
+    assert python("-m", "memprobe", "paths", "a.snap", "0x0").code == 3
+
+
 def test_values_are_there_when_asked_for(command, tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text("secret = ['the wolf ', 'eats']\nkept = [''.join(secret)]\n")
     for options, there in ((), False), (("--values",), True):
