@@ -14,7 +14,7 @@ help: ## this list
 $(VENV)/ready: tests/requirements.txt
 	@python=$$(tools/find-python) && echo "environment: $$python" && rm -rf $(VENV) && "$$python" -m venv $(VENV)
 	@$(PY) -m pip install -qq -r tests/requirements.txt
-	@for peer in greenlet gevent; do $(PY) -m pip install -qq --only-binary :all: $$peer || echo "no $$peer for this Python: its test is skipped"; done
+	@for peer in greenlet gevent eventlet; do $(PY) -m pip install -qq --only-binary :all: $$peer || echo "no $$peer for this Python: its test is skipped"; done
 	@touch $@
 
 $(VENV)/built: $(VENV)/ready $(SOURCES) setup.py pyproject.toml

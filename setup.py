@@ -47,6 +47,7 @@ setup(
             sources=sorted(glob("src/*/*.c") + glob("src/base/os/*.c")),
             depends=sorted(glob("src/*/*.h") + glob("src/base/os/*.h")),
             include_dirs=["src"],
+            libraries=["dl"],  # of its own before glibc 2.34
             extra_compile_args=["-std=c11", "-O3", "-g", "-fno-strict-aliasing", "-fvisibility=hidden"],
         )
     ],

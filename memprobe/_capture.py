@@ -12,6 +12,8 @@ from memprobe import _core
 
 MEBIBYTE = 1 << 20
 
+os.register_at_fork(after_in_child=_core.forget_snapshots)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -38,9 +40,12 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
     A child is forked for it, unless the options, the interpreter, the kernel or a lack of memory forbid: then this process
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
     they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
-    groups = limited_groups() if options.fork else []
-    reason = lack_of_memory(groups) if options.fork else None
+    groups = limited_groups()
+    reason = lack_of_memory(groups, 4 * MEBIBYTE + resident() // 10, "a fork") if options.fork else None
     fork = options.fork and reason is None
+    lack = None if fork else lack_of_memory(groups, 0, "a snapshot")
+    if lack:
+        raise ChildProcessError(f"{lack}: there is none")
     facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), groups)
     return {**facts, "reason": reason or facts["reason"]}
 
@@ -51,14 +56,13 @@ UNLIMITED = 1 << 60  # bytes: version 1 has a number where version 2 says `max`
 Group = tuple[str, str, int]  # a control group: the files of its use and of what that consists of, and its limit in bytes
 
 
-def lack_of_memory(groups: list[Group]) -> str | None:
-    """Why a fork would be a risk, or None. The child shares all pages; it needs tables of its own (2 % of what is resident) and
-    copies of the pages that this process writes to meanwhile. How many nobody knows before: a tenth of all is for most a lot in the
-    second or so that it lives, and those that write more are stopped by the reserve."""
-    rss = resident()
-    need = rss // 50 + 16 * MEBIBYTE + rss // 10
+def lack_of_memory(groups: list[Group], copies: int, what: str) -> str | None:
+    """Why a snapshot would be a risk, or None. It needs tables and buffers of its own (2 % of what is resident and 12 MiB); a fork
+    needs copies of the pages that this process writes to meanwhile as well. How many nobody knows before: a tenth of all is for
+    most a lot in the second or so that the child lives, and those that write more are stopped by the reserve."""
+    need = resident() // 50 + 12 * MEBIBYTE + copies
     left = _core.room_left(groups)
-    return None if left >= need else f"a fork may need {need // MEBIBYTE} MiB and only {left // MEBIBYTE} MiB are free"
+    return None if left >= need else f"{what} may need {need // MEBIBYTE} MiB and only {left // MEBIBYTE} MiB are free"
 
 
 def reserve() -> int:

@@ -1,22 +1,61 @@
-"""Functions as the interpreter has them, where gevent has put its own in their places.
+"""What a thread of ours needs in somebody else's program: functions as the interpreter has them, where gevent or eventlet has put
+its own in their places; signals that are left to the program; descriptors that it may close without asking.
 
 After gevent.monkey.patch_all() a new thread is a greenlet of the main thread: the service stands for as long as it waits in C."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import resource
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+HIGH = 500
+
 
 def original(module: str, name: str) -> Any:
-    """module.name before gevent, which keeps what it replaces."""
+    """module.name before gevent or eventlet, which keep what they replace."""
     monkey = sys.modules.get("gevent.monkey")
-    return monkey.get_original(module, name) if monkey else getattr(import_module(module), name)
+    if monkey:
+        return monkey.get_original(module, name)
+    patcher = sys.modules.get("eventlet.patcher")
+    return getattr(patcher.original(module) if patcher else import_module(module), name)
 
 
 def start_thread(work: Callable[[], None]) -> None:
     """Run `work` in a thread of the system that does not keep the process alive. The module threading is not told of it, for gevent
-    counts its threads after a fork, and complains."""
-    original("_thread", "start_new_thread")(work, ())
+    counts its threads after a fork, and complains. All signals but faults are blocked in it: where the program blocks one, to
+    wait for it or not to be interrupted, the kernel would give it to any thread that does not."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
+    try:
+        original("_thread", "start_new_thread")(work, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ---- descriptors ----------------------------------------------------------------------------------------------------
+# A program that becomes a daemon closes every descriptor, and its next file or connection gets the lowest free number.
+
+
+def high(fd: int) -> int:
+    """The same descriptor under a number that will not be given to somebody else for a long time."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    lowest = HIGH if most == resource.RLIM_INFINITY else min(HIGH, most // 2)
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+    finally:
+        os.close(fd)
+
+
+def identity(fd: int) -> tuple[int, int] | None:
+    """What tells one open file or socket from another; None when it is not open."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

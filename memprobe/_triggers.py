@@ -11,6 +11,7 @@ import select
 import signal as signals
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from memprobe import _capture, _core, _native
@@ -20,6 +21,7 @@ from memprobe._text import parse_size
 log = logging.getLogger("memprobe")
 
 LOOK = 1.0  # seconds between two looks at the resident memory
+REST = 5.0  # seconds between two looks whether our descriptor is still there
 PAUSE = 30.0  # seconds at least between snapshots by signal or limit
 GROWTH = 1.1  # beyond the limit, the next snapshot comes when the process has grown by so much again
 
@@ -49,7 +51,7 @@ class Wanted:
             raise ValueError(f"keep must be at least 1, and is {keep}.")
         if not os.path.isdir(directory):
             raise FileNotFoundError(f"There is no directory {os.path.abspath(directory)}: make it first.")
-        return cls(signal, limit, every, directory, keep)
+        return cls(signal, limit, every, os.path.abspath(directory), keep)
 
 
 class Triggers:
@@ -63,49 +65,71 @@ class Triggers:
         self.next_time = time.monotonic() + (wanted.every or 0)
         self.last = -PAUSE
         self.closing = _native.original("_thread", "allocate_lock")()
-        self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.open()
         try:
-            if wanted.signal is not None:
-                _core.signal_to_fd(wanted.signal, self.event)
             _native.start_thread(self.run)
         except BaseException:
-            os.close(self.event)
+            self.forget()
             raise
 
-    def close(self) -> None:
-        """Stop; a snapshot under way is finished."""
+    def open(self) -> None:
+        """What the signal writes to, and the thread waits for."""
+        self.event = _native.high(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.identity = _native.identity(self.event)
         if self.wanted.signal is not None:
-            _core.signal_to_fd(self.wanted.signal, -1)
+            _core.signal_to_fd(self.wanted.signal, self.event)
+
+    def intact(self) -> bool:
+        """Whether the descriptor is still ours."""
+        return _native.identity(self.event) == self.identity
+
+    def close(self, leaving: bool = False) -> None:
+        """Stop; a snapshot under way is finished. At the interpreter's end the signal stays harmless: before, it may have ended the
+        process."""
+        if self.wanted.signal is not None:
+            _core.signal_to_fd(self.wanted.signal, -2 if leaving else -1)
         with self.closing:
             self.stopped = True
-            os.eventfd_write(self.event, 1)
+            if self.intact():
+                os.eventfd_write(self.event, 1)
 
     def forget(self) -> None:
-        """In a forked child, where there is no thread: close what is open."""
-        os.close(self.event)
+        """In a forked child, where there is no thread: close what is open. The signal does nothing until somebody waits for it."""
+        if self.wanted.signal is not None:
+            _core.signal_to_fd(self.wanted.signal, -2)
+        if self.intact():
+            os.close(self.event)
 
     def run(self) -> None:
+        while not self.stopped:
+            try:
+                signalled = self.wait()
+                if not self.stopped:
+                    self.look(signalled)
+            except Exception as problem:
+                log.warning("memprobe could not take a snapshot: %s", problem)
+        with self.closing:  # not before close() has written to it
+            if self.intact():
+                os.close(self.event)
+
+    def wait(self) -> bool:
+        """Until the next look, or until the signal: True."""
+        if not self.intact():  # the program has closed all descriptors, as daemons do
+            self.open()
         poll = _native.original("select", "poll")()
         poll.register(self.event, select.POLLIN)
-        while not self.stopped:
-            signalled = bool(poll.poll(self.patience() * 1000))
-            if signalled:
-                os.eventfd_read(self.event)
-            if not self.stopped:
-                try:
-                    self.look(signalled)
-                except Exception as problem:
-                    log.warning("memprobe could not take a snapshot: %s", problem)
-        with self.closing:  # not before close() has written to it
-            os.close(self.event)
+        if not poll.poll(self.patience() * 1000) or not self.intact():
+            return False
+        os.eventfd_read(self.event)
+        return True
 
     def patience(self) -> float:
         """Seconds until the next look."""
         wanted = self.wanted
-        times = [LOOK] if wanted.rss_limit is not None else []
+        times = [REST if wanted.rss_limit is None else LOOK]
         if wanted.every is not None:
             times.append(self.next_time - time.monotonic())
-        return max(0.0, min(times, default=3600.0))
+        return max(0.0, min(times))
 
     def look(self, signalled: bool) -> None:
         """Take a snapshot if one is due."""
@@ -135,4 +159,5 @@ class Triggers:
         if path not in self.written:
             self.written.append(path)
         while len(self.written) > self.wanted.keep:
-            os.unlink(self.written.pop(0))
+            with suppress(FileNotFoundError):  # somebody has moved it
+                os.unlink(self.written.pop(0))

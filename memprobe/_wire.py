@@ -36,8 +36,10 @@ def send(to: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None
 
 def receive(source: socket.socket) -> tuple[Message, list[int]]:
     """The next message, and the descriptors beside it, which are the caller's to close."""
-    head, fds, _, _ = socket.recv_fds(source, LENGTH.size, 4, socket.MSG_CMSG_CLOEXEC)
+    head, fds, flags, _ = socket.recv_fds(source, LENGTH.size, 4, socket.MSG_CMSG_CLOEXEC)
     try:
+        if flags & socket.MSG_CTRUNC:
+            raise WireError("the process has no descriptor left for the file")
         (length,) = LENGTH.unpack(head + exactly(source, LENGTH.size - len(head)))
         if length > LARGEST:
             raise WireError("a message is too long")
@@ -88,22 +90,33 @@ def denied(variables: Mapping[str, str]) -> bool:
 # ---- where the socket is --------------------------------------------------------------------------------------------
 
 
-def folder(uid: int, runtime: str | None) -> str:
-    """Where a user's agents have their sockets; `runtime` is their XDG_RUNTIME_DIR, if they have one."""
-    return os.path.join(runtime, "memprobe") if runtime else f"/tmp/memprobe-{uid}"
+def folders(uid: int, runtime: str | None) -> list[str]:
+    """Where a user's agents may have their sockets, the best first; `runtime` is their XDG_RUNTIME_DIR, if they have one."""
+    own = [os.path.join(runtime, "memprobe")] if runtime and os.path.isabs(runtime) else []
+    return [*own, f"/tmp/memprobe-{uid}", f"/dev/shm/memprobe-{uid}"]
+
+
+def names(number: int, process: int | str) -> list[str]:
+    """What the socket of a process may be called, by the number that it has for itself. The second name is for where containers
+    share a folder, and another process has the first. `process` is its number here, or "self"."""
+    found = [str(number)]
+    with suppress(OSError):
+        found.append(f"{number}.{os.stat(f'/proc/{process}/ns/pid').st_ino}")
+    return found
 
 
 @contextmanager
-def address(place: str, pid: int, uid: int, make: bool = False) -> Iterator[str]:
+def address(place: str, name: int | str, uid: int, make: bool = False) -> Iterator[str]:
     """The socket's address, for as long as the block runs. It goes through a descriptor of the folder, so that it is short however
     long the path is, and means the folder that was checked: it must belong to the user and let nobody else in."""
     if make:
-        os.makedirs(place, mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(place, mode=0o700)
     fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
         if found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
             raise PermissionError(f"{place} is not private to user {uid}: remove it, and start the agent again.")
-        yield f"/proc/self/fd/{fd}/{pid}"
+        yield f"/proc/self/fd/{fd}/{name}"
     finally:
         os.close(fd)

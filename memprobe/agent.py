@@ -19,7 +19,6 @@ import socket
 import stat
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -31,61 +30,125 @@ if TYPE_CHECKING:
     from memprobe._triggers import Triggers
 
 PATIENCE = 10.0  # seconds that an asker may take for its request
+ELSEWHERE = (errno.ENOENT, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR)  # no socket here: try the next folder
 
 
 class _Agent:
     """The listening socket and its thread, of one process."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, places: list[str]) -> None:
+        self.places = places
         self.pid = os.getpid()
         self.uid = os.geteuid()
-        self.listener: socket.socket = _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.closed = False
+        self.lent: set[int] = set()  # descriptors of the asker who is being answered
+        self.listen()
         try:
-            with _wire.address(place, self.pid, self.uid, make=True) as address:
-                new = f"{address}.new"  # what has its own name listens: sweep() tells the dead by that
-                with suppress(FileNotFoundError):
-                    os.unlink(new)
-                self.listener.bind(new)
-                os.chmod(new, 0o600)
-                self.listener.listen(8)
-                os.rename(new, address)  # over that of an earlier process with this id
-                with suppress(OSError):
-                    sweep(os.path.dirname(address))
             _native.start_thread(self.serve)
+        except RuntimeError as problem:
+            self.close()
+            raise OSError(errno.EAGAIN, f"the agent has no thread: {problem}") from None
         except BaseException:
-            self.listener.close()
+            self.close()
             raise
 
-    @property
-    def path(self) -> str:
-        return os.path.join(self.place, str(self.pid))
+    def listen(self) -> None:
+        """Make the socket, in the first folder that can have it."""
+        problems = []
+        for place in self.places:
+            try:
+                self.listen_in(place)
+                return
+            except OSError as problem:
+                if problem.errno not in ELSEWHERE:
+                    raise
+                problems.append(problem)
+        raise problems[0]
+
+    def listen_in(self, place: str) -> None:
+        listener: socket.socket = _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with _wire.address(place, "", self.uid, make=True) as folder:
+                first, *others = _wire.names(self.pid, "self")
+                name = others[0] if others and listens(folder + first) else first
+                new = f"{folder}{name}.new"  # what has its own name listens: sweep() tells the dead by that
+                with suppress(FileNotFoundError):
+                    os.unlink(new)
+                listener.bind(new)
+                os.chmod(new, 0o600)
+                listener.listen(8)
+                self.file = os.stat(new).st_ino
+                os.rename(new, folder + name)  # over that of an earlier process with this id
+                with suppress(OSError):
+                    sweep(folder)
+            self.path = os.path.join(place, name)
+            self.listener = type(listener)(fileno=_native.high(listener.detach()))
+            self.identity = _native.identity(self.listener.fileno())
+        except BaseException:
+            listener.close()
+            raise
+
+    def intact(self) -> bool:
+        """Whether the descriptor is still ours."""
+        return self.identity is not None and _native.identity(self.listener.fileno()) == self.identity
+
+    def reachable(self) -> bool:
+        """Whether the socket can be found, too."""
+        with suppress(OSError):
+            return not self.closed and self.intact() and os.stat(self.path).st_ino == self.file
+        return False
 
     def close(self) -> None:
         """Stop listening. A request under way is answered."""
+        self.closed = True
+        if self.intact():
+            with suppress(OSError):
+                self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self.let_go()
         with suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
-        self.listener.close()
-        with suppress(OSError):
-            os.unlink(self.path)
+            if os.stat(self.path).st_ino == self.file:
+                os.unlink(self.path)
+
+    def let_go(self) -> None:
+        """Close the descriptor, if it is still ours."""
+        if self.intact():
+            self.listener.close()
+        else:
+            self.listener.detach()
+
+    def forget(self) -> None:
+        """In a forked child: what is open here is the parent's."""
+        for fd in self.lent:
+            with suppress(OSError):
+                os.close(fd)
+        self.let_go()
 
     def serve(self) -> None:
-        while True:
-            try:
-                asker, _ = self.listener.accept()
-            except OSError:
-                if self.listener.fileno() < 0:
-                    return
-                time.sleep(1.0)  # the process may be out of descriptors for a while
-                continue
-            with asker, suppress(Exception):
-                self.answer(asker)
+        try:
+            while not self.closed:
+                if not self.intact():  # the program has closed all descriptors, as daemons do
+                    self.let_go()
+                    self.listen()
+                try:
+                    asker, _ = self.listener.accept()
+                except OSError:
+                    if not self.closed:
+                        _native.original("time", "sleep")(1.0)  # the process may be out of descriptors for a while
+                    continue
+                with asker, suppress(Exception):
+                    self.answer(asker)
+        except Exception:  # a hook of the program's, or no socket could be made again
+            pass
+        finally:
+            self.close()  # who asks now is told that nobody answers
 
     def answer(self, asker: socket.socket) -> None:
         asker.settimeout(PATIENCE)
         fds: list[int] = []
+        self.lent = {asker.fileno()}
         try:
             request, fds = _wire.receive(asker)  # first, so that a refusal finds the asker listening
+            self.lent.update(fds)
             pid, uid = _wire.peer(asker)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
@@ -95,21 +158,29 @@ class _Agent:
             message = getattr(problem, "strerror", None) or str(problem)
             reply = {"error": {"kind": kind, "message": message, "errno": number}}
         finally:
+            self.lent -= set(fds)
             for fd in fds:
                 os.close(fd)
         asker.settimeout(PATIENCE)
         _wire.send(asker, reply)
+        self.lent.clear()
+
+
+def listens(address: str) -> bool:
+    """Whether a process is behind a socket, seen here or not."""
+    with _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(address) not in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 def sweep(folder: str) -> None:
     """Remove the sockets of processes that are gone. A process that is killed or ends by os._exit, as forked workers do, leaves its
     own. In another pid namespace a process may live that is not seen here, so the socket is asked as well."""
-    for name in filter(str.isdigit, os.listdir(folder)):
-        if not os.path.exists(f"/proc/{name}"):
-            with _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.setblocking(False)
-                if probe.connect_ex(f"{folder}/{name}") == errno.ECONNREFUSED:
-                    os.unlink(f"{folder}/{name}")
+    for name in os.listdir(folder):
+        number, _, namespace = name.partition(".")
+        a_socket = number.isdigit() and (not namespace or namespace.isdigit())
+        if a_socket and not os.path.exists(f"/proc/{number}") and not listens(folder + name):
+            os.unlink(folder + name)
 
 
 def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire.Message:
@@ -158,7 +229,7 @@ def start(
 
     Called again, it changes these settings, and an agent that runs already goes on. The threads do not keep the process alive.
     Raises OSError when the socket cannot be made or the directory is not there, and ValueError for a wrong argument."""
-    global _agent, _triggers, _values, _hooked
+    global _triggers, _values
     if _wire.denied(os.environ):
         return None
     make = None
@@ -167,19 +238,46 @@ def start(
 
         make = partial(Triggers, Wanted.checked(signal, rss_limit, every, os.fspath(directory), keep))
     with _lock:
-        if _agent is None or _agent.pid != os.getpid():
-            place = _wire.folder(os.geteuid(), os.environ.get("XDG_RUNTIME_DIR"))
-            sys.audit("memprobe.agent", place)
-            _agent = _Agent(place)
-            if not _hooked:
-                os.register_at_fork(after_in_child=_rearm)
-                atexit.register(stop)
-                _hooked = True
+        path = _running()
         _values = values
         if _triggers is not None:
             _triggers.close()
         _triggers = make() if make else None
-        return _agent.path
+        return path
+
+
+def ensure() -> str | None:
+    """Start the agent if there is none that can be reached; settings stay as they are. As start() otherwise."""
+    if _wire.denied(os.environ):
+        return None
+    with _lock:
+        return _running()
+
+
+def _running() -> str:
+    """The socket's path of this process's agent, which is made if there is none that can be reached."""
+    global _agent, _hooked
+    if _agent is not None and _agent.pid == os.getpid():
+        if _agent.reachable():
+            return _agent.path
+        _agent.close()
+    uid = os.geteuid()
+    places = _wire.folders(uid, runtime_folder(uid))
+    sys.audit("memprobe.agent", places[0])
+    _agent = _Agent(places)
+    if not _hooked:
+        os.register_at_fork(after_in_child=_rearm)
+        atexit.register(_leave)
+        _hooked = True
+    return _agent.path
+
+
+def runtime_folder(uid: int) -> str | None:
+    """XDG_RUNTIME_DIR, if it is this user's: `su` and `sudo -E` hand on that of another one."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    with suppress(OSError):
+        return folder if os.path.isdir(folder) and os.stat(folder).st_uid == uid else None
+    return None
 
 
 def start_from(environment: Mapping[str, str]) -> str | None:
@@ -205,12 +303,21 @@ def signal_number(text: str) -> int:
 
 def stop() -> None:
     """Stop the agent; without one, nothing happens."""
+    _stop(leaving=False)
+
+
+def _leave() -> None:
+    """At the interpreter's end."""
+    _stop(leaving=True)
+
+
+def _stop(leaving: bool) -> None:
     global _agent, _triggers
     with _lock:
         if _agent is not None and _agent.pid == os.getpid():
             _agent.close()
             if _triggers is not None:
-                _triggers.close()
+                _triggers.close(leaving)
         _agent = _triggers = None
 
 
@@ -219,11 +326,12 @@ def _rearm() -> None:
     global _agent, _triggers, _lock
     _lock = threading.Lock()
     if _agent is not None:
-        _agent.listener.close()
+        _agent.forget()
         settings: dict[str, Any] = {}
         if _triggers is not None:
             _triggers.forget()
             settings = dict(vars(_triggers.wanted))
         _agent = _triggers = None
-        with suppress(Exception):
-            start(**settings, values=_values)
+        for more in ({}, settings):  # an agent at least, where the triggers cannot be had
+            with suppress(Exception):
+                start(**more, values=_values)

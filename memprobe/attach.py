@@ -71,14 +71,15 @@ def reach(pid: int, uid: int) -> socket.socket | None:
     under the number that it has there."""
     number = inner(pid)
     for root in (f"/proc/{pid}/root", ""):
-        for place in places(pid, uid):
-            agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            with suppress(OSError):
-                with _wire.address(root + place, number, uid) as address:
-                    agent.connect(address)
-                if _wire.peer(agent)[0] == pid:
-                    return agent
-            agent.close()
+        for place, owner in places(pid, uid):
+            for name in _wire.names(number, pid):
+                agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                with suppress(OSError):
+                    with _wire.address(root + place, name, owner) as address:
+                        agent.connect(address)
+                    if _wire.peer(agent)[0] == pid:
+                        return agent
+                agent.close()
     return None
 
 
@@ -131,11 +132,12 @@ def user(uid: int) -> str:
     return str(uid)
 
 
-def places(pid: int, uid: int) -> Iterator[str]:
-    """Where a process's socket may be: by its own environment as it started, by ours, and where there is none."""
-    theirs = _wire.environment(pid).get("XDG_RUNTIME_DIR")
-    if theirs:
-        yield _wire.folder(uid, theirs)
-    yield _wire.folder(uid, os.environ.get("XDG_RUNTIME_DIR"))
-    yield _wire.folder(uid, f"/run/user/{uid}")
-    yield _wire.folder(uid, None)
+def places(pid: int, uid: int) -> Iterator[tuple[str, int]]:
+    """Where a process's socket may be, and whose that folder then is: by its own environment as it started, by ours, and where
+    there is none. A process that gave up root's rights has it where root's are."""
+    runtimes = [_wire.environment(pid).get("XDG_RUNTIME_DIR"), os.environ.get("XDG_RUNTIME_DIR")]
+    for owner in dict.fromkeys((uid, os.geteuid())):
+        for runtime in dict.fromkeys([*filter(None, runtimes), f"/run/user/{owner}"]):
+            yield _wire.folders(owner, runtime)[0], owner
+        for folder in _wire.folders(owner, None):
+            yield folder, owner

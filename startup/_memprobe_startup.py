@@ -7,11 +7,15 @@ memprobe.agent.start."""
 import os
 import sys
 
+started = False
+
 
 def start() -> None:
     """Start the agent if the environment says so; a program that cannot have it runs all the same, and is told."""
-    if os.environ.get("MEMPROBE_AGENT", "").lower() not in ("1", "on", "yes"):
+    global started
+    if started or os.environ.get("MEMPROBE_AGENT", "").lower() not in ("1", "on", "yes"):
         return
+    started = True  # a virtual environment may have us run twice
     try:
         from memprobe import agent
 

@@ -73,7 +73,8 @@ static PyObject *signal_to_fd(PyObject *module, PyObject *args) {
 PyMethodDef binding_interpreter_methods[] = {
     {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
     {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
-    {"signal_to_fd", signal_to_fd, METH_VARARGS, "A signal adds 1 to an eventfd; -1 puts back what it did before."},
+    {"signal_to_fd", signal_to_fd, METH_VARARGS,
+     "A signal adds 1 to an eventfd; -1 puts back what it did before, -2 makes it do nothing."},
     {"capabilities", capabilities, METH_NOARGS, "Private sources of truth -> proved at import."},
     {NULL, NULL, 0, NULL},
 };

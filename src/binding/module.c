@@ -3,6 +3,7 @@
  * subinterpreter with a GIL of its own is refused, and a build without the GIL is refused by the package before it gets here. */
 #include "binding/binding.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 
 mod_state *binding_state(PyObject *module) { return PyModule_GetState(module); }
@@ -54,8 +55,13 @@ PyObject *binding_ids(const uint32_t *items, size_t count) {
     return list;
 }
 
+/* glibc loads this library when a thread of Python's ends after the interpreter (before 3.14), and ends the process when it cannot: after a
+ * chroot, or without descriptors or memory. Our agent is such a thread. */
+static void prepare_for_threads_that_outlive_python(void) { dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_GLOBAL); }
+
 static int execute(PyObject *module) {
     mod_state *state = binding_state(module);
+    prepare_for_threads_that_outlive_python();
     if (cpy_selfcheck(&state->proofs) < 0) {
         return -1;
     }

@@ -8,10 +8,12 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/os/child.h"
 #include "base/os/process.h"
 #include "base/os/room.h"
+#include "base/os/signals.h"
 #include "format/writer.h"
 
 #define LOOK_MS 5 /* how often a waiting caller looks whether all is well */
@@ -21,14 +23,20 @@ typedef struct job {
     int fd, watch; /* the file, and the asker's socket or -1 */
     unsigned seconds;
     uint64_t reserve; /* bytes that must be left while a child lives */
-    const mpr_room *room;
+    mpr_room *room;
     cpy_contents contents;
     const cpy_facts *facts;
     cpy_proofs *proofs;
+    int handle; /* of the child under way, or -1 */
+    struct job *next;
 } job;
+
+/* Snapshots under way: a process that the application forks meanwhile has their descriptors, too, and closes them. Held by the GIL. */
+static job *under_way;
 
 /* What came of it; in memory that a forked child shares. */
 typedef struct outcome {
+    bool done; /* a child that was ended has not set it */
     int status, error; /* errno for MPR_EIO */
     uint64_t objects, edges, bytes, memory;
     int64_t pause_ns, duration_ns;
@@ -92,6 +100,7 @@ static void stream(const job *j, outcome *out, bool forked) {
     out->memory = alloc.peak;
     out->status = status;
     mpr_writer_free(writer);
+    out->done = true;
 }
 
 static void work_in_child(void *shared, void *context) { stream(context, shared, true); }
@@ -140,13 +149,14 @@ static int await(mpr_child *child, const job *j) {
 
 static int explain_end(const mpr_child *child, unsigned seconds) {
     int signal_number = WIFSIGNALED(child->exit_status) ? WTERMSIG(child->exit_status) : 0;
-    if (signal_number == SIGALRM) {
+    if (signal_number == 0) {
+        PyErr_SetString(PyExc_ChildProcessError, "the forked child that writes the snapshot ended before it was done: try again");
+    } else if (signal_number == SIGALRM) {
         PyErr_Format(PyExc_ChildProcessError, "the forked child that writes the snapshot took longer than %u seconds", seconds);
     } else {
-        PyErr_Format(
-            PyExc_ChildProcessError,
-            "the forked child that writes the snapshot was ended by signal %d%s; without the fork (--no-fork) there is none",
-            signal_number, signal_number == SIGKILL ? ", perhaps for lack of memory" : "");
+        PyErr_Format(PyExc_ChildProcessError,
+                     "the forked child that writes the snapshot was ended by signal %d%s: try again, or without it, with --no-fork",
+                     signal_number, signal_number == SIGKILL ? ", perhaps for lack of memory" : "");
     }
     return -1;
 }
@@ -158,13 +168,15 @@ static int stream_forked(job *j, int64_t start, outcome *out) {
         return 0;
     }
     outcome *shared = child.shared;
+    j->handle = child.handle;
     shared->fork_ns = child.fork_ns;
     __atomic_store_n(&shared->pause_ns, child.started - start, __ATOMIC_RELEASE);
     int failed = await(&child, j);
-    if (failed == 0 && (!WIFEXITED(child.exit_status) || WEXITSTATUS(child.exit_status) != 0)) {
+    if (failed == 0 && !shared->done) {
         failed = explain_end(&child, j->seconds);
     }
     *out = *shared;
+    j->handle = -1;
     mpr_child_end(&child);
     return failed < 0 ? -1 : 1;
 }
@@ -177,6 +189,32 @@ static PyObject *answer(const outcome *out, const char *mode, const char *reason
                          (long long)out->pause_ns, "memory", (unsigned long long)out->memory, "duration_ns",
                          (long long)out->duration_ns, "fork_ns", (long long)out->fork_ns, "cow_bytes", (long long)out->cow_bytes,
                          "mode", mode, "reason", reason);
+}
+
+static void begin(job *j) {
+    j->next = under_way;
+    under_way = j;
+}
+
+static void finish(const job *j) {
+    job **place = &under_way;
+    while (*place != NULL && *place != j) {
+        place = &(*place)->next;
+    }
+    if (*place == j) {
+        *place = j->next;
+    }
+}
+
+static PyObject *forget_snapshots(PyObject *module, PyObject *none) {
+    (void)module, (void)none;
+    for (; under_way != NULL; under_way = under_way->next) {
+        mpr_room_close(under_way->room);
+        if (under_way->handle >= 0) {
+            close(under_way->handle);
+        }
+    }
+    Py_RETURN_NONE;
 }
 
 /* Groups come as [(file of its use, file of more about it, limit)]. */
@@ -211,6 +249,7 @@ static PyObject *room_left(PyObject *module, PyObject *args) {
 static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
     outcome out = {0};
+    char why[128];
     const char *reason = NULL;
     int64_t start = mpr_process_monotonic_ns();
     cpy_capture_prepare(&facts, j->proofs);
@@ -220,13 +259,17 @@ static PyObject *take(job *j, bool fork) {
         reason = "this interpreter's own lists could not be proved (see accounting(), fallbacks)";
     } else if (fork) {
         done = stream_forked(j, start, &out);
-        reason = done == 0 ? strerror(errno) : NULL;
+        snprintf(why, sizeof why, "the fork failed: %s", strerror(errno));
+        reason = done == 0 ? why : NULL;
     }
     if (done < 0) {
         return NULL;
     }
     if (done == 0) {
+        mpr_signal_calm calm;
+        mpr_signal_calm_begin(&calm);
         stream(j, &out, false);
+        mpr_signal_calm_end(&calm);
     }
     errno = out.error;
     return out.status != MPR_OK ? binding_error(out.status) : answer(&out, done ? "forked" : "streamed", reason);
@@ -247,16 +290,20 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (fd < 0 || open_room(&room, groups) < 0) {
         return NULL;
     }
-    job j = {.fd = fd, .watch = watch, .seconds = seconds, .reserve = reserve, .room = &room};
+    job j = {.fd = fd, .watch = watch, .seconds = seconds, .reserve = reserve, .room = &room, .handle = -1};
     j.contents = (cpy_contents){values != 0, hashes != 0};
     j.proofs = &binding_state(module)->proofs;
+    begin(&j);
     PyObject *done = take(&j, fork != 0);
+    finish(&j);
     mpr_room_close(&room);
     return done;
 }
 
 PyMethodDef binding_snapshot_methods[] = {
     {"snapshot", (PyCFunction)(void (*)(void))snapshot, METH_VARARGS | METH_KEYWORDS, "Stream the whole heap to a descriptor."},
+    {"forget_snapshots", forget_snapshots, METH_NOARGS,
+     "In a forked process: close what its parent's snapshots under way have open."},
     {"room_left", room_left, METH_VARARGS, "The bytes of memory that are left on the machine and in these control groups."},
     {NULL, NULL, 0, NULL},
 };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -183,6 +185,234 @@ def test_with_gevent_the_agent_is_a_thread_of_its_own(program, tmp_path: Path, h
         assert memprobe.snapshot_process(int(target.said), tmp_path / "a.snap", timeout=60).mode == "forked"
     done = target.end()
     assert done.out == "done\n" and not done.err and done.code == 0, done
+
+
+EVENTLET = """
+import warnings
+warnings.simplefilter("ignore")
+import eventlet
+eventlet.monkey_patch()
+import memprobe, os, sys
+memprobe.agent.start()
+print(len(os.listdir("/proc/self/task")), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_with_eventlet_too(program, tmp_path: Path) -> None:
+    if importlib.util.find_spec("eventlet") is None:  # it is not imported here: that changes what fork does
+        pytest.skip("no eventlet here")
+    target = program(EVENTLET)
+    assert target.said == "2"
+    assert memprobe.snapshot_process(target.pid, tmp_path / "a.snap", timeout=60).mode == "forked"
+    assert target.end().code == 0
+
+
+# ---- a program that does not know of us ------------------------------------------------------------------------------
+
+WAITS = """
+import memprobe, signal, sys, threading, time
+handled = []
+signal.signal(signal.SIGUSR1, lambda *_: handled.append("handled"))
+memprobe.agent.start(every=1000)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})
+print("ready", flush=True)
+sys.stdin.readline()
+print(signal.sigwait({signal.SIGHUP}).name, handled, flush=True)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+print(handled)
+"""
+
+
+def test_signals_are_the_programs(program) -> None:
+    """It has one thread, and blocks signals to wait for them or not to be interrupted."""
+    service = program(WAITS)
+    os.kill(service.pid, signal.SIGHUP)
+    os.kill(service.pid, signal.SIGUSR1)
+    time.sleep(0.1)
+    ended = service.end()
+    assert ended.out == "SIGHUP []\n['handled']\n" and ended.code == 0, ended
+
+
+CLOSES = """
+import memprobe, os, signal, socket, sys
+path = memprobe.agent.start(signal=signal.SIGUSR2, every=1000, directory="snaps")
+sys.stdin.readline()
+os.closerange(3, 4096)
+os.chdir("/")
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(20)]
+child = os.fork() if "forks" in sys.argv else 0
+if child:
+    os.waitpid(child, 0)
+    sys.exit()
+print(os.getpid(), *(listener.getsockname()[1] for listener in listeners), flush=True)
+for line in sys.stdin:
+    for listener in listeners:
+        connection = listener.accept()[0]
+        connection.sendall(connection.recv(100))
+        connection.close()
+    if line == "end\\n":
+        break
+    print("served", flush=True)
+if "forks" in sys.argv:
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("how", ["runs", "forks"])
+def test_a_program_that_closes_all_descriptors(python, tmp_path: Path, runtime: Path, how: str) -> None:
+    """As daemons do. Its own connections get the numbers that the agent's had."""
+    (tmp_path / "closes.py").write_text(CLOSES)
+    (tmp_path / "snaps").mkdir()
+    words = [sys.executable, "-W", "ignore", "closes.py", how]  # of fork with threads
+    service = subprocess.Popen(
+        words, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        time.sleep(0.5)  # until the threads wait
+        print(file=service.stdin, flush=True)
+        pid, *ports = map(int, service.stdout.readline().split())
+        for turn in range(3):
+            assert memprobe.snapshot_process(pid, tmp_path / "a.snap", timeout=30).attached == "agent"
+            print("end" if turn == 2 else "go on", file=service.stdin, flush=True)
+            for port in ports:
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as visitor:
+                    visitor.sendall(b"hello")
+                    assert visitor.recv(100) == b"hello"
+            assert turn == 2 or service.stdout.readline() == "served\n"
+            if turn == 0:
+                time.sleep(5.5)  # the thread that waits for the signal looks whether it still can
+                os.kill(pid, signal.SIGUSR2)
+                deadline = time.monotonic() + 20
+                while not os.listdir(tmp_path / "snaps") and time.monotonic() < deadline:
+                    time.sleep(0.05)
+        out, err = service.communicate(timeout=60)
+        assert (service.returncode, out, err) == (0, "", "")
+        assert os.listdir(tmp_path / "snaps")[0].startswith(f"memprobe-{pid}-")
+    finally:
+        service.kill()
+        service.communicate()
+
+
+FORKS = """
+import memprobe, os, sys
+memprobe.agent.start()
+print("ready", flush=True)
+sys.stdin.readline()
+child = os.fork()
+if child == 0:
+    links = [os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+    print(sum("socket" in link for link in links), len(links), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_child_has_nothing_of_an_asker(program, runtime: Path) -> None:
+    service = program(FORKS)
+    with talk(runtime / "memprobe" / str(service.pid)) as asker:
+        asker.sendall(b"\0")  # the agent waits for the rest
+        time.sleep(0.3)
+        service.go_on()
+        said = service.line()
+    assert said == "1 2"  # its own agent's, and the folder that it read
+    assert service.end().code == 0
+
+
+CHROOTS = """
+import memprobe, os, sys
+memprobe.agent.start()
+print("ready", flush=True)
+sys.stdin.readline()
+os.chroot("jail")
+os.chdir("/")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_a_program_in_a_jail_ends_well(program, tmp_path: Path) -> None:
+    """Before 3.14 a thread that is left when Python ends needs a library of the system's."""
+    (tmp_path / "jail").mkdir()
+    for _ in range(3):
+        service = program(CHROOTS)
+        time.sleep(0.2)
+        ended = service.end()
+        assert ended.code == 0 and not ended.err, ended
+
+
+LIMITED = """
+import memprobe, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+memprobe.agent.start()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--no-fork",)], ids=["forked", "streamed"])
+def test_a_program_that_may_write_small_files_only(program, command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    service = program(LIMITED)
+    done = command("snapshot", service.pid, "-o", "a.snap", *options)
+    assert done.code == 3 and "ulimit -f" in done.err, done
+    assert service.end().code == 0 and not (tmp_path / "a.snap").exists()
+
+
+def test_ensure_leaves_settings_alone(own_agent: Path, tmp_path: Path) -> None:
+    agent.start(values=True, rss_limit="1TiB")
+    triggers = agent._triggers
+    assert agent.ensure() == str(own_agent) and agent._triggers is triggers is not None and agent._values
+    os.unlink(own_agent)
+    assert agent.ensure() == str(own_agent) and own_agent.exists()
+    assert agent._triggers is triggers and agent._values
+    assert memprobe.snapshot_process(os.getpid(), tmp_path / "a.snap").attached == "agent"
+    agent.start()
+
+
+def test_no_thread_can_be_started(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(agent._native, "start_thread", refuse)
+    with pytest.raises(OSError, match="the agent has no thread: can't start new thread"):
+        agent.start()
+    assert not os.listdir(runtime / "memprobe")
+
+
+def test_another_process_with_this_number(runtime: Path, tmp_path: Path) -> None:
+    """As in containers that share the folder: neither takes the other's socket."""
+    (runtime / "memprobe").mkdir(mode=0o700)
+    theirs = runtime / "memprobe" / str(os.getpid())
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(theirs))
+        stranger.listen(5)
+        path = agent.start()
+        try:
+            assert path == f"{theirs}.{os.stat('/proc/self/ns/pid').st_ino}"
+            assert agent.ensure() == path
+        finally:
+            agent.stop()
+        assert theirs.exists() and not Path(path).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder away needs root")
+def test_the_runtime_folder_of_another_user(runtime: Path) -> None:
+    """As su and sudo -E hand it on: nothing is made there."""
+    os.chown(runtime, 65534, -1)
+    path = agent.start()
+    try:
+        assert path == f"/tmp/memprobe-0/{os.getpid()}" and not os.listdir(runtime)
+    finally:
+        agent.stop()
+
+
+def test_a_runtime_folder_that_is_none(runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in "nothing", str(tmp_path / "nothing"), "/dev/null":
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        path = agent.start()
+        agent.stop()
+        assert path == f"/tmp/memprobe-{os.geteuid()}/{os.getpid()}" and not (tmp_path / "nothing").exists()
 
 
 def test_off_denies(program, tmp_path: Path, monkeypatch) -> None:

@@ -84,7 +84,9 @@ def test_run_has_the_agent_and_little_else(command, tmp_path: Path) -> None:
 
 def test_run_without_a_possible_agent_runs_all_the_same(command, tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text("print('here')")
-    done = command("run", "job.py", XDG_RUNTIME_DIR="/proc")
+    (tmp_path / "runtime" / "memprobe").mkdir()
+    (tmp_path / "runtime" / "memprobe").chmod(0o777)  # not private
+    done = command("run", "job.py")
     assert done.code == 0 and done.out == "here\n" and "no agent in this program" in done.err, done
     done = command("run", "job.py", MEMPROBE_AGENT="off")
     assert done.code == 0 and done.out == "here\n" and "cannot be asked" in done.err, done

@@ -209,6 +209,12 @@ def test_root_asks_another_user(dropped, python, tmp_path: Path) -> None:
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (NOBODY, 0o600)
 
 
+def test_a_process_that_gave_up_its_rights_after_it_started_the_agent(program, tmp_path: Path) -> None:
+    """Its socket is where root's are."""
+    service = program(DROPS.format(user=NOBODY, start="").replace("os.setgroups", "memprobe.agent.start(); os.setgroups", 1))
+    check(service, tmp_path / "a.snap", "agent")
+
+
 @pytest.mark.parametrize("how", WAYS)
 def test_root_gives_another_user_an_agent(dropped, tmp_path: Path, how: str) -> None:
     service = dropped("")

@@ -206,6 +206,51 @@ def test_what_the_child_is_like() -> None:
     assert gone(stuck.child)
 
 
+def test_a_forked_process_has_nothing_of_it() -> None:
+    """The application forks while a snapshot is under way: the worker has no descriptor of ours."""
+    before = set(os.listdir("/proc/self/fd"))
+    stuck = Stuck()
+    reader, writer = os.pipe()
+    worker = os.fork()
+    if worker == 0:
+        new = [
+            os.readlink(f"/proc/self/fd/{fd}")
+            for fd in set(os.listdir("/proc/self/fd")) - before
+            if os.path.exists(f"/proc/self/fd/{fd}")
+        ]
+        os.write(writer, repr([link for link in new if "pipe" not in link]).encode())
+        os._exit(0)
+    os.waitpid(worker, 0)
+    os.kill(stuck.child, signal.SIGKILL)
+    stuck.end()
+    assert os.read(reader, 1000) == b"[]"
+    os.close(reader), os.close(writer)
+
+
+def test_somebody_else_reaps_it() -> None:
+    stuck = Stuck()
+    os.kill(stuck.child, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        os.waitpid(stuck.child, 0x40000000)  # __WALL
+    problem = stuck.end()
+    assert isinstance(problem, ChildProcessError) and ("signal 9" in str(problem) or "before it was done" in str(problem)), problem
+
+
+def test_the_child_of_a_real_time_service() -> None:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pytest.skip("this user may not have real time")
+    try:
+        stuck = Stuck()  # its thread inherits it
+        policy = os.sched_getscheduler(stuck.child)
+        os.kill(stuck.child, signal.SIGKILL)
+        stuck.end()
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    assert policy == os.SCHED_OTHER
+
+
 def test_it_ends_when_its_time_is_over() -> None:
     stuck = Stuck(seconds=1)
     problem = stuck.end()
@@ -335,7 +380,7 @@ print(info.mode, "|", info.reason, "|", info.fork_ms, memprobe.load("a.snap").in
 def test_the_kernel_refuses(python, tmp_path: Path) -> None:
     (tmp_path / "refused.py").write_text(NO_CLONE)
     done = python("refused.py")
-    assert done.out == "streamed | Resource temporarily unavailable | None streamed\n", done
+    assert done.out == "streamed | the fork failed: Resource temporarily unavailable | None streamed\n", done
 
 
 def group_of(folder: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> Path:
@@ -348,9 +393,14 @@ def group_of(folder: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> Path:
 
 
 def test_memory_is_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = _capture.resident() // 50 // MEBIBYTE + 12
     use = group_of(tmp_path, monkeypatch, 5 * MEBIBYTE)
+    for fork in (True, False):  # nor is there memory for a snapshot by this process itself
+        with pytest.raises(memprobe.SnapshotError, match="a snapshot may need .* only 5 MiB are free"):
+            memprobe.snapshot(tmp_path / "a.snap", fork=fork)
+    use.write_text(f"{(1024 - tables - 4) * MEBIBYTE}\n")
     info = memprobe.snapshot(tmp_path / "a.snap")
-    assert info.mode == "streamed" and info.reason is not None and info.reason.endswith("only 5 MiB are free")
+    assert info.mode == "streamed" and info.reason is not None and info.reason.endswith(f"only {tables + 4} MiB are free")
     assert "free" in str(info) and "fork" not in dict(info.lines())
     (tmp_path / "memory.stat").write_text(f"inactive_file {1000 * MEBIBYTE}\n")  # pages of files, which the kernel gives up first
     assert memprobe.snapshot(tmp_path / "a.snap").mode == "forked"
@@ -429,7 +479,7 @@ def run_in(group: Path, folder: Path, source: str) -> subprocess.CompletedProces
 
 
 def test_a_control_group_has_little_left(tmp_path: Path) -> None:
-    source = "import memprobe; keep = bytearray(70 << 20); info = memprobe.snapshot('a.snap'); print(info.mode, info.reason)"
+    source = "import memprobe; keep = bytearray(66 << 20); info = memprobe.snapshot('a.snap'); print(info.mode, info.reason)"
     with scratch_group() as folder:
         done = run_in(folder, tmp_path, source)
     assert done.stdout.startswith("streamed a fork may need"), done

@@ -110,6 +110,48 @@ os.waitpid(child, 0)
     assert service.end().code == 0
 
 
+MOVED_CHILD = """
+import memprobe, os, signal, sys
+memprobe.agent.start(signal=signal.SIGUSR2, directory="snaps")
+os.rename("snaps", "gone")
+os.chdir("/")
+if os.fork():
+    os.wait()
+    sys.exit()
+files = [open(f"{sys.argv[0]}.{n}", "w+") for n in range(1000)]
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+print("sizes", {os.fstat(file.fileno()).st_size for file in files}, memprobe.agent._agent is not None, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_forked_child_whose_folder_is_gone(program, tmp_path: Path) -> None:
+    """It has an agent all the same, and the signal writes to nobody's file."""
+    (tmp_path / "snaps").mkdir()
+    service = program(MOVED_CHILD.replace("sys.argv[0]", repr(str(tmp_path / "file"))))
+    os.kill(int(service.said), signal.SIGUSR2)
+    time.sleep(0.3)
+    service.go_on()
+    assert service.line() == "sizes {0} True"
+    assert service.end().code == 0
+
+
+def test_the_signal_is_harmless_at_the_end(python) -> None:
+    at_exit = "atexit.register(lambda: (os.kill(os.getpid(), signal.SIGUSR2), print('lives')))"
+    done = python("-c", f"import atexit, memprobe, os, signal; {at_exit}; memprobe.agent.start(signal=signal.SIGUSR2)")
+    assert done.code == 0 and done.out == "lives\n", done
+
+
+def test_somebody_moves_the_files(program, tmp_path: Path) -> None:
+    service = program(BLOCKED.format(before="", settings="every=1, keep=1", during=""))
+    for _ in range(3):
+        for name in await_snapshots(tmp_path, 1):
+            (tmp_path / name).unlink(missing_ok=True)
+    ended = service.end()
+    assert ended.code == 0 and not ended.err, ended
+
+
 def test_what_fails_is_logged(program, tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()

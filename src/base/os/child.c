@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -69,6 +70,7 @@ static void settle(int64_t parent, int keep, unsigned seconds) {
     if (getppid() != parent) {
         _exit(1); /* it died before it could be tied to us */
     }
+    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}); /* a real-time service's child needs no real time */
     setpriority(PRIO_PROCESS, 0, NICE); /* soon: the parent may wait for this processor */
     prctl(PR_SET_NAME, "memprobe");
     limit_time(seconds);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -14,6 +15,7 @@
 #define COUNT 65
 
 static volatile sig_atomic_t descriptor[COUNT]; /* fd + 1, or 0 */
+static bool ours[COUNT];
 static struct sigaction before[COUNT];
 
 static void tell(int number) {
@@ -32,14 +34,38 @@ int mpr_signal_to_fd(int number, int fd) {
         errno = EINVAL;
         return MPR_EIO;
     }
-    bool ours = descriptor[number] != 0;
     if (fd < 0) {
         descriptor[number] = 0;
-        return !ours || sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
+        if (fd == MPR_SIGNAL_NOBODY || !ours[number]) {
+            return MPR_OK;
+        }
+        ours[number] = false;
+        return sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
     }
-    if (!ours && sigaction(number, &action, &before[number]) != 0) {
+    if (!ours[number] && sigaction(number, &action, &before[number]) != 0) {
         return MPR_EIO;
     }
+    ours[number] = true;
     descriptor[number] = fd + 1;
     return MPR_OK;
+}
+
+void mpr_signal_calm_begin(mpr_signal_calm *calm) {
+    sigset_t size_limit, old;
+    sigemptyset(&size_limit);
+    sigaddset(&size_limit, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &size_limit, &old);
+    calm->blocked = sigismember(&old, SIGXFSZ) == 1;
+}
+
+void mpr_signal_calm_end(const mpr_signal_calm *calm) {
+    sigset_t size_limit;
+    struct timespec now = {0};
+    sigemptyset(&size_limit);
+    sigaddset(&size_limit, SIGXFSZ);
+    if (!calm->blocked) {
+        while (sigtimedwait(&size_limit, NULL, &now) == SIGXFSZ) {
+        }
+        pthread_sigmask(SIG_UNBLOCK, &size_limit, NULL);
+    }
 }

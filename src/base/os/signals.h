@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * A signal that writes to an eventfd and does no more: it works while the main thread is in C code, and harms nobody. */
+ * A signal that writes to an eventfd and does no more: it works while the main thread is in C code, and harms nobody. And writing to a file
+ * without the signals that a limit of its size brings. */
 #ifndef MPR_BASE_OS_SIGNALS_H
 #define MPR_BASE_OS_SIGNALS_H
 
-/* From now on signal `number` adds 1 to the eventfd `fd`; -1: what it did before memprobe is put back. MPR_OK or MPR_EIO with errno. */
+#include <stdbool.h>
+
+#define MPR_SIGNAL_BEFORE -1
+#define MPR_SIGNAL_NOBODY -2
+
+/* From now on signal `number` adds 1 to the eventfd `fd`. MPR_SIGNAL_BEFORE: what it did before memprobe is put back. MPR_SIGNAL_NOBODY: it
+ * does nothing, if it is ours: the eventfd is gone, and what it did before may be to end the process. MPR_OK or MPR_EIO with errno. */
 int mpr_signal_to_fd(int number, int fd);
+
+/* A file that would become larger than the process may make one is an error of write(2) and no more, until `end`. For this thread. */
+typedef struct mpr_signal_calm {
+    bool blocked; /* before */
+} mpr_signal_calm;
+void mpr_signal_calm_begin(mpr_signal_calm *calm);
+void mpr_signal_calm_end(const mpr_signal_calm *calm);
 
 #endif
