@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from memprobe import _core
 
@@ -41,34 +41,55 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
     they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
     groups = limited_groups()
-    reason = lack_of_memory(groups, 4 * MEBIBYTE + resident() // 10, "a fork") if options.fork else None
+    reason = lack_of_memory(groups, fork=True) if options.fork else None
     fork = options.fork and reason is None
-    lack = None if fork else lack_of_memory(groups, 0, "a snapshot")
+    lack = None if fork else lack_of_memory(groups, fork=False)
     if lack:
         raise ChildProcessError(f"{lack}: there is none")
-    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), groups)
+    watched = [group[:3] for group in groups if group.watched]
+    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched)
     return {**facts, "reason": reason or facts["reason"]}
 
 
 # ---- memory for a fork ----------------------------------------------------------------------------------------------
+# A child that is ended gives its pages back after a while, and whoever takes memory in that while may be ended as well, unless it was the
+# kernel that chose the child, for then the others wait. So a limit is left to the kernel where it will choose the child, and where it
+# will not we end the child ourselves, long before.
 
 UNLIMITED = 1 << 60  # bytes: version 1 has a number where version 2 says `max`
-Group = tuple[str, str, int]  # a control group: the files of its use and of what that consists of, and its limit in bytes
 
 
-def lack_of_memory(groups: list[Group], copies: int, what: str) -> str | None:
+class Group(NamedTuple):
+    """A limit of a control group, and the files that tell its use and what that consists of."""
+
+    use: str
+    more: str
+    limit: int  # bytes
+    watched: bool  # what happens at the limit would not end the child alone
+
+
+def lack_of_memory(groups: list[Group], fork: bool) -> str | None:
     """Why a snapshot would be a risk, or None. It needs tables and buffers of its own (2 % of what is resident and 12 MiB); a fork
     needs copies of the pages that this process writes to meanwhile as well. How many nobody knows before: a tenth of all is for
-    most a lot in the second or so that the child lives, and those that write more are stopped by the reserve."""
-    need = resident() // 50 + 12 * MEBIBYTE + copies
-    left = _core.room_left(groups)
+    most a lot in the second or so that the child lives; what comes of more is said above."""
+    tables = resident() // 50 + 12 * MEBIBYTE
+    if not fork:
+        return less("a snapshot", _core.room_left([group[:3] for group in groups]), tables)
+    copies = resident() // 10 + 4 * MEBIBYTE
+    watched = _core.room_left([group[:3] for group in groups if group.watched])
+    return less("a fork", watched, tables + copies + reserve()) or less(
+        "a fork", _core.room_left([group[:3] for group in groups]), tables + copies
+    )
+
+
+def less(what: str, left: int, need: int) -> str | None:
     return None if left >= need else f"{what} may need {need // MEBIBYTE} MiB and only {left // MEBIBYTE} MiB are free"
 
 
 def reserve() -> int:
-    """The child is ended, which frees the copies, when fewer bytes than this are left: room for what this process may write until
-    the next look. The kernel would end the child first, too, where it may say so of itself and its group is not all ended."""
-    return 4 * MEBIBYTE + min(resident() // 20, 64 * MEBIBYTE)
+    """The child is ended when fewer bytes than this are left on the machine or in a watched group: what this process may write until
+    the child has gone."""
+    return resident() // 5 + 16 * MEBIBYTE
 
 
 def resident() -> int:
@@ -79,15 +100,19 @@ def resident() -> int:
 
 
 def limited_groups() -> list[Group]:
-    """The memory control groups, version 2 or 1, that this process is in and that have a limit. Beyond memory.high the kernel slows
-    a group down until it stands, so that is a limit, too."""
+    """The limits of the memory control groups, version 2 or 1, that this process is in.
+
+    At its limit the kernel ends the process of a group that says it can be missed, as the child does where it may, unless the group is
+    to be ended as a whole; beyond memory.high it slows all of them down until they stand."""
     found: list[Group] = []
+    watched = not os.access("/proc/self/oom_score_adj", os.W_OK)  # as in a process that gave up root's rights
     for folder in groups():
-        limits = [read_int(f"{folder}/{name}") for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
+        watched = watched or read_int(f"{folder}/memory.oom.group") == 1
         use = "memory.current" if os.path.exists(f"{folder}/memory.current") else "memory.usage_in_bytes"
-        limit = min(filter(None, limits), default=UNLIMITED)
-        if limit < UNLIMITED:
-            found.append((f"{folder}/{use}", f"{folder}/memory.stat", limit))
+        for name in ("memory.max", "memory.limit_in_bytes", "memory.high"):
+            limit = read_int(f"{folder}/{name}")
+            if limit is not None and limit < UNLIMITED:
+                found.append(Group(f"{folder}/{use}", f"{folder}/memory.stat", limit, watched or name == "memory.high"))
     return found
 
 
