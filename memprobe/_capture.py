@@ -52,9 +52,9 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
 
 
 # ---- memory for a fork ----------------------------------------------------------------------------------------------
-# A child that is ended gives its pages back after a while, and whoever takes memory in that while may be ended as well, unless it was the
-# kernel that chose the child, for then the others wait. So a limit is left to the kernel where it will choose the child, and where it
-# will not we end the child ourselves, long before.
+# A child that is ended gives its pages back after a while, and whoever takes memory in that while may be ended as well, unless it
+# was the kernel that chose the child, for then the others wait. So a limit is left to the kernel where it will choose the child, and
+# where it will not we end the child ourselves, long before.
 
 UNLIMITED = 1 << 60  # bytes: version 1 has a number where version 2 says `max`
 
@@ -87,8 +87,8 @@ def less(what: str, left: int, need: int) -> str | None:
 
 
 def reserve() -> int:
-    """The child is ended when fewer bytes than this are left on the machine or in a watched group: what this process may write until
-    the child has gone."""
+    """The child is ended when fewer bytes than this are left on the machine or in a watched group: what this process may write
+    until the child has gone."""
     return resident() // 5 + 16 * MEBIBYTE
 
 

@@ -236,7 +236,9 @@ def test_signals_are_the_programs(program) -> None:
 
 CLOSES = """
 import memprobe, os, signal, socket, sys
-path = memprobe.agent.start(signal=signal.SIGUSR2, every=1000, directory="snaps")
+import memprobe._triggers as triggers
+triggers.REST = 0.2
+memprobe.agent.start(signal=signal.SIGUSR2, every=1000, directory="snaps")
 sys.stdin.readline()
 os.closerange(3, 4096)
 os.chdir("/")
@@ -281,7 +283,7 @@ def test_a_program_that_closes_all_descriptors(python, tmp_path: Path, runtime: 
                     assert visitor.recv(100) == b"hello"
             assert turn == 2 or service.stdout.readline() == "served\n"
             if turn == 0:
-                time.sleep(5.5)  # the thread that waits for the signal looks whether it still can
+                time.sleep(0.7)  # the thread that waits for the signal looks whether it still can
                 os.kill(pid, signal.SIGUSR2)
                 deadline = time.monotonic() + 20
                 while not os.listdir(tmp_path / "snaps") and time.monotonic() < deadline:
