@@ -52,9 +52,9 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
 
 
 # ---- memory for a fork ----------------------------------------------------------------------------------------------
-# A child that is ended gives its pages back after a while, and whoever takes memory in that while may be ended as well, unless it
-# was the kernel that chose the child, for then the others wait. So a limit is left to the kernel where it will choose the child, and
-# where it will not we end the child ourselves, long before.
+# A child that is ended gives its pages back after a while, and whoever takes memory in that while may be ended as well, unless
+# it was the kernel that chose the child, for then the others wait. So a limit is left to the kernel where it will choose the
+# child, and where it will not we end the child ourselves, long before.
 
 UNLIMITED = 1 << 60  # bytes: version 1 has a number where version 2 says `max`
 
@@ -102,8 +102,8 @@ def resident() -> int:
 def limited_groups() -> list[Group]:
     """The limits of the memory control groups, version 2 or 1, that this process is in.
 
-    At its limit the kernel ends the process of a group that says it can be missed, as the child does where it may, unless the group is
-    to be ended as a whole; beyond memory.high it slows all of them down until they stand."""
+    At its limit the kernel ends the process of a group that says it can be missed, as the child does where it may, unless the
+    group is to be ended as a whole; beyond memory.high it slows all of them down until they stand."""
     found: list[Group] = []
     watched = not os.access("/proc/self/oom_score_adj", os.W_OK)  # as in a process that gave up root's rights
     for folder in groups():
