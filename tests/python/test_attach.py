@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -296,6 +299,106 @@ def test_a_gdb_that_hangs(program, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert inject.state(service.pid) in "SR" and service.process.poll() is None
     commands = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     assert not any(b"sleep\x00300" in command.read_bytes() for command in commands if command.exists())
+
+
+# ---- processes that do not run ---------------------------------------------------------------------------------------
+
+
+def test_a_frozen_process(program, tmp_path: Path) -> None:
+    """Control groups, version 1."""
+    group = Path(f"/sys/fs/cgroup/freezer/memprobe-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no freezer can be had here")
+    service = program(PLAIN)
+    try:
+        (group / "cgroup.procs").write_text(str(service.pid))
+        (group / "freezer.state").write_text("FROZEN")
+        with pytest.raises(memprobe.AttachError, match=rf"Process {service.pid} is frozen \(its container is paused\): "):
+            attach.snapshot_process(service.pid, tmp_path / "a.snap", timeout=5)
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        service.kill()
+        while (group / "cgroup.procs").read_text():
+            time.sleep(0.01)
+        group.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "frozen"),
+    [
+        ("cgroup.events", "populated 1\nfrozen 1\n", True),
+        ("cgroup.events", "populated 1\nfrozen 0\n", False),
+        ("unified/cgroup.events", "populated 1\nfrozen 1\n", True),
+        ("nothing", "", False),
+    ],
+)
+def test_a_frozen_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, frozen: bool) -> None:
+    """Version 2, as its files would be."""
+    with open("/proc/self/cgroup") as file:
+        path = next((line.strip()[3:] for line in file if line.startswith("0::")), None)
+    if path is None:
+        pytest.skip("no control groups of version 2")
+    place = Path(f"{tmp_path}/{name}")
+    place = place.parent / path.lstrip("/") / place.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    monkeypatch.setattr(attach, "CONTROL_GROUPS", str(tmp_path))
+    assert attach.frozen(os.getpid()) is frozen
+
+
+# ---- odd answers -----------------------------------------------------------------------------------------------------
+
+GOOD = dict.fromkeys(("objects", "edges", "bytes", "pause_ns", "memory", "duration_ns", "fork_ns", "cow_bytes"), 0)
+
+
+def answered(reply: object) -> dict[str, object]:
+    """What comes of an agent's reply to `snapshot`."""
+    ours, theirs = socket.socketpair()
+    body = json.dumps(reply).encode()
+    with ours, theirs:
+        theirs.sendall(struct.pack("!I", len(body)) + body)
+        return attach.ask(ours, 4711, {"verb": "snapshot"})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *({"ok": odd} for odd in ({}, "x", None, 7, [], {**GOOD, "mode": 1}, {**GOOD, "mode": "forked", "reason": 3})),
+        {"ok": {**GOOD, "mode": "forked", "bytes": "1"}},
+        *({"error": odd} for odd in ("boo", {}, None, [], {"message": 3})),
+        {},
+        {"done": 1},
+    ],
+)
+def test_odd_answers(reply: object) -> None:
+    with pytest.raises(memprobe.AttachError, match="Process 4711 answered something .* use the same version on both sides"):
+        answered(reply)
+
+
+def test_answers() -> None:
+    good = {**GOOD, "mode": "forked", "reason": None}
+    assert answered({"ok": {**good, "new": "of a later version"}})["mode"] == "forked"
+    for number, kind in (
+        (28, OSError),
+        (30, OSError),
+        (2, memprobe.AttachError),
+        (13, memprobe.AttachError),
+        ([], memprobe.AttachError),
+    ):
+        with pytest.raises(kind, match="what was.*") as found:  # type: ignore[call-overload]
+            answered({"error": {"kind": "Odd", "message": "what was.", "errno": number}})
+        assert (getattr(found.value, "errno", None) == number) == (kind is OSError)
+
+
+def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
+    with open(tmp_path / "a.snap", "wb") as file:
+        file.write(b"12345")
+        file.flush()
+        attach.check_whole(file.fileno(), 4711, {"bytes": 5})
+        with pytest.raises(memprobe.AttachError, match="wrote 1,000 bytes, and the file has 5"):
+            attach.check_whole(file.fileno(), 4711, {"bytes": 1000})
 
 
 # ---- others ----------------------------------------------------------------------------------------------------------
