@@ -391,7 +391,8 @@ class Debugger:
     def end(self) -> None:
         """Let the process go. A gdb that does not hear is interrupted first: then it takes back a call that it is making there."""
         farewell: bytes | None = b"detach\nquit\n"
-        for nudge in (None, signal.SIGINT, signal.SIGKILL):
+        nudges = (None, signal.SIGINT, signal.SIGKILL)
+        for nudge in nudges[time.monotonic() >= self.deadline :]:
             with suppress(OSError, ValueError, subprocess.TimeoutExpired):
                 if nudge is not None:
                     os.killpg(self.process.pid, nudge)

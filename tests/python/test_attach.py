@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -299,6 +300,23 @@ def test_a_gdb_that_hangs(program, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert inject.state(service.pid) in "SR" and service.process.poll() is None
     commands = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     assert not any(b"sleep\x00300" in command.read_bytes() for command in commands if command.exists())
+
+
+@needs_gdb
+def test_a_call_that_does_not_return_is_taken_back(program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inject, "GDB_SECONDS", 3.0)
+    service = program(PLAIN)
+    debugger = inject.Debugger(shutil.which("gdb") or "", service.pid)
+    try:
+        if "ptrace" in debugger.say("set unwindonsignal on"):
+            pytest.skip("this sandbox lets nobody trace a process")
+        with pytest.raises(inject.Unavailable, match="gdb did not answer within 3 s"):
+            debugger.value("((unsigned (*)(unsigned)) sleep)(300)")
+    finally:
+        debugger.end()
+    assert debugger.process.returncode == 0  # it was not killed
+    time.sleep(0.2)
+    assert inject.state(service.pid) in "SR" and service.process.poll() is None
 
 
 # ---- processes that do not run ---------------------------------------------------------------------------------------
