@@ -161,7 +161,7 @@ def prepared(pid: int, uid: int) -> Iterator[Errand]:
     """The folder with the script, readable by the process's user alone, in its own view of the file system. All goes through
     descriptors: they hold when the process ends, and nobody there can lead us elsewhere by a symbolic link. It is gone
     afterwards, unless the process has yet to come to the script, which then removes it."""
-    name = f"memprobe-{secrets.token_hex(8)}"
+    name = f"memprobe-{pid}-{secrets.token_hex(8)}"
     outer, there = made(pid, name)
     inner, errand = -1, None
     try:
@@ -255,6 +255,7 @@ def by_remote_exec(pid: int, errand: Errand) -> None:
         with shown(errand.script):
             errand.asked = True
             remote_exec(pid, errand.script)
+        drop_older(errand)
     except PermissionError:
         errand.asked = False
         raise Unavailable("this user may not trace the process: ask as root, or see docs/PRODUCTION.md") from None
@@ -263,6 +264,14 @@ def by_remote_exec(pid: int, errand: Errand) -> None:
         program = executable(pid)
         where = "" if os.path.exists(program) else " in a container: ask in there"  # CPython reads that file here
         raise Unavailable(f"{str(problem).rstrip('.')} (the process runs {program}{where})") from None
+
+
+def drop_older(errand: Errand) -> None:
+    """A process keeps the name of one script: it will not come to those of askers before, who wait no more."""
+    place, own = errand.here + "/..", os.path.basename(errand.there)
+    for name in os.listdir(place):
+        if name.startswith(f"memprobe-{errand.pid}-") and name != own and os.path.exists(f"{place}/{name}/late"):
+            shutil.rmtree(f"{place}/{name}", ignore_errors=True)
 
 
 @contextmanager
