@@ -1,6 +1,9 @@
 """`python -m memprobe` is the `memprobe` command."""
 
-from memprobe.cli.main import main
+try:
+    from memprobe.cli.main import main
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -64,6 +65,37 @@ def refuse_sleepers(pid: int) -> None:
         raise AttachError(f"Process {pid} has ended; process {facts['PPid'][0]}, which started it, has not taken notice yet.")
     if state == "T":
         raise AttachError(f"Process {pid} is stopped: let it go on (kill -CONT {pid}), and ask again.")
+    if frozen(pid):
+        raise AttachError(
+            f"Process {pid} is frozen (its container is paused): let it go on (docker unpause, podman unpause, systemctl thaw), "
+            "and ask again."
+        )
+
+
+CONTROL_GROUPS = "/sys/fs/cgroup"
+
+
+def frozen(pid: int) -> bool:
+    """Whether a control group of the process, version 1 or 2, is frozen; the kernel counts those above it. False where it cannot be
+    seen."""
+    with suppress(OSError), open(f"/proc/{pid}/cgroup", errors="replace") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if "freezer" in controllers.split(","):
+                if holds(f"{CONTROL_GROUPS}/freezer{path}/freezer.state", "FROZEN", "FREEZING"):
+                    return True
+            elif not controllers:
+                for root in (CONTROL_GROUPS, f"{CONTROL_GROUPS}/unified"):
+                    if holds(f"{root}{path}/cgroup.events", "frozen 1"):
+                        return True
+    return False
+
+
+def holds(path: str, *lines: str) -> bool:
+    """Whether a file has one of these lines."""
+    with suppress(OSError), open(path, errors="replace") as file:
+        return any(line.strip() in lines for line in file)
+    return False
 
 
 def reach(pid: int, uid: int) -> socket.socket | None:
@@ -108,17 +140,51 @@ def ask(agent: socket.socket, pid: int, request: _wire.Message, fds: tuple[int, 
         raise AttachError(f"Process {pid} ended, or closed the connection, before the snapshot was whole ({problem}).") from None
     for fd in strangers:
         os.close(fd)
-    if "ok" in reply:
-        return dict(reply["ok"])
-    raise failure(pid, reply.get("error") or {})
+    if "ok" not in reply:
+        raise failure(pid, reply.get("error"))
+    facts = reply["ok"]
+    if not isinstance(facts, dict) or (request.get("verb") == "snapshot" and not is_snapshot(facts)):
+        raise misunderstood(pid)
+    return facts
 
 
-def failure(pid: int, error: dict[str, Any]) -> Exception:
+FACTS = ("objects", "edges", "bytes", "pause_ns", "duration_ns", "fork_ns", "cow_bytes")  # numbers that a snapshot's answer has
+
+
+def is_snapshot(facts: dict[str, Any]) -> bool:
+    """Whether an answer says all that one to a snapshot does."""
+    numbers = all(type(facts.get(name)) is int for name in FACTS)
+    return numbers and isinstance(facts.get("mode"), str) and isinstance(facts.get("reason", 0), (str, type(None)))
+
+
+def check_whole(fd: int, pid: int, facts: dict[str, Any]) -> None:
+    """The file must have the bytes that the answer says."""
+    size = os.fstat(fd).st_size
+    if size != facts["bytes"]:
+        raise AttachError(
+            f"Process {pid} says that it wrote {facts['bytes']:,} bytes, and the file has {size:,}: use the same version of "
+            "memprobe on both sides, and ask again."
+        )
+
+
+def misunderstood(pid: int) -> AttachError:
+    return AttachError(
+        f"Process {pid} answered something that this version of memprobe does not understand: use the same version on both sides."
+    )
+
+
+OF_THE_FILE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})  # what writing to it can end with
+
+
+def failure(pid: int, error: object, of_the_file: Container[int] = OF_THE_FILE) -> Exception:
     """The exception for an agent's error: of the file that we gave it, or of the process."""
-    message = str(error.get("message", "no reason given"))
-    if isinstance(error.get("errno"), int):
-        return OSError(error["errno"], message)
-    return AttachError(f"Process {pid} could not take the snapshot: {error.get('kind', 'Error')}: {message}")
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return misunderstood(pid)
+    message = error["message"].strip().rstrip(".") or "no reason given"
+    number = error.get("errno")
+    if isinstance(number, int) and number in of_the_file:
+        return OSError(number, message)
+    return AttachError(f"Process {pid} could not take the snapshot: {error.get('kind', 'Error')}: {message}.")
 
 
 def owner(pid: int) -> int:

@@ -6,10 +6,13 @@ process's own view of the file system (it may be a container)."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,9 +24,11 @@ from memprobe import _wire
 from memprobe.errors import AttachError
 
 SCRIPT = """\
-def start(folder, package):
+def start(folder, package, obstacle=None):
     import os, sys
     try:
+        if obstacle:
+            raise obstacle
         try:
             from memprobe import agent
         except ImportError:
@@ -32,41 +37,75 @@ def start(folder, package):
                 from memprobe import agent
             finally:
                 sys.path.remove(package)
-        said = "denied" if agent.start() is None else "started"
+        said = "denied" if getattr(agent, "ensure", agent.start)() is None else "started"
     except BaseException as problem:
         said = f"{{type(problem).__name__}}: {{problem}}"
-    with open(folder + "/new", "w") as file:
-        file.write(said)
-    os.rename(folder + "/new", folder + "/report")
-    if os.path.exists(folder + "/late"):
-        for name in os.listdir(folder):
-            os.unlink(folder + "/" + name)
-        os.rmdir(folder)
-__import__("_thread").start_new_thread(start, ({folder!r}, {package!r}))
+    try:
+        with open(folder + "/new", "w") as file:
+            file.write(said)
+        os.rename(folder + "/new", folder + "/report")
+        if os.path.exists(folder + "/late"):
+            for name in os.listdir(folder):
+                os.unlink(folder + "/" + name)
+            os.rmdir(folder)
+    except OSError:
+        pass
+try:
+    __import__("_thread").start_new_thread(start, ({folder!r}, {package!r}))
+except Exception as problem:
+    start({folder!r}, {package!r}, problem)
 del start
+"""
+
+# What a pending call runs, in the program's __main__. It must not fail, for CPython would raise SystemError in the main thread.
+LINE = """\
+try: exec("with open({script!r}) as file: text = file.read()\\nexec(text, {{}})", {{}})
+except BaseException: pass
 """
 
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # a container may have a /tmp that cannot be written to, or none
 HELP = "start the program with `memprobe run SCRIPT`, or let it call memprobe.agent.start()"
-
-
 DENIED = "Process {} denies the agent: MEMPROBE_AGENT=off is in its environment."
+STRANGERS = (
+    "Process {} is in a container with users of its own: ask in there (podman exec, docker exec, or nsenter -t {} -U -m -p)."
+)
 
 
 class Unavailable(Exception):
     """This way in is not open: the reason, in a few words."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Errand:
-    """The script's folder: `here` as this process reaches it, for as long as it is held, and `there` as the other names it."""
+    """The script's folder: `here` as this process reaches it, for as long as it is held, and `there` as the other names it. It is
+    `asked` when the process was told of it, or may have been."""
 
+    pid: int
     here: str
     there: str
+    asked: bool = False
 
     @property
     def script(self) -> str:
         return self.there + "/start.py"
+
+    def under_way(self) -> bool:
+        """Whether the process may still come to the script. Then that finds word here to clean up, for nobody waits for it."""
+        if not self.asked or state(self.pid) in GONE:
+            return False
+        with suppress(OSError):
+            open(self.here + "/late", "x").close()
+        return not os.path.lexists(self.here + "/report")  # looked for last, as the script looks for the word last
+
+
+GONE = ("", "Z", "X")
+
+
+def state(pid: int) -> str:
+    """The letter that the kernel has for what a process does; none when there is no such process."""
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return chr(file.read().rpartition(b")")[2].split()[0][0])
+    return ""
 
 
 def start(pid: int, uid: int, *, gdb: bool, patience: float, ready: Callable[[], bool]) -> str:
@@ -76,6 +115,7 @@ def start(pid: int, uid: int, *, gdb: bool, patience: float, ready: Callable[[],
     start there, or when the process has not come to it in `patience` seconds."""
     if _wire.denied(_wire.environment(pid)):  # what it has now is looked at there, by agent.start()
         raise AttachError(DENIED.format(pid))
+    refuse_hidden(pid, uid)
     reasons = []
     for name, way in (("sys.remote_exec", by_remote_exec), ("gdb", by_gdb if gdb else without_gdb)):
         with prepared(pid, uid) as errand:
@@ -89,25 +129,52 @@ def start(pid: int, uid: int, *, gdb: bool, patience: float, ready: Callable[[],
     raise AttachError(f"Process {pid} has no memprobe agent, and none can be started in it ({'; '.join(reasons)}): {HELP}.")
 
 
+def refuse_hidden(pid: int, uid: int) -> None:
+    """A process whose files this user may not see, or whose users are not ours: an agent in it could not be reached from here."""
+    root = f"/proc/{pid}/root"
+    try:
+        os.stat(root + "/")
+    except PermissionError:
+        raise AttachError(
+            f"Process {pid} shows no memprobe agent, and this user may not look into its files: ask as the same user with the same "
+            "capabilities, or as root with CAP_SYS_PTRACE."
+        ) from None
+    except OSError:
+        return
+    if not same_users(pid, {uid, os.geteuid()}):
+        raise AttachError(STRANGERS.format(pid, pid))
+
+
+def same_users(pid: int, uids: set[int]) -> bool:
+    """Whether users have the same numbers there as here; they have where nobody says."""
+    with suppress(OSError, ValueError):
+        if os.stat(f"/proc/{pid}/ns/user").st_ino == os.stat("/proc/self/ns/user").st_ino:
+            return True
+        with open(f"/proc/{pid}/uid_map") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+        return all(any(inside == outside and 0 <= uid - inside < many for inside, outside, many in ranges) for uid in uids)
+    return True
+
+
 @contextmanager
 def prepared(pid: int, uid: int) -> Iterator[Errand]:
     """The folder with the script, readable by the process's user alone, in its own view of the file system. All goes through
     descriptors: they hold when the process ends, and nobody there can lead us elsewhere by a symbolic link. It is gone
     afterwards, unless the process has yet to come to the script, which then removes it."""
-    name = f"memprobe-{secrets.token_hex(8)}"
+    name = f"memprobe-{pid}-{secrets.token_hex(8)}"
     outer, there = made(pid, name)
-    inner = -1
+    inner, errand = -1, None
     try:
         inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=outer)
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        errand = Errand(f"/proc/self/fd/{inner}", f"{there}/{name}")
+        errand = Errand(pid, f"/proc/self/fd/{inner}", f"{there}/{name}")
         with open(errand.here + "/start.py", "x", encoding="utf-8") as file:
             file.write(SCRIPT.format(folder=errand.there, package=package))
             os.fchown(file.fileno(), uid, -1)
         os.fchown(inner, uid, -1)
         yield errand
     finally:
-        if inner < 0 or "late" not in os.listdir(inner) or "report" in os.listdir(inner):
+        if errand is None or not errand.under_way():
             shutil.rmtree(f"/proc/self/fd/{outer}/{name}", ignore_errors=True)
         for fd in filter(lambda fd: fd >= 0, (inner, outer)):
             os.close(fd)
@@ -128,8 +195,10 @@ def made(pid: int, name: str) -> tuple[int, str]:
             except OSError as error:
                 os.close(outer)
                 problem = error
-    if not os.path.exists(f"/proc/{pid}"):
+    if state(pid) in GONE:
         raise AttachError(f"Process {pid} has ended.")
+    if problem and problem.errno == errno.EOVERFLOW:  # this user has no number there
+        raise AttachError(STRANGERS.format(pid, pid))
     why = f" ({problem.strerror})" if problem else ""
     raise AttachError(
         f"No agent can be started in process {pid}, for nothing can be written to its {', '.join(PLACES)}{why}: {HELP}."
@@ -138,25 +207,36 @@ def made(pid: int, name: str) -> tuple[int, str]:
 
 def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        with suppress(FileNotFoundError), open(errand.here + "/report", opener=unled) as file:
+    while True:
+        ended, over = state(pid) in GONE, time.monotonic() >= deadline  # looked at first: a last word may be there
+        with suppress(FileNotFoundError), open(errand.here + "/report", errors="replace", opener=unled) as file:
             said = file.read(4096)
             if said == "started" and ready():
                 return
-            if said == "denied":
-                raise AttachError(DENIED.format(pid))
-            raise AttachError(
-                f"The agent could not start in process {pid} ({said}): install memprobe-heap in its environment, for its Python."
-            )
-        if not os.path.exists(f"/proc/{pid}"):
+            raise AttachError(explained(pid, said))
+        if ended:
             raise AttachError(f"Process {pid} ended before the agent could start.")
+        if over:
+            raise AttachError(
+                f"Process {pid} has been asked to start the agent, but has not run Python code in its main thread for "
+                f"{patience:g} s (it sleeps, or is in C code): it starts when that returns; ask again then."
+            )
         time.sleep(0.02)
-    with suppress(OSError):
-        open(errand.here + "/late", "x").close()  # the script cleans up when it runs after all
-    raise AttachError(
-        f"Process {pid} has been asked to start the agent, but has not run Python code in its main thread for {patience:g} s (it "
-        "sleeps, or is in C code): it starts when that returns; ask again then."
-    )
+
+
+def explained(pid: int, said: str) -> str:
+    """What a report means for somebody who has no agent."""
+    if said == "denied":
+        return DENIED.format(pid)
+    if said == "started":
+        return (
+            f"The agent was started in process {pid} but cannot be reached from here, for it has other users or folders: ask in "
+            "its container, with the number that it has there."
+        )
+    if said.startswith(("ImportError", "ModuleNotFoundError")):
+        return f"The agent could not start in process {pid} ({said}): install memprobe-heap in its environment, for its Python."
+    said = said.strip().rstrip(".") or "no reason given"
+    return f"The agent could not start in process {pid} ({said}): put that right there, and ask again."
 
 
 def unled(path: str, flags: int) -> int:
@@ -173,13 +253,25 @@ def by_remote_exec(pid: int, errand: Errand) -> None:
         raise Unavailable(f"needs CPython 3.14 on both sides, and this is {sys.version_info[0]}.{sys.version_info[1]}")
     try:
         with shown(errand.script):
+            errand.asked = True
             remote_exec(pid, errand.script)
+        drop_older(errand)
     except PermissionError:
+        errand.asked = False
         raise Unavailable("this user may not trace the process: ask as root, or see docs/PRODUCTION.md") from None
     except (OSError, RuntimeError, ValueError) as problem:
+        errand.asked = False
         program = executable(pid)
         where = "" if os.path.exists(program) else " in a container: ask in there"  # CPython reads that file here
         raise Unavailable(f"{str(problem).rstrip('.')} (the process runs {program}{where})") from None
+
+
+def drop_older(errand: Errand) -> None:
+    """A process keeps the name of one script: it will not come to those of askers before, who wait no more."""
+    place, own = errand.here + "/..", os.path.basename(errand.there)
+    for name in os.listdir(place):
+        if name.startswith(f"memprobe-{errand.pid}-") and name != own and os.path.exists(f"{place}/{name}/late"):
+            shutil.rmtree(f"{place}/{name}", ignore_errors=True)
 
 
 @contextmanager
@@ -207,6 +299,7 @@ def executable(pid: int) -> str:
 
 MAPPING = 4096  # bytes
 GDB_SECONDS = 60.0
+FAREWELL_SECONDS = 10.0
 ATTEMPTS = 5
 UNSAFE = re.compile(r"\bin (\w*[Pp]ending\w*|PyMutex\w*|_PyMutex\w*|mmap\w*) ")
 
@@ -222,7 +315,7 @@ def by_gdb(pid: int, errand: Errand) -> None:
     if program is None:
         raise Unavailable("gdb is not installed here")
     for _ in range(ATTEMPTS):
-        if Debugger(program, pid).add_pending_call(f"exec(open({errand.script!r}).read(), {{}})"):
+        if Debugger(program, pid).add_pending_call(LINE.format(script=errand.script), errand):
             return
         time.sleep(0.05)
     raise Unavailable(f"the main thread was {ATTEMPTS} times in a place where it could not be interrupted")
@@ -233,6 +326,7 @@ class Debugger:
 
     def __init__(self, program: str, pid: int) -> None:
         self.pid = pid
+        self.was_stopped = state(pid) == "T"
         self.deadline = time.monotonic() + GDB_SECONDS
         environment = {**os.environ, "LC_ALL": "C", "DEBUGINFOD_URLS": ""}
         self.process = subprocess.Popen(
@@ -246,28 +340,37 @@ class Debugger:
 
     def say(self, command: str) -> str:
         """Give a command; returns what it printed."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
         mark = f"<{secrets.token_hex(8)}>"
         with suppress(BrokenPipeError):
             self.process.stdin.write(f"{command}\necho \\n{mark}\\n\n".encode())
             self.process.stdin.flush()
-        lines: list[str] = []
-        for line in iter(self.process.stdout.readline, b""):
-            text = line.decode(errors="replace")
-            if mark in text and "echo" not in text:
+        said = b""
+        while f"\n{mark}\n".encode() not in said:
+            more = self.read()
+            if not more:
                 break
-            lines.append(text)
-        return "".join(lines)
+            said += more
+        return said.decode(errors="replace").partition(f"\n{mark}\n")[0].replace("(gdb) ", "")
+
+    def read(self) -> bytes:
+        """More of what it prints; nothing when it has ended."""
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], max(0.0, self.deadline - time.monotonic()))[0]:
+            raise Unavailable(f"gdb did not answer within {GDB_SECONDS:g} s")
+        return os.read(self.process.stdout.fileno(), 1 << 16)
 
     def value(self, expression: str) -> int:
         """The value of an expression that may call functions."""
-        said = self.say(f"print/x {expression}")
+        return self.number(self.say(f"print/x {expression}"))
+
+    def number(self, said: str) -> int:
         found = re.search(r"\$\d+ = 0x([0-9a-f]+)", said)
         if found is None:
             raise Unavailable(f"gdb could not do it: {(said.strip().splitlines() or ['it ended'])[-1]}")
         return int(found[1], 16)
 
-    def add_pending_call(self, line: str) -> bool:
+    def add_pending_call(self, line: str, errand: Errand) -> bool:
         """True when the call is pending; False when the main thread is where a lock of the interpreter may be held."""
         text = line.encode()
         assert len(text) < MAPPING and text.isascii()
@@ -286,14 +389,33 @@ class Debugger:
                 piece = text[at : at + 64]
                 self.say(f"set {{unsigned char[{len(piece)}]}} {page + at:#x} = {{{', '.join(map(str, piece))}}}")
             call = f"((int (*)(void *, void *)) Py_AddPendingCall)((void *) &PyRun_SimpleString, (void *) {page:#x})"
-            return self.value(call) == 0
+            errand.asked = True  # perhaps, until gdb has answered
+            said = self.say(f"print/x {call}")
+            errand.asked = False
+            errand.asked = self.number(said) == 0
+            return errand.asked
         finally:
             self.end()
 
     def end(self) -> None:
-        """Let the process go."""
-        with suppress(OSError, ValueError):
-            self.process.communicate(b"detach\nquit\n", timeout=10)
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+        """Let the process go. A gdb that does not hear is interrupted first: then it takes back a call that it is making there."""
+        farewell: bytes | None = b"detach\nquit\n"
+        nudges = (None, signal.SIGINT, signal.SIGKILL)
+        for nudge in nudges[time.monotonic() >= self.deadline :]:
+            with suppress(OSError, ValueError, subprocess.TimeoutExpired):
+                if nudge is not None:
+                    os.killpg(self.process.pid, nudge)
+                self.process.communicate(farewell, timeout=FAREWELL_SECONDS)
+                break
+            farewell = None  # it is sent once
+        if self.process.returncode != 0 and not self.was_stopped:
+            wake(self.pid)
+
+
+def wake(pid: int) -> None:
+    """Let a process go on that a debugger stopped, or had told to stop, when it was killed."""
+    with suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        facts = dict(line.split(":", 1) for line in file)
+        waiting = int(facts["SigPnd"], 16) | int(facts["ShdPnd"], 16)
+        if facts["State"].split()[0] == "T" or waiting >> (signal.SIGSTOP - 1) & 1:
+            os.kill(pid, signal.SIGCONT)

@@ -15,11 +15,18 @@ from rich.table import Table
 WIDEST = 100
 
 
+class Screen(Console):
+    """When its reader leaves, the command ends as it does without rich, which has exit code 1 for that."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(stderr: bool = False) -> Console:
     """For stdout, or for what is said beside it."""
     plain = Console(stderr=stderr)
     width = min(WIDEST, shutil.get_terminal_size().columns if plain.is_terminal else WIDEST)
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+    return Screen(stderr=stderr, width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
 
 
 def as_json(schema: str, value: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from memprobe import attach
 from memprobe._atomic import refuse_special
 from memprobe._capture import Options
 from memprobe.cli import show
-from memprobe.cli.sentences import Cannot
+from memprobe.cli.sentences import OF_A_FILE, Cannot
 from memprobe.errors import AttachError
 from memprobe.results import SnapshotInfo
 
@@ -50,12 +50,19 @@ def wanted(options: argparse.Namespace) -> Options:
 
 def file_name(options: argparse.Namespace, pid: int) -> str:
     """Where the snapshot goes; refused now rather than after a long run when the place cannot take it."""
-    path: str = options.output or f"memprobe-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.snap"
+    path: str = options.output or unused("", pid, ".snap")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise Cannot(f"There is no directory {os.path.abspath(folder)}: make it, or choose another place with -o FILE.")
     refuse_special(path)
     return path
+
+
+def unused(folder: str, pid: int, ending: str) -> str:
+    """A default name that no file has yet: there may be two in one second."""
+    stem = os.path.join(folder, f"memprobe-{pid}-{time.strftime('%Y%m%d-%H%M%S')}")
+    names = (f"{stem}{more}{ending}" for more in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def of_process(options: argparse.Namespace) -> int:
@@ -75,12 +82,16 @@ def of_program_at_exit(options: argparse.Namespace) -> int:
     try:
         child = start(options.program, extra, (writer,))
         os.close(writer)
-        code = wait(child) or 0
+        try:
+            code = wait(child) or 0
+        except BaseException:
+            end(child)
+            raise
         report = read_report(reader)
     finally:
         os.close(reader)
     if "error" in report:
-        problem = attach.failure(child.pid, report["error"])
+        problem = attach.failure(child.pid, report["error"], {*attach.OF_THE_FILE, *OF_A_FILE})  # it opened the file itself
         if isinstance(problem, OSError):
             problem.filename = path
         raise problem

@@ -12,7 +12,7 @@ from memprobe import _text, attach
 from memprobe.cli import leaks, show
 from memprobe.cli.files import opened
 from memprobe.cli.sentences import Cannot
-from memprobe.cli.snapshot import wanted
+from memprobe.cli.snapshot import unused, wanted
 from memprobe.errors import AttachError
 
 FEWEST = 2  # snapshots that can be compared
@@ -36,12 +36,20 @@ def watch(options: argparse.Namespace) -> int:
     return 1 if grown else 0
 
 
+def born(pid: int) -> int | None:
+    """When a process started, in the kernel's ticks; None when there is none."""
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+    return None
+
+
 class Watched:
     """The snapshots so far: the first, the last but one and the last are kept."""
 
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
-        self.options, self.folder = options, folder
-        self.name = f"memprobe-{options.pid}-{time.strftime('%Y%m%d-%H%M%S')}"
+        self.options = options
+        self.born = born(options.pid)
+        self.stem = unused(folder, options.pid, "-1.snap").removesuffix("-1.snap")
         self.paths: list[str] = []
         self.first_bytes = 0
         self.taken = 0
@@ -69,7 +77,9 @@ class Watched:
     def take(self) -> int | None:
         """One more snapshot; returns how much the heap has grown since the first, when that is asked for."""
         options = self.options
-        path = os.path.join(self.folder, f"{self.name}-{self.taken + 1}.snap")
+        if born(options.pid) not in (self.born, None):
+            raise AttachError(f"Process {options.pid} has ended; another one has its number now.")
+        path = f"{self.stem}-{self.taken + 1}.snap"
         done = attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)
         self.taken += 1
         self.paths.append(path)

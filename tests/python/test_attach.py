@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,7 +45,7 @@ while True: sum(range(1000)); hashlib.sha256(b"x" * 10_000_000)
 
 
 def folders() -> list[str]:
-    return sorted(name for name in os.listdir("/tmp") if name.startswith("memprobe-") and len(name) == len("memprobe-") + 16)
+    return sorted(name for name in os.listdir("/tmp") if re.fullmatch(r"memprobe-\d+-[0-9a-f]{16}", name))
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +78,10 @@ def test_remote_exec_waits_for_the_main_thread(program, tmp_path: Path, monkeypa
     service = program(ASLEEP)
     time.sleep(1)  # until it sleeps
     monkeypatch.setattr(attach, "PATIENCE", 0.3)
-    with pytest.raises(memprobe.AttachError, match=r"has not run Python code in its main thread for 0.3 s .* ask again"):
-        attach.snapshot_process(service.pid, tmp_path / "a.snap")
+    for _ in range(2):
+        with pytest.raises(memprobe.AttachError, match=r"has not run Python code in its main thread for 0.3 s .* ask again"):
+            attach.snapshot_process(service.pid, tmp_path / "a.snap")
+    assert sum(f"-{service.pid}-" in name for name in folders()) == 1  # the process knows of the second script alone
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:  # it starts when the sleep is over, and cleans up after an asker that did not wait
         agent = attach.reach(service.pid, os.geteuid())
@@ -150,6 +159,270 @@ def test_a_package_that_cannot_be_imported_there(tmp_path: Path, program, monkey
         Path(errand.here, "report").write_text("ModuleNotFoundError: No module named 'memprobe._core'")
         with pytest.raises(memprobe.AttachError, match=r"could not start .* install memprobe-heap in its environment"):
             inject.await_report(service.pid, errand, 5.0, lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("RuntimeError: can't start new thread.", r"\(RuntimeError: can't start new thread\): put that right there"),
+        ("", r"\(no reason given\): put that right there"),
+        ("started", "was started in process .* but cannot be reached from here"),
+        ("denied", "denies the agent"),
+    ],
+)
+def test_what_a_report_means(program, said: str, sentence: str) -> None:
+    service = program(PLAIN)
+    with inject.prepared(service.pid, os.geteuid()) as errand:
+        Path(errand.here, "report").write_text(said)
+        with pytest.raises(memprobe.AttachError, match=sentence) as found:
+            inject.await_report(service.pid, errand, 5.0, lambda: False)
+    assert "install" not in str(found.value) and str(found.value).count(".") == 1
+
+
+# ---- the script ------------------------------------------------------------------------------------------------------
+
+# As gdb has the main thread do it.
+PENDING = """
+import ctypes, sys, threading, time
+text = ctypes.create_string_buffer(sys.argv[1].encode())
+{before}
+add = ctypes.pythonapi.Py_AddPendingCall
+add.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+assert add(ctypes.cast(ctypes.pythonapi.PyRun_SimpleString, ctypes.c_void_p), ctypes.addressof(text)) == 0
+for _ in range(100): time.sleep(0.001)
+time.sleep(0.5)
+print("goes on", sorted(name for name in globals() if name in ("file", "start", "problem")))
+"""
+NO_THREAD = "threading.stack_size(1 << 46)"  # as when a limit of processes is reached
+
+
+def test_a_script_that_is_gone_kills_nobody(python, tmp_path: Path) -> None:
+    done = python("-X", "dev", "-c", PENDING.format(before=""), inject.LINE.format(script="/nowhere/start.py"))
+    assert done.code == 0 and done.out == "goes on []\n" and not done.err, done
+
+
+def script(folder: Path) -> str:
+    """The line that runs a script in a folder."""
+    folder.mkdir()
+    package = os.path.dirname(os.path.dirname(memprobe.__file__))
+    (folder / "start.py").write_text(inject.SCRIPT.format(folder=str(folder), package=package))
+    return inject.LINE.format(script=str(folder / "start.py"))
+
+
+def test_a_script_that_can_have_no_thread_says_so(python, tmp_path: Path) -> None:
+    done = python("-X", "dev", "-c", PENDING.format(before=NO_THREAD), script(tmp_path / "errand"))
+    assert done.code == 0 and done.out == "goes on []\n" and not done.err, done
+    assert "thread" in (tmp_path / "errand" / "report").read_text()
+
+
+def test_a_script_cleans_up_when_nobody_waits(python, tmp_path: Path) -> None:
+    line = script(tmp_path / "errand")
+    (tmp_path / "errand" / "late").touch()
+    done = python("-X", "dev", "-c", PENDING.format(before=""), line)
+    assert done.code == 0 and done.out == "goes on []\n" and not done.err, done
+    assert not (tmp_path / "errand").exists()
+
+
+WAYS = [
+    pytest.param("sys.remote_exec", marks=needs_remote_exec),
+    pytest.param("gdb", marks=[needs_gdb, pytest.mark.skipif(hasattr(sys, "remote_exec"), reason="sys.remote_exec is better")]),
+]
+
+
+@contextmanager
+def skipped_without_tracing() -> Iterator[None]:
+    try:
+        yield
+    except memprobe.AttachError as problem:
+        if "may not trace" in str(problem):
+            pytest.skip("this sandbox lets nobody trace a process")
+        raise
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_process_that_can_have_no_thread(program, tmp_path: Path, how: str) -> None:
+    service = program(f"import threading; {NO_THREAD}" + PLAIN)
+    with skipped_without_tracing(), pytest.raises(memprobe.AttachError, match="thread") as found:
+        attach.snapshot_process(service.pid, tmp_path / "a.snap", gdb=how == "gdb")
+    assert "put that right there" in str(found.value)
+    assert service.process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", WAYS)
+def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Path, how: str, number: int) -> None:
+    """The script stays until the process comes to it, and cleans up; nobody hears of it."""
+    service, before = program(ASLEEP), folders()
+    words = [sys.executable, "-m", "memprobe", "snapshot", str(service.pid), *(["--gdb"] if how == "gdb" else [])]
+    asker = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
+    deadline = time.monotonic() + 5
+    while folders() == before and asker.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(2)
+    asker.send_signal(number)
+    out, err = asker.communicate(timeout=30)
+    if "may not trace" in err:
+        pytest.skip("this sandbox lets nobody trace a process")
+    assert asker.returncode == 128 + number and not out and err.startswith("memprobe: stopped") and err.count("\n") == 1, err
+    (left,) = set(folders()) - set(before)
+    assert sorted(os.listdir(f"/tmp/{left}")) == ["late", "start.py"]
+    deadline = time.monotonic() + 30
+    while folders() != before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert folders() == before and service.process.poll() is None
+    service.process.terminate()
+    assert not service.end().err
+
+
+# ---- gdb does not answer ---------------------------------------------------------------------------------------------
+
+HANGS = "#!/bin/sh\nexec sleep 300\n"
+HANGS_AND_HOLDS = "#!/bin/sh\ntrap '' INT\nfor word; do pid=${word#--pid=}; done\nkill -STOP $pid\nsleep 300\n"
+
+
+@pytest.mark.parametrize("gdb", [HANGS, HANGS_AND_HOLDS], ids=["hangs", "holds the process"])
+def test_a_gdb_that_hangs(program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gdb: str) -> None:
+    monkeypatch.delattr(sys, "remote_exec", raising=False)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gdb").write_text(gdb)
+    (tmp_path / "bin" / "gdb").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(inject, "GDB_SECONDS", 0.5)
+    monkeypatch.setattr(inject, "FAREWELL_SECONDS", 0.5)
+    service = program(PLAIN)
+    with pytest.raises(memprobe.AttachError, match=r"gdb: gdb did not answer within 0.5 s"):
+        attach.snapshot_process(service.pid, tmp_path / "a.snap", gdb=True)
+    time.sleep(0.1)
+    assert inject.state(service.pid) in "SR" and service.process.poll() is None
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    assert not any(b"sleep\x00300" in command.read_bytes() for command in commands if command.exists())
+
+
+@needs_gdb
+def test_a_call_that_does_not_return_is_taken_back(program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inject, "GDB_SECONDS", 3.0)
+    service = program(PLAIN)
+    debugger = inject.Debugger(shutil.which("gdb") or "", service.pid)
+    try:
+        if "ptrace" in debugger.say("set unwindonsignal on"):
+            pytest.skip("this sandbox lets nobody trace a process")
+        with pytest.raises(inject.Unavailable, match="gdb did not answer within 3 s"):
+            debugger.value("((unsigned (*)(unsigned)) sleep)(300)")
+    finally:
+        debugger.end()
+    assert debugger.process.returncode == 0  # it was not killed
+    time.sleep(0.2)
+    assert inject.state(service.pid) in "SR" and service.process.poll() is None
+
+
+# ---- processes that do not run ---------------------------------------------------------------------------------------
+
+
+def test_a_frozen_process(program, tmp_path: Path) -> None:
+    """Control groups, version 1."""
+    group = Path(f"/sys/fs/cgroup/freezer/memprobe-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no freezer can be had here")
+    service = program(PLAIN)
+    try:
+        (group / "cgroup.procs").write_text(str(service.pid))
+        (group / "freezer.state").write_text("FROZEN")
+        with pytest.raises(memprobe.AttachError, match=rf"Process {service.pid} is frozen \(its container is paused\): "):
+            attach.snapshot_process(service.pid, tmp_path / "a.snap", timeout=5)
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        service.kill()
+        while (group / "cgroup.procs").read_text():
+            time.sleep(0.01)
+        group.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "frozen"),
+    [
+        ("cgroup.events", "populated 1\nfrozen 1\n", True),
+        ("cgroup.events", "populated 1\nfrozen 0\n", False),
+        ("unified/cgroup.events", "populated 1\nfrozen 1\n", True),
+        ("nothing", "", False),
+    ],
+)
+def test_a_frozen_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, frozen: bool) -> None:
+    """Version 2, as its files would be."""
+    with open("/proc/self/cgroup") as file:
+        path = next((line.strip()[3:] for line in file if line.startswith("0::")), None)
+    if path is None:
+        pytest.skip("no control groups of version 2")
+    place = Path(f"{tmp_path}/{name}")
+    place = place.parent / path.lstrip("/") / place.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    monkeypatch.setattr(attach, "CONTROL_GROUPS", str(tmp_path))
+    assert attach.frozen(os.getpid()) is frozen
+
+
+# ---- odd answers -----------------------------------------------------------------------------------------------------
+
+GOOD = dict.fromkeys(("objects", "edges", "bytes", "pause_ns", "memory", "duration_ns", "fork_ns", "cow_bytes"), 0)
+
+
+def answered(reply: object) -> dict[str, object]:
+    """What comes of an agent's reply to `snapshot`."""
+    ours, theirs = socket.socketpair()
+    body = json.dumps(reply).encode()
+    with ours, theirs:
+        theirs.sendall(struct.pack("!I", len(body)) + body)
+        return attach.ask(ours, 4711, {"verb": "snapshot"})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *({"ok": odd} for odd in ({}, "x", None, 7, [], {**GOOD, "mode": 1}, {**GOOD, "mode": "forked", "reason": 3})),
+        {"ok": {**GOOD, "mode": "forked", "bytes": "1"}},
+        *({"error": odd} for odd in ("boo", {}, None, [], {"message": 3})),
+        {},
+        {"done": 1},
+    ],
+)
+def test_odd_answers(reply: object) -> None:
+    with pytest.raises(memprobe.AttachError, match="Process 4711 answered something .* use the same version on both sides"):
+        answered(reply)
+
+
+def test_answers() -> None:
+    good = {**GOOD, "mode": "forked", "reason": None}
+    assert answered({"ok": {**good, "new": "of a later version"}})["mode"] == "forked"
+    for number, kind in (
+        (28, OSError),
+        (30, OSError),
+        (2, memprobe.AttachError),
+        (13, memprobe.AttachError),
+        ([], memprobe.AttachError),
+    ):
+        with pytest.raises(kind, match="what was.*") as found:  # type: ignore[call-overload]
+            answered({"error": {"kind": "Odd", "message": "what was.", "errno": number}})
+        assert (getattr(found.value, "errno", None) == number) == (kind is OSError)
+
+
+def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
+    with open(tmp_path / "a.snap", "wb") as file:
+        file.write(b"12345")
+        file.flush()
+        attach.check_whole(file.fileno(), 4711, {"bytes": 5})
+        with pytest.raises(memprobe.AttachError, match="wrote 1,000 bytes, and the file has 5"):
+            attach.check_whole(file.fileno(), 4711, {"bytes": 1000})
+
+
+# ---- others ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_process_that_ends_meanwhile(program) -> None:

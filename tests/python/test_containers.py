@@ -194,7 +194,7 @@ def dropped(program, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str]
     there = folder.exists()
     yield lambda start: program(DROPS.format(user=NOBODY, start=start))
     if not there:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_root_asks_another_user(dropped, python, tmp_path: Path) -> None:
@@ -219,3 +219,60 @@ def test_a_process_that_gave_up_its_rights_after_it_started_the_agent(program, t
 def test_root_gives_another_user_an_agent(dropped, tmp_path: Path, how: str) -> None:
     service = dropped("")
     check_way(service, tmp_path / "a.snap", how)
+
+
+def test_the_own_user_may_not_look_into_it(dropped, python) -> None:
+    """A process that gave up root's rights and has no agent: its own user can do nothing."""
+    service = dropped("")
+    asked = python("-c", ASKS.format(user=NOBODY, pid=service.pid))
+    assert asked.code == 0 and asked.out.startswith(f"Process {service.pid} shows no memprobe agent, and this user may not look"), (
+        asked
+    )
+
+
+# ---- containers with users of their own ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def users(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Program]]:
+    """Start a program in a user namespace."""
+    if subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces can be made here")
+    started: list[Program] = []
+
+    def start(*options: str) -> Program:
+        started.append(Program(tmp_path, ["unshare", "--user", *options, INTERPRETER, "-c", PLAIN]))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+def test_a_container_with_users_of_its_own(users, tmp_path: Path) -> None:
+    service = users()
+    sentence = rf"Process {service.pid} is in a container with users of its own: ask in there .*nsenter -t {service.pid} -U"
+    with pytest.raises(memprobe.AttachError, match=sentence):
+        attach.snapshot_process(service.pid, tmp_path / "a.snap", gdb=True)
+
+
+ALL_ITS_OWN = "for place in /tmp /var/tmp /dev/shm; do mount -t tmpfs tmpfs $place || exit; done; echo ready; exec sleep 60"
+
+
+def test_folders_of_users_that_we_are_none_of() -> None:
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ALL_ITS_OWN]
+    with subprocess.Popen(words, cwd="/", stdout=subprocess.PIPE, user=NOBODY, group=NOBODY) as service:
+        assert service.stdout is not None
+        if not service.stdout.readline():
+            pytest.skip("no user namespaces can be made here")
+        try:
+            with pytest.raises(memprobe.AttachError, match="is in a container with users of its own"):
+                inject.made(service.pid, "memprobe-test")
+        finally:
+            service.kill()
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_users_of_its_own_with_our_numbers(users, tmp_path: Path, how: str) -> None:
+    """As PrivateUsers= of systemd gives them."""
+    check_way(users("--map-root-user"), tmp_path / "a.snap", how)

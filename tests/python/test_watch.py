@@ -9,6 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from memprobe.cli import snapshot, watch
+from memprobe.cli.options import parser
+
 LEAKS = """
 import memprobe, time
 memprobe.agent.start()
@@ -93,3 +98,34 @@ def test_too_few(program, command) -> None:
     assert done.code == 3 and "not two snapshots to compare" in done.err, done
     assert command("watch", service.pid, "-o", "nowhere").code == 3
     assert command("watch", 4194305).code == 3
+
+
+def test_another_process_has_its_number(program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=1))
+    assert watch.born(service.pid) != watch.born(1) and watch.born(4194305) is None
+    starts = [100, 100, 100, 200]
+    monkeypatch.setattr(watch, "born", lambda pid: starts.pop(0))
+    options = parser().parse_args(["watch", str(service.pid), "--every", "0.1", "-o", str(tmp_path)])
+    assert watch.watch(options) == 0
+    said = capsys.readouterr().out
+    assert f"Process {service.pid} has ended; another one has its number now." in said and "Next: memprobe" in said, said
+    assert len(snapshots(tmp_path)) == 2 and not starts
+
+
+def test_names_that_are_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: "now")
+    for name in ("memprobe-7-now.snap", "memprobe-7-now-2.snap", "memprobe-7-now-3.snap"):
+        path = snapshot.unused(str(tmp_path), 7, ".snap")
+        assert path == str(tmp_path / name)
+        Path(path).touch()
+    assert snapshot.unused("", 7, "-1.snap") == "memprobe-7-now-1.snap"
+    (tmp_path / "memprobe-7-now-1.snap").touch()
+    assert snapshot.unused(str(tmp_path), 7, "-1.snap") == str(tmp_path / "memprobe-7-now-2-1.snap")
+
+
+def test_two_snapshots_in_one_second(program, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = program(LEAKS.format(lifetime=60, speed=1))
+    (tmp_path / "sitecustomize.py").write_text("import time; time.strftime = lambda form: 'now'")
+    for _ in range(2):
+        assert command("snapshot", service.pid, PYTHONPATH=str(tmp_path)).code == 0
+    assert snapshots(tmp_path) == [f"memprobe-{service.pid}-now{more}.snap" for more in ("-2", "")]
