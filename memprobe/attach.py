@@ -35,6 +35,7 @@ def snapshot_process(
     with agent, replacing(target) as fd:
         agent.settimeout(timeout)
         facts = ask(agent, pid, {"verb": "snapshot", **(options or Options()).to_dict()}, (fd,))
+        check_whole(fd, pid, facts)
     return replace(snapshot_info(target, facts), attached=attached)
 
 
