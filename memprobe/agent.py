@@ -99,8 +99,13 @@ class _Agent:
         return False
 
     def close(self) -> None:
-        """Stop listening. A request under way is answered."""
-        self.closed = True
+        """Stop listening, once: the next agent's file may have the number of ours. A request under way is answered."""
+        if not self.closed:
+            self.closed = True
+            self.drop()
+
+    def drop(self) -> None:
+        """Take the socket away."""
         if self.intact():
             with suppress(OSError):
                 self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
@@ -126,17 +131,25 @@ class _Agent:
     def serve(self) -> None:
         try:
             while not self.closed:
-                if not self.intact():  # the program has closed all descriptors, as daemons do
+                if not self.intact() and not self.closed:  # the program has closed all descriptors, as daemons do
                     self.let_go()
                     self.listen()
+                    if self.closed:  # meanwhile
+                        self.drop()
                 try:
                     asker, _ = self.listener.accept()
                 except OSError:
                     if not self.closed:
                         _native.original("time", "sleep")(1.0)  # the process may be out of descriptors for a while
                     continue
-                with asker, suppress(Exception):
-                    self.answer(asker)
+                with asker:
+                    self.lent = {asker.fileno()}
+                    try:
+                        self.answer(asker)
+                    except Exception:  # the asker is gone
+                        pass
+                    finally:
+                        self.lent = set()
         except Exception:  # a hook of the program's, or no socket could be made again
             pass
         finally:
@@ -145,7 +158,6 @@ class _Agent:
     def answer(self, asker: socket.socket) -> None:
         asker.settimeout(PATIENCE)
         fds: list[int] = []
-        self.lent = {asker.fileno()}
         try:
             request, fds = _wire.receive(asker)  # first, so that a refusal finds the asker listening
             self.lent.update(fds)
@@ -163,7 +175,6 @@ class _Agent:
                 os.close(fd)
         asker.settimeout(PATIENCE)
         _wire.send(asker, reply)
-        self.lent.clear()
 
 
 def listens(address: str) -> bool:
