@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ask(words: list[str]) -> int:
     """Every verb but `run`. Modules are imported here, so that Ctrl-C is as quiet then as later."""
+    open_streams()
     try:
         with ended_by_signals():
-            open_streams()
             code = answer(words)
             sys.stdout.flush()
             return code
@@ -124,11 +124,15 @@ def open_streams() -> None:
 
 def close_output() -> None:
     """What cannot be written any more, Python need not try again when it ends."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         try:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if getattr(sys, f"__{name}__") is None:  # of open_streams()
+            stream.close()
+            setattr(sys, name, None)
 
 
 def complain(sentence: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -66,6 +68,8 @@ def command(python: Callable[..., Result]) -> Callable[..., Result]:
 class Program:
     """A running program that said it was ready, and waits for a line of input to go on."""
 
+    started: ClassVar[set[int]] = set()  # numbers of all
+
     def __init__(self, folder: Path, command: list[str]) -> None:
         self.process = subprocess.Popen(
             command,
@@ -76,6 +80,7 @@ class Program:
             text=True,
         )
         self.pid = self.process.pid
+        self.started.add(self.pid)
         self.said = self.line()
 
     def line(self) -> str:
@@ -96,6 +101,20 @@ class Program:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def script_folders() -> set[str]:
+    """Of agents that were to be started in programs of ours; others may run the tests at the same time."""
+    names = (re.fullmatch(r"memprobe-(\d+)-[0-9a-f]{16}", name) for name in os.listdir("/tmp"))
+    return {name[0] for name in names if name and int(name[1]) in Program.started}
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """The folders of scripts are gone after the test."""
+    before = script_folders()
+    yield
+    assert script_folders() == before
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import needs_gdb, needs_remote_exec
+from conftest import needs_gdb, needs_remote_exec, script_folders
 
 import memprobe
 from memprobe import attach, inject
@@ -44,16 +43,7 @@ while True: sum(range(1000)); hashlib.sha256(b"x" * 10_000_000)
 """
 
 
-def folders() -> list[str]:
-    return sorted(name for name in os.listdir("/tmp") if re.fullmatch(r"memprobe-\d+-[0-9a-f]{16}", name))
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """The folders of scripts are gone after each test."""
-    before = folders()
-    yield
-    assert folders() == before
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def check(service, how: str, tmp_path: Path) -> None:
@@ -81,7 +71,7 @@ def test_remote_exec_waits_for_the_main_thread(program, tmp_path: Path, monkeypa
     for _ in range(2):
         with pytest.raises(memprobe.AttachError, match=r"has not run Python code in its main thread for 0.3 s .* ask again"):
             attach.snapshot_process(service.pid, tmp_path / "a.snap")
-    assert sum(f"-{service.pid}-" in name for name in folders()) == 1  # the process knows of the second script alone
+    assert sum(f"-{service.pid}-" in name for name in script_folders()) == 1  # the process knows of the second script alone
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:  # it starts when the sleep is over, and cleans up after an asker that did not wait
         agent = attach.reach(service.pid, os.geteuid())
@@ -252,7 +242,7 @@ def test_a_process_that_can_have_no_thread(program, tmp_path: Path, how: str) ->
 @pytest.mark.parametrize("how", WAYS)
 def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Path, how: str, number: int) -> None:
     """The script stays until the process comes to it, and cleans up; nobody hears of it."""
-    service, before = program(ASLEEP), folders()
+    service, before = program(ASLEEP), script_folders()
     words = [sys.executable, "-m", "memprobe", "snapshot", str(service.pid), *(["--gdb"] if how == "gdb" else [])]
     asker = subprocess.Popen(
         words,
@@ -263,7 +253,7 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     deadline = time.monotonic() + 5
-    while folders() == before and asker.poll() is None and time.monotonic() < deadline:
+    while script_folders() == before and asker.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(2)
     asker.send_signal(number)
@@ -271,12 +261,12 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
     if "may not trace" in err:
         pytest.skip("this sandbox lets nobody trace a process")
     assert asker.returncode == 128 + number and not out and err.startswith("memprobe: stopped") and err.count("\n") == 1, err
-    (left,) = set(folders()) - set(before)
+    (left,) = script_folders() - before
     assert sorted(os.listdir(f"/tmp/{left}")) == ["late", "start.py"]
     deadline = time.monotonic() + 30
-    while folders() != before and time.monotonic() < deadline:
+    while script_folders() != before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert folders() == before and service.process.poll() is None
+    assert script_folders() == before and service.process.poll() is None
     service.process.terminate()
     assert not service.end().err
 
