@@ -40,7 +40,7 @@ HEAD = """## Real servers under load
 
 Made by `make bench-servers ARGS="--seconds {seconds:g} --objects {objects}"` with CPython {python} on a machine with
 {cores} processors, which the service, its client and the snapshots share. Requests come at a fixed rate on 127.0.0.1; a latency
-counts from when the request was due. Each service ran for {seconds:g} seconds without snapshots and for {seconds:g} with one of
+counts from when the request was due. Each service ran for {third:g} seconds without snapshots and for {seconds:g} with one of
 each of its processes every second; the agent was in it both times (`MEMPROBE_AGENT=1`).
 
 | service | requests a second | failed | p50, p99, max ms without | with |
@@ -370,14 +370,20 @@ def costs(run: Run) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="of load, each time (60)")
+    parser.add_argument("--seconds", type=float, default=60, help="of load with snapshots; without, a third of it (60)")
     parser.add_argument("--objects", type=int, default=1_000_000, help="in the service's heap (1000000)")
     parser.add_argument("--only", default="", help="services with this in their name; writes no page")
     parser.add_argument(
         "--check", action="store_true", help="pauses are as they are, for the machine does other things; writes no page"
     )
     options = parser.parse_args()
-    upper = HEAD.format(python=platform.python_version(), cores=os.cpu_count(), seconds=options.seconds, objects=options.objects)
+    upper = HEAD.format(
+        python=platform.python_version(),
+        cores=os.cpu_count(),
+        seconds=options.seconds,
+        third=options.seconds / 3,
+        objects=options.objects,
+    )
     lower, problems, missing, well, badly = BETWEEN, [], [], 0, 0
     for kind in KINDS:
         if options.only not in kind.name:
@@ -385,7 +391,7 @@ def main() -> None:
         if kind.beside and not shutil.which(kind.beside.split()[0]):
             missing.append(f"{kind.name} did not run: there is no {kind.beside.split()[0]}.")
             continue
-        without = measure(kind, options.seconds, options.objects, snapshots=False)
+        without = measure(kind, options.seconds / 3, options.objects, snapshots=False)
         with_ = measure(kind, options.seconds, options.objects, snapshots=True)
         with_.check(with_.status == without.status, f"exit status {with_.status}, and {without.status} without snapshots")
         with_.check(

@@ -20,6 +20,7 @@
 #include "base/status.h"
 
 #define NICE 10
+#define MOST_URGENT -20
 #define SLICE 20 /* ms between two looks, where there is no pidfd */
 #define MOST_DESCRIPTORS 65536
 #define PROCESS_MRELEASE 448 /* Linux 5.15; the same number on every machine, and newer than some headers */
@@ -66,13 +67,13 @@ static void limit_time(unsigned seconds) {
     sigprocmask(SIG_UNBLOCK, &alarm, NULL);
 }
 
-static void settle(int64_t parent, int keep, unsigned seconds) {
+static void settle(int64_t parent, int keep, unsigned seconds, int nice) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(1); /* it died before it could be tied to us */
     }
     sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}); /* a real-time service's child needs no real time */
-    setpriority(PRIO_PROCESS, 0, NICE); /* soon: the parent may wait for this processor */
+    setpriority(PRIO_PROCESS, 0, nice > NICE ? nice : NICE); /* soon: the parent may wait for this processor */
     prctl(PR_SET_NAME, "memprobe");
     limit_time(seconds);
     close_all_but(keep);
@@ -101,15 +102,20 @@ int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned sec
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the application's handlers must not run in the child */
+    int nice = getpriority(PRIO_PROCESS, 0);
+    bool hurries = setpriority(PRIO_PROCESS, 0, MOST_URGENT) == 0; /* this thread, where it may: everybody waits for it now */
     long pid = syscall(SYS_clone, 0L, NULL, NULL, NULL, NULL);
     if (pid == 0) {
-        settle(parent, keep, seconds);
+        settle(parent, keep, seconds, nice);
         work(shared, context);
         _exit(0);
     }
     int failure = errno;
     child->started = mpr_process_monotonic_ns();
     child->fork_ns = child->started - start;
+    if (hurries) {
+        setpriority(PRIO_PROCESS, 0, nice);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         errno = failure;

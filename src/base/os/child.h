@@ -5,7 +5,7 @@
  * waitpid(-1) never see it. It has no other thread, so locks of malloc and stdio may be held for ever: its work must take memory from
  * mpr_alloc_pages and write by write(2). All signals stay blocked in it but a time limit's; its other descriptors are closed, so that
  * a connection that the parent closes is closed; it yields to everybody (nice), is the first to be killed for memory, leaves no core
- * file, and dies with the thread that made it. */
+ * file, and dies with the thread that made it. While the kernel makes it that thread is as urgent as it may be, for everybody waits for it. */
 #ifndef MPR_BASE_OS_CHILD_H
 #define MPR_BASE_OS_CHILD_H
 
