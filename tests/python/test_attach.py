@@ -273,8 +273,9 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
 
 # ---- gdb does not answer ---------------------------------------------------------------------------------------------
 
-HANGS = "#!/bin/sh\nexec sleep 300\n"
-HANGS_AND_HOLDS = "#!/bin/sh\ntrap '' INT\nfor word; do pid=${word#--pid=}; done\nkill -STOP $pid\nsleep 300\n"
+A_WHILE = 100_000 + os.getpid()  # seconds, and a number that nobody else has
+HANGS = f"#!/bin/sh\nexec sleep {A_WHILE}\n"
+HANGS_AND_HOLDS = f"#!/bin/sh\ntrap '' INT\nfor word; do pid=${{word#--pid=}}; done\nkill -STOP $pid\nsleep {A_WHILE}\n"
 
 
 @pytest.mark.parametrize("gdb", [HANGS, HANGS_AND_HOLDS], ids=["hangs", "holds the process"])
@@ -292,7 +293,7 @@ def test_a_gdb_that_hangs(program, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     time.sleep(0.1)
     assert inject.state(service.pid) in "SR" and service.process.poll() is None
     commands = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
-    assert not any(b"sleep\x00300" in command.read_bytes() for command in commands if command.exists())
+    assert not any(b"sleep\x00%d" % A_WHILE in command.read_bytes() for command in commands if command.exists())
 
 
 @needs_gdb

@@ -57,14 +57,23 @@ def whole_or_nothing(folder: Path) -> bool:
     return bool(names)
 
 
+def asking(pid: int) -> list[str]:
+    """The command."""
+    return [sys.executable, "-m", "memprobe", "snapshot", str(pid), "-o", "a.snap"]
+
+
+def time_to_ask(pid: int, folder: Path) -> float:
+    """Seconds that the command takes here, when nobody dies."""
+    start = time.monotonic()
+    subprocess.run(asking(pid), cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    os.unlink(folder / "a.snap")
+    return time.monotonic() - start
+
+
 def test_askers_die(program, tmp_path: Path) -> None:
     service = program(SERVES)
     before, choose = descriptors(service.pid), random.Random(1)
-    words = [sys.executable, "-m", "memprobe", "snapshot", str(service.pid), "-o", "a.snap"]
-    start = time.monotonic()
-    subprocess.run(words, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    took = time.monotonic() - start
-    os.unlink(tmp_path / "a.snap")
+    words, took = asking(service.pid), time_to_ask(service.pid, tmp_path)
     for _ in range(KILLS):
         with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) as asker:
             time.sleep(choose.uniform(0.3, 1.0) * took)
@@ -81,11 +90,13 @@ def test_askers_die(program, tmp_path: Path) -> None:
 
 def test_the_asked_die(program, tmp_path: Path) -> None:
     choose, killed = random.Random(2), 0
+    took = time_to_ask(program(SERVES).pid, tmp_path)
     for _ in range(KILLS):
         service = program(SERVES)
-        words = [sys.executable, "-m", "memprobe", "snapshot", str(service.pid), "-o", "a.snap"]
-        with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as asker:
-            time.sleep(choose.uniform(0.1, 0.8))
+        with subprocess.Popen(
+            asking(service.pid), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as asker:
+            time.sleep(choose.uniform(0.0, 1.5) * took)
             service.kill()
             said = asker.communicate(timeout=60)[1]
         assert asker.returncode in (0, 3) and said.count("\n") == (asker.returncode != 0), said
