@@ -76,7 +76,7 @@ def look_closer(files: list[Path]) -> None:
     folder, first, last = files[0].parent, files[0].name, files[-1].name
     say("What is in it? The types, by bytes, and which of them grew:")
     memprobe_command("summary", last, "--limit", "8", cwd=folder)
-    memprobe_command("summary", "--since", first, last, "--limit", "5", cwd=folder)
+    memprobe_command("summary", "--since", first, last, "--limit", "8", cwd=folder)
     say("Who holds most, in the last snapshot alone?")
     memprobe_command("suspects", last, "--limit", "1", cwd=folder)
     say("How far can these numbers be trusted, and what did they cost?")
