@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from memprobe import _core
+from memprobe import _core, _proc
 
 MEBIBYTE = 1 << 20
 
@@ -41,14 +41,13 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
     they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
     groups = limited_groups()
-    reason = lack_of_memory(groups, fork=True) if options.fork else None
+    lack, reason = lacks(groups)
     fork = options.fork and reason is None
-    lack = None if fork else lack_of_memory(groups, fork=False)
-    if lack:
+    if lack and not fork:
         raise ChildProcessError(f"{lack}: there is none")
     watched = [group[:3] for group in groups if group.watched]
     facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched)
-    return {**facts, "reason": reason or facts["reason"]}
+    return {**facts, "reason": (options.fork and reason) or facts["reason"]}
 
 
 # ---- memory for a fork ----------------------------------------------------------------------------------------------
@@ -68,18 +67,15 @@ class Group(NamedTuple):
     watched: bool  # what happens at the limit would not end the child alone
 
 
-def lack_of_memory(groups: list[Group], fork: bool) -> str | None:
-    """Why a snapshot would be a risk, or None. It needs tables and buffers of its own (2 % of what is resident and 12 MiB); a fork
-    needs copies of the pages that this process writes to meanwhile as well. How many nobody knows before: a tenth of all is for
-    most a lot in the second or so that the child lives; what comes of more is said above."""
-    tables = resident() // 50 + 12 * MEBIBYTE
-    if not fork:
-        return less("a snapshot", _core.room_left([group[:3] for group in groups]), tables)
-    copies = resident() // 10 + 4 * MEBIBYTE
+def lacks(groups: list[Group]) -> tuple[str | None, str | None]:
+    """Why any snapshot, and why one by a fork, would be a risk; None where it would not. It needs tables and buffers of its own (2 %
+    of what is resident and 12 MiB); a fork needs copies of the pages that this process writes to meanwhile as well. How many nobody
+    knows before: a tenth of all is for most a lot in the second or so that the child lives; what comes of more is said above."""
+    tables, copies = resident() // 50 + 12 * MEBIBYTE, resident() // 10 + 4 * MEBIBYTE
+    left = _core.room_left([group[:3] for group in groups])
     watched = _core.room_left([group[:3] for group in groups if group.watched])
-    return less("a fork", watched, tables + copies + reserve()) or less(
-        "a fork", _core.room_left([group[:3] for group in groups]), tables + copies
-    )
+    for_fork = less("a fork", watched, tables + copies + reserve()) or less("a fork", left, tables + copies)
+    return less("a snapshot", left, tables), for_fork
 
 
 def less(what: str, left: int, need: int) -> str | None:
@@ -118,17 +114,15 @@ def limited_groups() -> list[Group]:
 
 def groups() -> Iterator[str]:
     """Folders of the memory control groups, from this process's own to the root's."""
-    with suppress(OSError), open("/proc/self/cgroup", errors="replace") as file:
-        for line in file:
-            _, controllers, path = line.rstrip("\n").split(":", 2)
-            if controllers and "memory" not in controllers.split(","):
-                continue
-            root = "/sys/fs/cgroup" + ("/memory" if controllers else "")
-            while True:
-                yield root + path.rstrip("/")
-                if path in ("", "/"):
-                    break
-                path = os.path.dirname(path)
+    for controllers, path in _proc.groups("self"):
+        if controllers and "memory" not in controllers:
+            continue
+        root = "/sys/fs/cgroup" + ("/memory" if controllers else "")
+        while True:
+            yield root + path.rstrip("/")
+            if path in ("", "/"):
+                break
+            path = os.path.dirname(path)
 
 
 def read_int(path: str) -> int | None:

@@ -42,6 +42,25 @@ def start_thread(work: Callable[[], None]) -> None:
 # A program that becomes a daemon closes every descriptor, and its next file or connection gets the lowest free number.
 
 
+class Held:
+    """A descriptor of ours, whose number may be somebody else's when we next look."""
+
+    def __init__(self, fd: int) -> None:
+        """Takes `fd` over."""
+        self.fd = high(fd)
+        self.file = identity(self.fd)
+
+    def intact(self) -> bool:
+        """Whether it is still ours."""
+        return self.file is not None and identity(self.fd) == self.file
+
+    def close(self) -> None:
+        """Once, and only what is ours."""
+        if self.intact():
+            self.file = None
+            os.close(self.fd)
+
+
 def high(fd: int) -> int:
     """The same descriptor under a number that will not be given to somebody else for a long time."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -74,31 +74,25 @@ class Triggers:
 
     def open(self) -> None:
         """What the signal writes to, and the thread waits for."""
-        self.event = _native.high(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self.identity = _native.identity(self.event)
+        self.event = _native.Held(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         if self.wanted.signal is not None:
-            _core.signal_to_fd(self.wanted.signal, self.event)
-
-    def intact(self) -> bool:
-        """Whether the descriptor is still ours."""
-        return _native.identity(self.event) == self.identity
+            _core.signal_to_fd(self.wanted.signal, self.event.fd)
 
     def close(self, leaving: bool = False) -> None:
         """Stop; a snapshot under way is finished. At the interpreter's end the signal stays harmless: before, it may have ended the
         process."""
         if self.wanted.signal is not None:
-            _core.signal_to_fd(self.wanted.signal, -2 if leaving else -1)
+            _core.signal_to_nobody(self.wanted.signal, restore=not leaving)
         with self.closing:
             self.stopped = True
-            if self.intact():
-                os.eventfd_write(self.event, 1)
+            if self.event.intact():
+                os.eventfd_write(self.event.fd, 1)
 
     def forget(self) -> None:
         """In a forked child, where there is no thread: close what is open. The signal does nothing until somebody waits for it."""
         if self.wanted.signal is not None:
-            _core.signal_to_fd(self.wanted.signal, -2)
-        if self.intact():
-            os.close(self.event)
+            _core.signal_to_nobody(self.wanted.signal, restore=False)
+        self.event.close()
 
     def run(self) -> None:
         while not self.stopped:
@@ -109,18 +103,17 @@ class Triggers:
             except Exception as problem:
                 log.warning("memprobe could not take a snapshot: %s", problem)
         with self.closing:  # not before close() has written to it
-            if self.intact():
-                os.close(self.event)
+            self.event.close()
 
     def wait(self) -> bool:
         """Until the next look, or until the signal: True."""
-        if not self.intact():  # the program has closed all descriptors, as daemons do
+        if not self.event.intact():  # the program has closed all descriptors, as daemons do
             self.open()
         poll = _native.original("select", "poll")()
-        poll.register(self.event, select.POLLIN)
-        if not poll.poll(self.patience() * 1000) or not self.intact():
+        poll.register(self.event.fd, select.POLLIN)
+        if not poll.poll(self.patience() * 1000) or not self.event.intact():
             return False
-        os.eventfd_read(self.event)
+        os.eventfd_read(self.event.fd)
         return True
 
     def patience(self) -> float:

@@ -75,13 +75,6 @@ def peer(of: socket.socket) -> tuple[int, int]:
 # ---- what the environment says ---------------------------------------------------------------------------------------
 
 
-def environment(pid: int) -> dict[str, str]:
-    """The environment that a process started with; empty when this user may not see it."""
-    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        return {name: value for name, _, value in (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0"))}
-    return {}
-
-
 def denied(variables: Mapping[str, str]) -> bool:
     """Whether there is to be no agent."""
     return variables.get("MEMPROBE_AGENT", "").lower() in ("off", "0", "no")

@@ -82,20 +82,16 @@ class _Agent:
                 with suppress(OSError):
                     sweep(folder)
             self.path = os.path.join(place, name)
-            self.listener = type(listener)(fileno=_native.high(listener.detach()))
-            self.identity = _native.identity(self.listener.fileno())
+            self.held = _native.Held(listener.detach())
+            self.listener = type(listener)(fileno=self.held.fd)
         except BaseException:
             listener.close()
             raise
 
-    def intact(self) -> bool:
-        """Whether the descriptor is still ours."""
-        return self.identity is not None and _native.identity(self.listener.fileno()) == self.identity
-
     def reachable(self) -> bool:
         """Whether the socket can be found, too."""
         with suppress(OSError):
-            return not self.closed and self.intact() and os.stat(self.path).st_ino == self.file
+            return not self.closed and self.held.intact() and os.stat(self.path).st_ino == self.file
         return False
 
     def close(self) -> None:
@@ -106,7 +102,7 @@ class _Agent:
 
     def drop(self) -> None:
         """Take the socket away."""
-        if self.intact():
+        if self.held.intact():
             with suppress(OSError):
                 self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self.let_go()
@@ -116,10 +112,8 @@ class _Agent:
 
     def let_go(self) -> None:
         """Close the descriptor, if it is still ours."""
-        if self.intact():
-            self.listener.close()
-        else:
-            self.listener.detach()
+        self.listener.detach()
+        self.held.close()
 
     def forget(self) -> None:
         """In a forked child: what is open here is the parent's."""
@@ -131,7 +125,7 @@ class _Agent:
     def serve(self) -> None:
         try:
             while not self.closed:
-                if not self.intact() and not self.closed:  # the program has closed all descriptors, as daemons do
+                if not self.held.intact() and not self.closed:  # the program has closed all descriptors, as daemons do
                     self.let_go()
                     self.listen()
                     if self.closed:  # meanwhile

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from memprobe import _wire, inject
+from memprobe import _proc, _wire, inject
 from memprobe._atomic import replacing
 from memprobe._capture import Options
 from memprobe.errors import AttachError
@@ -79,16 +79,14 @@ CONTROL_GROUPS = "/sys/fs/cgroup"
 def frozen(pid: int) -> bool:
     """Whether a control group of the process, version 1 or 2, is frozen; the kernel counts those above it. False where it cannot be
     seen."""
-    with suppress(OSError), open(f"/proc/{pid}/cgroup", errors="replace") as file:
-        for line in file:
-            _, controllers, path = line.rstrip("\n").split(":", 2)
-            if "freezer" in controllers.split(","):
-                if holds(f"{CONTROL_GROUPS}/freezer{path}/freezer.state", "FROZEN", "FREEZING"):
+    for controllers, path in _proc.groups(pid):
+        if "freezer" in controllers:
+            if holds(f"{CONTROL_GROUPS}/freezer{path}/freezer.state", "FROZEN", "FREEZING"):
+                return True
+        elif not controllers:
+            for root in (CONTROL_GROUPS, f"{CONTROL_GROUPS}/unified"):
+                if holds(f"{root}{path}/cgroup.events", "frozen 1"):
                     return True
-            elif not controllers:
-                for root in (CONTROL_GROUPS, f"{CONTROL_GROUPS}/unified"):
-                    if holds(f"{root}{path}/cgroup.events", "frozen 1"):
-                        return True
     return False
 
 
@@ -122,10 +120,9 @@ def inner(pid: int) -> int:
 
 
 def status(pid: int) -> dict[str, list[str]]:
-    """What the kernel says of a process to everybody: the words of /proc/PID/status by their names."""
+    """The words of /proc/PID/status, of a process that must be there."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            return {name: rest.split() for name, _, rest in (line.partition(":") for line in file)}
+        return _proc.status(pid)
     except (FileNotFoundError, ProcessLookupError):
         raise AttachError(f"There is no process {pid}: `pgrep -af python` lists the running ones.") from None
 
@@ -202,7 +199,7 @@ def user(uid: int) -> str:
 def places(pid: int, uid: int) -> Iterator[tuple[str, int]]:
     """Where a process's socket may be, and whose that folder then is: by its own environment as it started, by ours, and where
     there is none. A process that gave up root's rights has it where root's are."""
-    runtimes = [_wire.environment(pid).get("XDG_RUNTIME_DIR"), os.environ.get("XDG_RUNTIME_DIR")]
+    runtimes = [_proc.environment(pid).get("XDG_RUNTIME_DIR"), os.environ.get("XDG_RUNTIME_DIR")]
     for owner in dict.fromkeys((uid, os.geteuid())):
         for runtime in dict.fromkeys([*filter(None, runtimes), f"/run/user/{owner}"]):
             yield _wire.folders(owner, runtime)[0], owner

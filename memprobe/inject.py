@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from memprobe import _wire
+from memprobe import _proc, _wire
 from memprobe.errors import AttachError
 
 SCRIPT = """\
@@ -91,21 +91,11 @@ class Errand:
 
     def under_way(self) -> bool:
         """Whether the process may still come to the script. Then that finds word here to clean up, for nobody waits for it."""
-        if not self.asked or state(self.pid) in GONE:
+        if not self.asked or _proc.state(self.pid) in _proc.GONE:
             return False
         with suppress(OSError):
             open(self.here + "/late", "x").close()
         return not os.path.lexists(self.here + "/report")  # looked for last, as the script looks for the word last
-
-
-GONE = ("", "Z", "X")
-
-
-def state(pid: int) -> str:
-    """The letter that the kernel has for what a process does; none when there is no such process."""
-    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        return chr(file.read().rpartition(b")")[2].split()[0][0])
-    return ""
 
 
 def start(pid: int, uid: int, *, gdb: bool, patience: float, ready: Callable[[], bool]) -> str:
@@ -113,7 +103,7 @@ def start(pid: int, uid: int, *, gdb: bool, patience: float, ready: Callable[[],
 
     Raises AttachError when no way is open (naming each with its reason), when the process denies the agent or it could not
     start there, or when the process has not come to it in `patience` seconds."""
-    if _wire.denied(_wire.environment(pid)):  # what it has now is looked at there, by agent.start()
+    if _wire.denied(_proc.environment(pid)):  # what it has now is looked at there, by agent.start()
         raise AttachError(DENIED.format(pid))
     refuse_hidden(pid, uid)
     reasons = []
@@ -195,7 +185,7 @@ def made(pid: int, name: str) -> tuple[int, str]:
             except OSError as error:
                 os.close(outer)
                 problem = error
-    if state(pid) in GONE:
+    if _proc.state(pid) in _proc.GONE:
         raise AttachError(f"Process {pid} has ended.")
     if problem and problem.errno == errno.EOVERFLOW:  # this user has no number there
         raise AttachError(STRANGERS.format(pid, pid))
@@ -208,7 +198,7 @@ def made(pid: int, name: str) -> tuple[int, str]:
 def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + patience
     while True:
-        ended, over = state(pid) in GONE, time.monotonic() >= deadline  # looked at first: a last word may be there
+        ended, over = _proc.state(pid) in _proc.GONE, time.monotonic() >= deadline  # looked at first: a last word may be there
         with suppress(FileNotFoundError), open(errand.here + "/report", errors="replace", opener=unled) as file:
             said = file.read(4096)
             if said == "started" and ready():
@@ -326,7 +316,7 @@ class Debugger:
 
     def __init__(self, program: str, pid: int) -> None:
         self.pid = pid
-        self.was_stopped = state(pid) == "T"
+        self.was_stopped = _proc.state(pid) == "T"
         self.deadline = time.monotonic() + GDB_SECONDS
         environment = {**os.environ, "LC_ALL": "C", "DEBUGINFOD_URLS": ""}
         self.process = subprocess.Popen(
@@ -414,8 +404,8 @@ class Debugger:
 
 def wake(pid: int) -> None:
     """Let a process go on that a debugger stopped, or had told to stop, when it was killed."""
-    with suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        facts = dict(line.split(":", 1) for line in file)
-        waiting = int(facts["SigPnd"], 16) | int(facts["ShdPnd"], 16)
-        if facts["State"].split()[0] == "T" or waiting >> (signal.SIGSTOP - 1) & 1:
+    with suppress(OSError):
+        facts = _proc.status(pid)
+        waiting = int(facts["SigPnd"][0], 16) | int(facts["ShdPnd"][0], 16)
+        if facts["State"][0] == "T" or waiting >> (signal.SIGSTOP - 1) & 1:
             os.kill(pid, signal.SIGCONT)

@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 
-from memprobe import _text, attach
+from memprobe import _proc, _text, attach
 from memprobe.cli import leaks, show
 from memprobe.cli.files import opened
 from memprobe.cli.sentences import Cannot
@@ -36,19 +36,12 @@ def watch(options: argparse.Namespace) -> int:
     return 1 if grown else 0
 
 
-def born(pid: int) -> int | None:
-    """When a process started, in the kernel's ticks; None when there is none."""
-    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
-    return None
-
-
 class Watched:
     """The snapshots so far: the first, the last but one and the last are kept."""
 
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options = options
-        self.born = born(options.pid)
+        self.born = _proc.born(options.pid)
         self.stem = unused(folder, options.pid, "-1.snap").removesuffix("-1.snap")
         self.paths: list[str] = []
         self.first_bytes = 0
@@ -77,7 +70,7 @@ class Watched:
     def take(self) -> int | None:
         """One more snapshot; returns how much the heap has grown since the first, when that is asked for."""
         options = self.options
-        if born(options.pid) not in (self.born, None):
+        if _proc.born(options.pid) not in (self.born, None):
             raise AttachError(f"Process {options.pid} has ended; another one has its number now.")
         path = f"{self.stem}-{self.taken + 1}.snap"
         done = attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)

@@ -60,21 +60,35 @@ static PyObject *capabilities(PyObject *module, PyObject *unused) {
     return dict;
 }
 
-static PyObject *signal_to_fd(PyObject *module, PyObject *args) {
+static PyObject *signal_to_fd(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"signal", "fd", NULL};
     int number, fd;
     (void)module;
-    if (!PyArg_ParseTuple(args, "ii", &number, &fd)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ii", names, &number, &fd)) {
         return NULL;
     }
     int status = mpr_signal_to_fd(number, fd);
     return status == MPR_OK ? Py_NewRef(Py_None) : binding_error(status);
 }
 
+static PyObject *signal_to_nobody(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"signal", "restore", NULL};
+    int number, restore;
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ip", names, &number, &restore)) {
+        return NULL;
+    }
+    int status = mpr_signal_to_nobody(number, restore != 0);
+    return status == MPR_OK ? Py_NewRef(Py_None) : binding_error(status);
+}
+
 PyMethodDef binding_interpreter_methods[] = {
     {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
     {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
-    {"signal_to_fd", signal_to_fd, METH_VARARGS,
-     "A signal adds 1 to an eventfd; -1 puts back what it did before, -2 makes it do nothing."},
+    {"signal_to_fd", (PyCFunction)(void (*)(void))signal_to_fd, METH_VARARGS | METH_KEYWORDS,
+     "From now on a signal adds 1 to an eventfd."},
+    {"signal_to_nobody", (PyCFunction)(void (*)(void))signal_to_nobody, METH_VARARGS | METH_KEYWORDS,
+     "No more: the signal does what it did before, or nothing."},
     {"capabilities", capabilities, METH_NOARGS, "Private sources of truth -> proved at import."},
     {NULL, NULL, 0, NULL},
 };

@@ -11,13 +11,12 @@
 
 /* ---- facts ---- */
 
-/* Call a function of a loaded module that gives a number (or a tuple that begins with one): the number, or -1. */
-static int64_t ask(const char *module_name, const char *function_name) {
-    PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), module_name);
-    PyObject *answer = module == NULL ? NULL : PyObject_CallMethod(module, function_name, NULL);
-    PyObject *number =
-        answer != NULL && PyTuple_Check(answer) && PyTuple_GET_SIZE(answer) > 0 ? PyTuple_GET_ITEM(answer, 0) : answer;
-    int64_t value = number != NULL && PyLong_Check(number) ? PyLong_AsLongLong(number) : -1;
+/* The bytes that tracemalloc traces now; -1 where it is not loaded. */
+static int64_t traced_bytes(void) {
+    PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "_tracemalloc");
+    PyObject *answer = module == NULL ? NULL : PyObject_CallMethod(module, "get_traced_memory", NULL);
+    PyObject *now = answer != NULL && PyTuple_Check(answer) && PyTuple_GET_SIZE(answer) > 0 ? PyTuple_GET_ITEM(answer, 0) : NULL;
+    int64_t value = now != NULL && PyLong_Check(now) ? PyLong_AsLongLong(now) : -1;
     Py_XDECREF(answer);
     PyErr_Clear();
     return value;
@@ -37,8 +36,7 @@ void cpy_capture_prepare(cpy_facts *f, cpy_proofs *proofs) {
     const char *failed[CPY_LIBRARY_MAX];
     cpy_library_check(proofs->library);
     *f = (cpy_facts){.python = Py_GetVersion()};
-    f->traced = ask("_tracemalloc", "get_traced_memory");
-    f->blocks = ask("sys", "getallocatedblocks");
+    f->traced = traced_bytes();
     f->rss = (int64_t)mpr_process_rss();
     f->time = mpr_process_time_ns();
     f->pid = mpr_process_id();
@@ -71,7 +69,7 @@ static int tell_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
     const struct {
         const char *key;
         int64_t number;
-    } numbers[] = {{"pid", f->pid}, {"time_ns", f->time}, {"rss_bytes", f->rss}, {"allocated_blocks", f->blocks}};
+    } numbers[] = {{"pid", f->pid}, {"time_ns", f->time}, {"rss_bytes", f->rss}};
     int status = tell_text(sink, "python", f->python);
     status = status != MPR_OK ? status : tell_text(sink, "mode", mode);
     status = status != MPR_OK ? status : tell_text(sink, "fallbacks", f->fallbacks);

@@ -13,7 +13,7 @@ typedef struct cpy_contents {
 /* Facts that only the interpreter can tell, from before the walk. */
 typedef struct cpy_facts {
     const char *python;
-    int64_t traced, blocks, rss, time, pid;
+    int64_t traced, rss, time, pid;
     char fallbacks[512]; /* names, separated by spaces */
 } cpy_facts;
 
@@ -24,7 +24,7 @@ void cpy_capture_prepare(cpy_facts *facts, cpy_proofs *proofs);
 bool cpy_capture_needs_interpreter(const cpy_proofs *proofs);
 
 /* Walk everything: roots, then the heap. Facts told (docs/FORMAT.md, "Facts"): python, pid, time_ns, mode, rss_bytes, traced_bytes,
- * allocated_blocks, fallbacks, and what containers take in this version (cpy_layout_costs). MPR_OK or a negative status. */
+ * fallbacks, and what containers take in this version (cpy_layout_costs). MPR_OK or a negative status. */
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_facts *facts, const cpy_proofs *proofs, cpy_contents contents,
                      const char *mode);
 

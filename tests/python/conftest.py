@@ -8,15 +8,33 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+import memprobe
+
 needs_remote_exec = pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec came with CPython 3.14")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed here")
 
 PATIENCE = 120  # seconds: for a machine that does ten things at once, never for what is tested
+
+
+def skip_without_tracing(said: str) -> None:
+    """Skip the test when the command, or an exception, says so."""
+    if "may not trace" in said:
+        pytest.skip("this sandbox lets nobody trace a process")
+
+
+@contextmanager
+def skipped_without_tracing() -> Iterator[None]:
+    try:
+        yield
+    except memprobe.AttachError as problem:
+        skip_without_tracing(str(problem))
+        raise
 
 
 class Result:

@@ -11,15 +11,13 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import needs_gdb, needs_remote_exec, script_folders
+from conftest import needs_gdb, needs_remote_exec, script_folders, skip_without_tracing, skipped_without_tracing
 
 import memprobe
-from memprobe import attach, inject
+from memprobe import _proc, attach, inject
 
 PLAIN = """
 import sys, time, threading
@@ -110,12 +108,8 @@ def test_remote_exec_is_switched_off(tmp_path: Path, runtime: Path) -> None:
 def test_gdb(program, tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(sys, "remote_exec", raising=False)
     service = program(source)
-    try:
+    with skipped_without_tracing():
         check(service, "gdb", tmp_path)
-    except memprobe.AttachError as problem:
-        if "may not trace" in str(problem):
-            pytest.skip("this sandbox lets nobody trace a process")
-        raise
 
 
 def test_a_process_that_is_not_python(tmp_path: Path, runtime: Path) -> None:
@@ -219,16 +213,6 @@ WAYS = [
 ]
 
 
-@contextmanager
-def skipped_without_tracing() -> Iterator[None]:
-    try:
-        yield
-    except memprobe.AttachError as problem:
-        if "may not trace" in str(problem):
-            pytest.skip("this sandbox lets nobody trace a process")
-        raise
-
-
 @pytest.mark.parametrize("how", WAYS)
 def test_a_process_that_can_have_no_thread(program, tmp_path: Path, how: str) -> None:
     service = program(f"import threading; {NO_THREAD}" + PLAIN)
@@ -258,8 +242,7 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
     time.sleep(2)
     asker.send_signal(number)
     out, err = asker.communicate(timeout=30)
-    if "may not trace" in err:
-        pytest.skip("this sandbox lets nobody trace a process")
+    skip_without_tracing(err)
     assert asker.returncode == 128 + number and not out and err.startswith("memprobe: stopped") and err.count("\n") == 1, err
     (left,) = script_folders() - before
     assert sorted(os.listdir(f"/tmp/{left}")) == ["late", "start.py"]
@@ -291,7 +274,7 @@ def test_a_gdb_that_hangs(program, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(memprobe.AttachError, match=r"gdb: gdb did not answer within 0.5 s"):
         attach.snapshot_process(service.pid, tmp_path / "a.snap", gdb=True)
     time.sleep(0.1)
-    assert inject.state(service.pid) in "SR" and service.process.poll() is None
+    assert _proc.state(service.pid) in "SR" and service.process.poll() is None
     commands = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     assert not any(b"sleep\x00%d" % A_WHILE in command.read_bytes() for command in commands if command.exists())
 
@@ -310,7 +293,7 @@ def test_a_call_that_does_not_return_is_taken_back(program, monkeypatch: pytest.
         debugger.end()
     assert debugger.process.returncode == 0  # it was not killed
     time.sleep(0.2)
-    assert inject.state(service.pid) in "SR" and service.process.poll() is None
+    assert _proc.state(service.pid) in "SR" and service.process.poll() is None
 
 
 # ---- processes that do not run ---------------------------------------------------------------------------------------

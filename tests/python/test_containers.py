@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Program, needs_gdb, needs_remote_exec
+from conftest import Program, needs_gdb, needs_remote_exec, skip_without_tracing
 
 import memprobe
 from memprobe import _core, attach, inject
@@ -128,8 +128,7 @@ def check_way(service: Program, target: Path, how: str) -> None:
     try:
         check(service, target, how, gdb=how == "gdb")
     except memprobe.AttachError as problem:
-        if "may not trace" in str(problem):
-            pytest.skip("this sandbox lets nobody trace a process")
+        skip_without_tracing(str(problem))
         if how == "sys.remote_exec" and not os.path.exists(inject.executable(service.pid)):
             assert "in a container: ask in there); gdb: " in str(problem)  # as in a chroot
             pytest.skip("the interpreter is not here by the name that it has there")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 import memprobe
-from memprobe import _core, _text
+from memprobe import _core, _native, _text
 
 BLOCKED = """
 import ctypes, memprobe, signal, sys
@@ -235,6 +236,25 @@ def test_wrong_signals() -> None:
     for number in (0, -1, 65, 1000):
         with pytest.raises(OSError):
             _core.signal_to_fd(number, 1)
+        with pytest.raises(OSError):
+            _core.signal_to_nobody(number, restore=True)
+
+
+def test_a_descriptor_that_somebody_else_has() -> None:
+    """What we hold is closed once, and never what has its number by then."""
+    with open(os.devnull) as ours, tempfile.TemporaryFile() as theirs:
+        for file, closes in ((theirs, False), (ours, True)):
+            held = _native.Held(os.dup(ours.fileno()))
+            assert held.intact() and held.fd > 100
+            if closes:
+                held.close()
+            else:
+                os.close(held.fd)
+            assert not held.intact()
+            os.dup2(file.fileno(), held.fd)
+            assert not held.intact()
+            held.close()
+            os.close(held.fd)  # an OSError if it were closed
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from memprobe import _proc
 from memprobe.cli import snapshot, watch
 from memprobe.cli.options import parser
 
@@ -102,9 +103,9 @@ def test_too_few(program, command) -> None:
 
 def test_another_process_has_its_number(program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     service = program(LEAKS.format(lifetime=60, speed=1))
-    assert watch.born(service.pid) != watch.born(1) and watch.born(4194305) is None
+    assert _proc.born(service.pid) != _proc.born(1) and _proc.born(4194305) is None
     starts = [100, 100, 100, 200]
-    monkeypatch.setattr(watch, "born", lambda pid: starts.pop(0))
+    monkeypatch.setattr(_proc, "born", lambda pid: starts.pop(0))
     options = parser().parse_args(["watch", str(service.pid), "--every", "0.1", "-o", str(tmp_path)])
     assert watch.watch(options) == 0
     said = capsys.readouterr().out

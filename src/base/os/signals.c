@@ -28,19 +28,15 @@ static void tell(int number) {
     errno = saved;
 }
 
+static bool is_signal(int number) {
+    errno = EINVAL;
+    return number > 0 && number < COUNT;
+}
+
 int mpr_signal_to_fd(int number, int fd) {
     struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK};
-    if (number <= 0 || number >= COUNT) {
-        errno = EINVAL;
+    if (!is_signal(number)) {
         return MPR_EIO;
-    }
-    if (fd < 0) {
-        descriptor[number] = 0;
-        if (fd == MPR_SIGNAL_NOBODY || !ours[number]) {
-            return MPR_OK;
-        }
-        ours[number] = false;
-        return sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
     }
     if (!ours[number] && sigaction(number, &action, &before[number]) != 0) {
         return MPR_EIO;
@@ -48,6 +44,18 @@ int mpr_signal_to_fd(int number, int fd) {
     ours[number] = true;
     descriptor[number] = fd + 1;
     return MPR_OK;
+}
+
+int mpr_signal_to_nobody(int number, bool restore) {
+    if (!is_signal(number)) {
+        return MPR_EIO;
+    }
+    descriptor[number] = 0;
+    if (!restore || !ours[number]) {
+        return MPR_OK;
+    }
+    ours[number] = false;
+    return sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
 }
 
 void mpr_signal_calm_begin(mpr_signal_calm *calm) {

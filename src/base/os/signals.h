@@ -6,12 +6,12 @@
 
 #include <stdbool.h>
 
-#define MPR_SIGNAL_BEFORE -1
-#define MPR_SIGNAL_NOBODY -2
-
-/* From now on signal `number` adds 1 to the eventfd `fd`. MPR_SIGNAL_BEFORE: what it did before memprobe is put back. MPR_SIGNAL_NOBODY: it
- * does nothing, if it is ours: the eventfd is gone, and what it did before may be to end the process. MPR_OK or MPR_EIO with errno. */
+/* From now on signal `number` adds 1 to the eventfd `fd`. MPR_OK or MPR_EIO with errno. */
 int mpr_signal_to_fd(int number, int fd);
+
+/* No more, if it is ours: what it did before is put back, or with `restore` false it does nothing, for what it did before may be to end the
+ * process. MPR_OK or MPR_EIO with errno. */
+int mpr_signal_to_nobody(int number, bool restore);
 
 /* A file that would become larger than the process may make one is an error of write(2) and no more, until `end`. For this thread. */
 typedef struct mpr_signal_calm {

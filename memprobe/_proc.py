@@ -1,0 +1,49 @@
+"""What the kernel tells of a process to everybody, or to those who may ask: the files of /proc/PID. Nothing is raised where a file
+cannot be read, but by status(), which tells whether there is such a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+GONE = ("", "Z", "X")  # states of what will not run again
+
+
+def status(pid: int) -> dict[str, list[str]]:
+    """The words of /proc/PID/status by their names. Raises FileNotFoundError or ProcessLookupError when there is no such process."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return {name: rest.split() for name, _, rest in (line.partition(":") for line in file)}
+
+
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third, the state, on; none when there is no such process."""
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].decode().split()
+    return []
+
+
+def state(pid: int) -> str:
+    """The letter that the kernel has for what a process does; none when there is no such process."""
+    return next(iter(stat(pid)), "")
+
+
+def born(pid: int) -> int | None:
+    """When a process started, in the kernel's ticks; None when there is none."""
+    fields = stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that a process started with; empty when this user may not see it."""
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return {name: value for name, _, value in (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0"))}
+    return {}
+
+
+def groups(pid: int | str) -> Iterator[tuple[list[str], str]]:
+    """The control groups of a process: the controllers of each (none in version 2) and its path."""
+    with suppress(OSError), open(f"/proc/{pid}/cgroup", errors="replace") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            yield controllers.split(",") if controllers else [], path
