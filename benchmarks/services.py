@@ -7,11 +7,14 @@ as GET /n."""
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heap import Order, Service
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 TASKS = 10_000
+
+
+def resident(pid: int | str) -> int:
+    """Bytes of a process that are in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
 service = Service(int(os.environ.get("MEMPROBE_BENCH_OBJECTS", 0)))
 orders: list[Order] = list(service.cache.values())
 
@@ -122,5 +132,21 @@ def batch(_: int) -> None:
         print(answer(int(line)) if right else "wrong", flush=True)
 
 
+def forks(mebibytes: int) -> None:
+    """The yardstick: what a fork takes of a process that has so much memory in all, and does nothing. A line of standard input
+    asks for one; its milliseconds are the answer."""
+    memory = mmap.mmap(-1, (mebibytes << 20) - resident("self"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    for page in range(0, len(memory), mmap.PAGESIZE):
+        memory[page] = 1
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        print((time.perf_counter() - start) * 1000, flush=True)
+        os.waitpid(child, 0)
+
+
 if __name__ == "__main__":
-    {"threaded": threaded, "pool": pool, "tasks": tasks, "batch": batch}[sys.argv[1]](int(sys.argv[2]))
+    {"threaded": threaded, "pool": pool, "tasks": tasks, "batch": batch, "forks": forks}[sys.argv[1]](int(sys.argv[2]))

@@ -68,9 +68,9 @@ class Group(NamedTuple):
 
 
 def lacks(groups: list[Group]) -> tuple[str | None, str | None]:
-    """Why any snapshot, and why one by a fork, would be a risk; None where it would not. It needs tables and buffers of its own (2 %
-    of what is resident and 12 MiB); a fork needs copies of the pages that this process writes to meanwhile as well. How many nobody
-    knows before: a tenth of all is for most a lot in the second or so that the child lives; what comes of more is said above."""
+    """Why any snapshot, and why one by a fork, would be a risk; None where it would not. It needs tables and buffers of its own
+    (2 % of what is resident and 12 MiB). A fork needs copies of the pages that this process writes to meanwhile as well: how many,
+    nobody knows before. A tenth of all is a lot in the second or so that the child lives; what comes of more is said above."""
     tables, copies = resident() // 50 + 12 * MEBIBYTE, resident() // 10 + 4 * MEBIBYTE
     left = _core.room_left([group[:3] for group in groups])
     watched = _core.room_left([group[:3] for group in groups if group.watched])

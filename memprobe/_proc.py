@@ -11,7 +11,7 @@ GONE = ("", "Z", "X")  # states of what will not run again
 
 
 def status(pid: int) -> dict[str, list[str]]:
-    """The words of /proc/PID/status by their names. Raises FileNotFoundError or ProcessLookupError when there is no such process."""
+    """The words of /proc/PID/status by their names. FileNotFoundError or ProcessLookupError: there is no such process."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         return {name: rest.split() for name, _, rest in (line.partition(":") for line in file)}
 
