@@ -242,7 +242,7 @@ class HeapInfo(Record):
     loaded_bytes: int  # memory that the heap takes in the process that analyses it
     duration_ms: float | None = None  # what a snapshot took in all
     fork_ms: float | None = None  # of a forked one: the part of the pause that the fork took
-    cow_bytes: int | None = None  # of a forked one: memory copied because parent or child wrote to it
+    cow_bytes: int | None = None  # of a forked one: memory copied because parent or child wrote to it, as of the child's end
     cut: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:

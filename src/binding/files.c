@@ -15,7 +15,8 @@ int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) 
     int64_t start = mpr_process_monotonic_ns();
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK) {
-        status = cpy_capture_walk(mpr_builder_sink(builder), &out->alloc, &facts, &state->proofs, contents, "in process");
+        cpy_capture what = {&facts, &state->proofs, contents, "in process", NULL};
+        status = cpy_capture_walk(mpr_builder_sink(builder), &out->alloc, &what);
     }
     if (status == MPR_OK) {
         status = cpy_capture_tell(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);

@@ -14,6 +14,7 @@
 #include "base/os/process.h"
 #include "base/os/room.h"
 #include "base/os/signals.h"
+#include "cpython/bulk.h"
 #include "format/writer.h"
 
 #define LOOK_MS 5 /* how often a waiting caller looks whether all is well */
@@ -34,14 +35,23 @@ typedef struct job {
 /* Snapshots under way: a process that the application forks meanwhile has their descriptors, too, and closes them. Held by the GIL. */
 static job *under_way;
 
-/* What came of it; in memory that a forked child shares. */
+/* What came of it. */
 typedef struct outcome {
-    bool done; /* a child that was ended has not set it */
     int status, error; /* errno for MPR_EIO */
     uint64_t objects, edges, bytes, memory;
     int64_t pause_ns, duration_ns;
     int64_t fork_ns, cow_bytes; /* of a forked one */
 } outcome;
+
+/* What a forked child shares with its parent. */
+typedef struct report {
+    outcome outcome;
+    cpy_bulk bulk;
+    bool done; /* a child that was ended has not set it */
+} report;
+
+/* What the last child gave back, for the next one. */
+static cpy_bulk bulk;
 
 /* ---- the work, here or in a child ---- */
 
@@ -81,8 +91,8 @@ static void stream(const job *j, outcome *out, bool forked) {
     mpr_alloc_pages(&alloc);
     int status = mpr_writer_new(&writer, &alloc, j->fd);
     if (status == MPR_OK) {
-        status =
-            cpy_capture_walk(mpr_writer_sink(writer), &alloc, j->facts, j->proofs, j->contents, forked ? "forked" : "streamed");
+        cpy_capture what = {j->facts, j->proofs, j->contents, forked ? "forked" : "streamed", forked ? &bulk : NULL};
+        status = cpy_capture_walk(mpr_writer_sink(writer), &alloc, &what);
     }
     if (status == MPR_OK) {
         measure(out, writer, start, forked);
@@ -100,10 +110,14 @@ static void stream(const job *j, outcome *out, bool forked) {
     out->memory = alloc.peak;
     out->status = status;
     mpr_writer_free(writer);
-    out->done = true;
 }
 
-static void work_in_child(void *shared, void *context) { stream(context, shared, true); }
+static void work_in_child(void *shared, void *context) {
+    report *r = shared;
+    stream(context, &r->outcome, true);
+    r->bulk = bulk;
+    r->done = true;
+}
 
 /* ---- waiting for the child ---- */
 
@@ -164,18 +178,22 @@ static int explain_end(const mpr_child *child, unsigned seconds) {
 /* 1 done, 0 there could be no child (errno says why), -1 an exception is set. */
 static int stream_forked(job *j, int64_t start, outcome *out) {
     mpr_child child;
-    if (mpr_child_start(&child, sizeof(outcome), j->fd, j->seconds, work_in_child, j) != MPR_OK) {
+    if (mpr_child_start(&child, sizeof(report), j->fd, j->seconds, work_in_child, j) != MPR_OK) {
         return 0;
     }
-    outcome *shared = child.shared;
+    report *shared = child.shared;
     j->handle = child.handle;
-    shared->fork_ns = child.fork_ns;
-    __atomic_store_n(&shared->pause_ns, child.started - start, __ATOMIC_RELEASE);
+    shared->outcome.fork_ns = child.fork_ns;
+    __atomic_store_n(&shared->outcome.pause_ns, child.started - start, __ATOMIC_RELEASE);
     int failed = await(&child, j);
     if (failed == 0 && !shared->done) {
         failed = explain_end(&child, j->seconds);
     }
-    *out = *shared;
+    *out = shared->outcome;
+    bulk.count = 0; /* if it was not done, the next one begins anew */
+    if (shared->done) {
+        bulk = shared->bulk;
+    }
     j->handle = -1;
     mpr_child_end(&child);
     return failed < 0 ? -1 : 1;

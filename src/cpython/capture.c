@@ -6,6 +6,7 @@
 
 #include "base/os/file.h"
 #include "base/os/process.h"
+#include "cpython/bulk.h"
 #include "cpython/kinds.h"
 #include "cpython/selfcheck.h"
 
@@ -90,15 +91,18 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
     return walk->hashes ? mpr_file_random(walk->key, sizeof walk->key) : MPR_OK;
 }
 
-int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_facts *facts, const cpy_proofs *proofs, cpy_contents contents,
-                     const char *mode) {
+int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
     cpy_walk walk;
-    int status = cpy_walk_begin(&walk, alloc, sink, proofs);
-    if (status == MPR_OK) {
-        status = set_contents(&walk, contents);
+    int status = cpy_walk_begin(&walk, alloc, sink, what->proofs);
+    walk.bulk = what->bulk;
+    if (status == MPR_OK && walk.bulk != NULL) {
+        cpy_bulk_forget_known(&walk);
     }
     if (status == MPR_OK) {
-        status = tell_facts(sink, facts, mode);
+        status = set_contents(&walk, what->contents);
+    }
+    if (status == MPR_OK) {
+        status = tell_facts(sink, what->facts, what->mode);
     }
     if (status == MPR_OK) {
         status = cpy_walk_whole(&walk);

@@ -17,6 +17,15 @@ typedef struct cpy_facts {
     char fallbacks[512]; /* names, separated by spaces */
 } cpy_facts;
 
+/* What is captured, and how. */
+typedef struct cpy_capture {
+    const cpy_facts *facts;
+    const cpy_proofs *proofs;
+    cpy_contents contents;
+    const char *mode; /* told as a fact */
+    cpy_bulk *bulk; /* in a forked child, what the one before it gave back, and then what this one did; else NULL */
+} cpy_capture;
+
 /* Gather the facts, and prove the layouts of libraries loaded since the last time. Runs the interpreter; sets no exception. */
 void cpy_capture_prepare(cpy_facts *facts, cpy_proofs *proofs);
 
@@ -25,8 +34,7 @@ bool cpy_capture_needs_interpreter(const cpy_proofs *proofs);
 
 /* Walk everything: roots, then the heap. Facts told (docs/FORMAT.md, "Facts"): python, pid, time_ns, mode, rss_bytes, traced_bytes,
  * fallbacks, and what containers take in this version (cpy_layout_costs). MPR_OK or a negative status. */
-int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_facts *facts, const cpy_proofs *proofs, cpy_contents contents,
-                     const char *mode);
+int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what);
 
 /* A number for the sink: what the capture cost, and what its caller knows. */
 int cpy_capture_tell(mpr_sink *sink, const char *key, int64_t number);

@@ -52,6 +52,12 @@ static size_t owned_set(PyObject *object) {
 
 static size_t owned_bytearray(PyObject *object) { return cpy_bytearray_bytes(object); }
 
+static const void *bulk_bytearray(PyObject *object, size_t *size) {
+    const PyByteArrayObject *bytearray = (const PyByteArrayObject *)object;
+    *size = (size_t)bytearray->ob_alloc;
+    return bytearray->ob_bytes;
+}
+
 static size_t owned_type(PyObject *object) {
     PyTypeObject *type = (PyTypeObject *)object;
     return type->tp_flags & Py_TPFLAGS_HEAPTYPE ? cpy_layout_type_bytes(type) : 0;
@@ -202,7 +208,7 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyLong_Type, .body = body_int},
     {.exact = &PyUnicode_Type, .body = body_str},
     {.exact = &PyBytes_Type, .body = body_bytes},
-    {.exact = &PyByteArray_Type, .owned = owned_bytearray},
+    {.exact = &PyByteArray_Type, .owned = owned_bytearray, .bulk = bulk_bytearray},
     {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
     {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
     {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},

@@ -45,6 +45,11 @@ static size_t owned_array(PyObject *object) {
     return SIZE_WORD(object, 4) * (size_t)((const int *)descriptor)[1];
 }
 
+static const void *bulk_array(PyObject *object, size_t *size) {
+    *size = owned_array(object);
+    return WORD(object, 3);
+}
+
 static bool check_array(PyObject *array) { return ((const int *)WORD(array, 5))[1] == 8 && SIZE_WORD(array, 4) >= 100; }
 
 /* { buffer (a bytes object), position, length ... } */
@@ -135,7 +140,7 @@ static bool check_lru(PyObject *wrapper) {
 
 /* numpy's array, whose head is numpy's stable binary interface:
  * { data, dimensions, shape, strides, base, descriptor, flags ... } */
-enum { NUMPY_OWNS = 4 };
+enum { NUMPY_C_ORDER = 1, NUMPY_F_ORDER = 2, NUMPY_OWNS = 4 };
 
 static size_t numpy_bytes(PyObject *object) {
     int dimensions = ((const int *)object)[6];
@@ -152,6 +157,14 @@ static size_t owned_numpy(PyObject *object) {
     bool owns = (((const int *)object)[16] & NUMPY_OWNS) != 0;
     size_t shape = (size_t)((const int *)object)[6] * 2 * sizeof(Py_ssize_t);
     return shape + (owns ? numpy_bytes(object) : 0);
+}
+
+/* Where it is sure that the data are one piece: of an array that owns them, of numbers, without gaps. */
+static const void *bulk_numpy(PyObject *object, size_t *size) {
+    int flags = ((const int *)object)[16];
+    bool sure = (flags & NUMPY_OWNS) != 0 && (flags & (NUMPY_C_ORDER | NUMPY_F_ORDER)) != 0;
+    *size = sure && strchr("biufcmMSU", ((const char *)WORD(object, 7))[24]) != NULL ? numpy_bytes(object) : 0;
+    return WORD(object, 2);
 }
 
 static void edges_numpy(cpy_walk *walk, PyObject *object) {
@@ -193,7 +206,7 @@ static const library_row rows[] = {
      "OrderedDict",
      "T.fromkeys(range(100))",
      check_odict},
-    {{.name = "array.array", .owned = owned_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
+    {{.name = "array.array", .owned = owned_array, .bulk = bulk_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
     {{.name = "_io.BytesIO", .owned = owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
     {{.name = "_io.StringIO", .owned = owned_stringio},
      "_io",
@@ -218,7 +231,11 @@ static const library_row rows[] = {
      "_lru_cache_wrapper",
      "(lambda f: (f('x'), f)[1])(T(lambda x: x, 8, False, __import__('collections').namedtuple('C', 'a b c d')))",
      check_lru},
-    {{.name = "numpy.ndarray", .owned = owned_numpy, .edges = edges_numpy}, "numpy", "ndarray", "T((7, 3))", check_numpy},
+    {{.name = "numpy.ndarray", .owned = owned_numpy, .bulk = bulk_numpy, .edges = edges_numpy},
+     "numpy",
+     "ndarray",
+     "T((7, 3))",
+     check_numpy},
     {{.name = "collections.defaultdict", .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .places = places_defaultdict},
      NULL,
      NULL,

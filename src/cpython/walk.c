@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cpython/bulk.h"
 #include "cpython/roots.h"
 
 /* ---- one object ---- */
@@ -81,6 +82,9 @@ static void tell_itself(cpy_walk *walk) {
     }
     if (walk->hashes) {
         cpy_text_tell_digest(walk);
+    }
+    if (walk->bulk != NULL && node.size >= CPY_BULK_LEAST) {
+        cpy_bulk_forget(walk);
     }
 }
 

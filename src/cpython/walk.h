@@ -19,6 +19,7 @@
 typedef struct cpy_walk cpy_walk;
 typedef struct cpy_type cpy_type;
 typedef struct cpy_kind cpy_kind;
+typedef struct cpy_bulk cpy_bulk;
 
 /* What the self-check proved about this interpreter (selfcheck.h). */
 typedef struct cpy_proofs {
@@ -54,6 +55,7 @@ struct cpy_kind {
     size_t (*body)(PyObject *object,
                    PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
     size_t (*owned)(PyObject *object); /* bytes of private buffers */
+    const void *(*bulk)(PyObject *object, size_t *size); /* the one of them that refers to nothing and is not read by the walk */
     void (*edges)(cpy_walk *walk, PyObject *object); /* tells what tp_traverse does not, or tells in better words */
     bool complete; /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
     bool complete_below; /* ... and of its subclasses */
@@ -89,6 +91,7 @@ struct cpy_walk {
     bool only; /* an object's class is not followed: a question about some objects, not about the heap */
     bool values; /* tell the contents of strings */
     bool hashes; /* tell hashes of contents, by `key` */
+    cpy_bulk *bulk; /* in a forked child: what it gives back (bulk.h); else NULL */
     uint64_t key[2];
     uint64_t nodes; /* told */
     bool withholds; /* interned strings come last: only then is it known which of them are names, and may be told */

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +76,16 @@ class Stuck:
             time.sleep(0.005)
         raise AssertionError("no child that writes")
 
+    def drain(self, each: Callable[[], object] = lambda: None) -> bytes:
+        """What the child writes, to its end; calls `each` in between."""
+        data = bytearray()
+        while self.thread.is_alive() or select.select([self.reader], [], [], 0)[0]:
+            if select.select([self.reader], [], [], 0.02)[0]:
+                with suppress(FileNotFoundError):
+                    each()
+                data += os.read(self.reader, 1 << 14)
+        return bytes(data)
+
     def end(self) -> BaseException | None:
         self.thread.join(60)
         assert not self.thread.is_alive()
@@ -122,6 +136,68 @@ def test_nothing_is_copied_but_a_few_pages(tmp_path: Path, frozen: bool) -> None
         gc.unfreeze()
     assert info.objects > 4 * len(keep)
     assert info.cow_bytes is not None and info.cow_bytes < MEBIBYTE, info
+
+
+def anonymous(pid: int) -> int:
+    """Bytes of a process that are in memory and in no file; it may end meanwhile."""
+    found = re.findall(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    if not found:
+        raise FileNotFoundError(pid)
+    return int(found[0]) * 1024
+
+
+def numbers(kind: str) -> Any:
+    """128 MiB of ones."""
+    if kind == "numpy":
+        return pytest.importorskip("numpy").ones(16 << 20)
+    return bytearray(b"\1") * (128 * MEBIBYTE) if kind == "bytearray" else array("d", [1.0]) * (16 << 20)
+
+
+@pytest.mark.skipif(not FORKS, reason="nothing is forked here")
+@pytest.mark.parametrize("kind", ["bytearray", "array", "numpy"])
+def test_bulk_is_given_back(tmp_path: Path, kind: str) -> None:
+    """By the first child when it comes to it, by the next one before all else: who writes to it later has no copy made."""
+    keep = [{"n": i, "pair": (str(i), [i])} for i in range(50_000)]  # a child fills the pipe long before it is done
+    data = numbers(kind)
+    most = anonymous(os.getpid()) - 64 * MEBIBYTE  # a child has tables, too
+    first = Stuck()
+    sizes = [anonymous(first.child)]
+    first.drain(lambda: sizes.append(anonymous(first.child)))
+    assert first.end() is None and min(sizes) < most
+    second = Stuck()
+    assert anonymous(second.child) < most
+    data[:] = data[::-1]
+    (tmp_path / "a.snap").write_bytes(second.drain())
+    assert second.end() is None
+    heap = memprobe.load(tmp_path / "a.snap")
+    (node,) = heap.find(min_size=128 * MEBIBYTE)
+    assert node.size >= 128 * MEBIBYTE and heap.info.cow_bytes is not None and heap.info.cow_bytes < 8 * MEBIBYTE
+    assert data[0] == data[-1] == data[len(keep)] == 1
+
+
+@pytest.mark.skipif(not FORKS, reason="nothing is forked here")
+def test_what_was_bulk_is_now_something_else(tmp_path: Path) -> None:
+    """The second child must not give back what the first one did."""
+    for _ in range(3):
+        data = [bytearray(b"x") * MEBIBYTE for _ in range(40)]
+        memprobe.snapshot(tmp_path / "a.snap")
+        del data
+        lists = [[None] * (MEBIBYTE // 8) for _ in range(40)]
+        again = [bytearray(b"y") * (2 * MEBIBYTE) for _ in range(40)]  # owners where the first ones were
+        memprobe.snapshot(tmp_path / "a.snap")
+        heap = memprobe.load(tmp_path / "a.snap")
+        assert len(heap.find(type="list", min_size=MEBIBYTE)) == len(lists)
+        assert heap.info.edges > len(lists) * MEBIBYTE // 8
+        assert len(heap.find(type="bytearray", min_size=2 * MEBIBYTE)) == len(again)
+
+
+def test_nothing_is_given_back_here(tmp_path: Path) -> None:
+    """By the process itself."""
+    data = bytearray(b"x") * (4 * MEBIBYTE)
+    for options in ({"fork": False}, {}):
+        memprobe.snapshot(tmp_path / "a.snap", **options)
+        memprobe.capture()
+        assert data.count(b"x") == 4 * MEBIBYTE
 
 
 HAMMER = """
@@ -515,10 +591,13 @@ def test_a_control_group_has_little_left(tmp_path: Path) -> None:
     assert done.stdout.startswith("streamed a fork may need"), done
 
 
+# mmap: data that no child gives back, for memprobe does not know the type
 REWRITES = """
-import os, threading, time
+import mmap, os, threading, time
 from memprobe import _capture
-keep = bytearray(30 << 20)
+keep = mmap.mmap(-1, 30 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for page in range(0, len(keep), 4096):
+    keep[page] = 2
 more = []
 reader, writer = os.pipe()
 def rewrite():
@@ -543,9 +622,12 @@ thread.join()
 
 
 HOLDS = """
-import ctypes, os, threading, time
+import ctypes, mmap, os, threading, time
 from memprobe import _capture, _core
-keep = bytearray(b"x") * (400 << 20)
+keep = mmap.mmap(-1, 400 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def fill(number):  # one call in C that holds the GIL
+    ctypes.PyDLL(None).memset(ctypes.byref((ctypes.c_char * 1).from_buffer(keep)), number, ctypes.c_size_t(len(keep)))
+fill(1)
 reader, writer = os.pipe()
 def snapshot():
     try:
@@ -556,8 +638,7 @@ def snapshot():
 thread = threading.Thread(target=snapshot)
 thread.start()
 time.sleep(0.3)
-memset = ctypes.PyDLL(None).memset
-memset(ctypes.byref((ctypes.c_char * 1).from_buffer(keep)), 1, ctypes.c_size_t(len(keep)))  # one call in C that holds the GIL
+fill(2)
 thread.join()
 """
 

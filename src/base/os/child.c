@@ -27,6 +27,16 @@
 
 /* ---- in the child ---- */
 
+static bool is_child; /* in its own copy of memory */
+
+void mpr_child_forget(const void *block, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)block + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)block + size) / page * page;
+    if (is_child && begin < end) {
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+}
+
 static void close_range_of(unsigned first, unsigned last) {
     if (first > last || syscall(SYS_close_range, first, last, 0) == 0) {
         return;
@@ -106,6 +116,7 @@ int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned sec
     bool hurries = setpriority(PRIO_PROCESS, 0, MOST_URGENT) == 0; /* this thread, where it may: everybody waits for it now */
     long pid = syscall(SYS_clone, 0L, NULL, NULL, NULL, NULL);
     if (pid == 0) {
+        is_child = true;
         settle(parent, keep, seconds, nice);
         work(shared, context);
         _exit(0);
