@@ -9,6 +9,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from memprobe._native import Held
+
 
 @contextmanager
 def replacing(path: str) -> Iterator[int]:
@@ -21,14 +23,14 @@ def replacing(path: str) -> Iterator[int]:
         temporary = os.path.join(folder, f".memprobe-{secrets.token_hex(8)}.tmp")
         fd, named = open_new(folder, temporary)
         try:
-            try:
-                yield fd
-                os.fsync(fd)
+            with Held(fd) as held:
+                yield held.fd
+                if not held.intact():
+                    raise OSError(errno.EBADF, "the program closed the file meanwhile")
+                os.fsync(held.fd)
                 if not named:
                     # a directory's descriptor, though unused, makes os.link follow the symbolic link
-                    os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
-            finally:
-                os.close(fd)
+                    os.link(f"/proc/self/fd/{held.fd}", temporary, src_dir_fd=held.fd, follow_symlinks=True)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):

@@ -42,12 +42,24 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
     they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
     groups = limited_groups()
     lack, reason = lacks(groups)
+    reason = reason or stranger()
     fork = options.fork and reason is None
     if lack and not fork:
         raise ChildProcessError(f"{lack}: there is none")
     watched = [group[:3] for group in groups if group.watched]
     facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched)
     return {**facts, "reason": (options.fork and reason) or facts["reason"]}
+
+
+def stranger() -> str | None:
+    """Of a thread that called unshare(CLONE_NEWPID) a child would be the first process of its namespace, and when that ends nobody
+    can be forked into it any more. Until it has a process that namespace cannot be looked at."""
+    own, childrens = "/proc/thread-self/ns/pid", "/proc/thread-self/ns/pid_for_children"
+    with suppress(OSError):
+        known = os.path.lexists(childrens) and os.path.exists(own)  # to this kernel, and to us
+        if known and not (os.path.exists(childrens) and os.path.samefile(own, childrens)):
+            return "children of this thread are in a pid namespace of their own"
+    return None
 
 
 # ---- memory for a fork ----------------------------------------------------------------------------------------------

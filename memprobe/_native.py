@@ -11,8 +11,9 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
 HIGH = 500
@@ -31,8 +32,9 @@ def start_thread(work: Callable[[], None]) -> None:
     """Run `work` in a thread of the system that does not keep the process alive. The module threading is not told of it, for gevent
     counts its threads after a fork, and complains. All signals but faults are blocked in it: where the program blocks one, to
     wait for it or not to be interrupted, the kernel would give it to any thread that does not."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
-    try:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:  # from here on, for a handler of the program that runs now may raise
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
         original("_thread", "start_new_thread")(work, ())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -43,12 +45,21 @@ def start_thread(work: Callable[[], None]) -> None:
 
 
 class Held:
-    """A descriptor of ours, whose number may be somebody else's when we next look."""
+    """A descriptor of ours, whose number may be somebody else's when we next look. A process that is forked meanwhile closes it."""
+
+    all: ClassVar[set[Held]] = set()
 
     def __init__(self, fd: int) -> None:
         """Takes `fd` over."""
         self.fd = high(fd)
         self.file = identity(self.fd)
+        self.all.add(self)
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
 
     def intact(self) -> bool:
         """Whether it is still ours."""
@@ -56,19 +67,32 @@ class Held:
 
     def close(self) -> None:
         """Once, and only what is ours."""
+        self.all.discard(self)
         if self.intact():
             self.file = None
-            os.close(self.fd)
+            with suppress(OSError):
+                os.close(self.fd)
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked process: it has nothing of ours."""
+        for held in list(cls.all):
+            held.close()
+
+
+os.register_at_fork(after_in_child=Held.forget)
 
 
 def high(fd: int) -> int:
-    """The same descriptor under a number that will not be given to somebody else for a long time."""
+    """The same descriptor under a number that will not be given to somebody else for a long time, if there is one free."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     lowest = HIGH if most == resource.RLIM_INFINITY else min(HIGH, most // 2)
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
-    finally:
-        os.close(fd)
+        number = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+    except OSError:
+        return fd
+    os.close(fd)
+    return number
 
 
 def identity(fd: int) -> tuple[int, int] | None:

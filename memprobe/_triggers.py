@@ -5,6 +5,7 @@ logger "memprobe", never to the program."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
@@ -40,8 +41,7 @@ class Wanted:
     def checked(cls, signal: int | None, rss_limit: int | str | None, every: float | None, directory: str, keep: int) -> Wanted:
         """From arguments, of which ValueError and FileNotFoundError say what is wrong with them."""
         if signal is not None and signals.getsignal(signal) not in (signals.SIG_DFL, signals.SIG_IGN, None):
-            name = signals.Signals(signal).name
-            raise ValueError(f"{name} has a handler in this program: choose another signal, SIGUSR2 for example.")
+            raise taken(signal)
         if every is not None and not every >= 1:
             raise ValueError(f"every must be at least 1 second, and is {every}.")
         limit = None if rss_limit is None else parse_size(rss_limit)
@@ -54,13 +54,26 @@ class Wanted:
         return cls(signal, limit, every, os.path.abspath(directory), keep)
 
 
+def name(number: int) -> str:
+    """Of a signal; those of real time have none of their own."""
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def taken(number: int) -> ValueError:
+    return ValueError(f"{name(number)} has a handler in this program: choose another signal, SIGUSR2 for example.")
+
+
 class Triggers:
     """The thread of one process."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, written: list[str]) -> None:
+        """`written` are the files of this process so far."""
         self.wanted = wanted
-        self.written: list[str] = []
-        self.stopped = False
+        self.written = written
+        self.stopped = self.deaf = False
         self.limit = wanted.rss_limit
         self.next_time = time.monotonic() + (wanted.every or 0)
         self.last = -PAUSE
@@ -75,16 +88,32 @@ class Triggers:
     def open(self) -> None:
         """What the signal writes to, and the thread waits for."""
         self.event = _native.Held(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        if self.wanted.signal is not None:
-            _core.signal_to_fd(self.wanted.signal, self.event.fd)
+        try:
+            self.heed()
+        except BaseException:
+            self.event.close()
+            raise
 
-    def close(self, leaving: bool = False) -> None:
-        """Stop; a snapshot under way is finished. At the interpreter's end the signal stays harmless: before, it may have ended the
-        process."""
-        if self.wanted.signal is not None:
-            _core.signal_to_nobody(self.wanted.signal, restore=not leaving)
+    def heed(self) -> None:
+        """Have the signal write there. Also when the program has put it back to what it did before, as servers do in their workers;
+        ValueError when it has a handler of its own."""
+        number = self.wanted.signal
+        if number is None:
+            return
+        try:
+            _core.signal_to_fd(number, self.event.fd)
+        except OSError as problem:
+            if problem.errno != errno.EBUSY:
+                raise
+            raise taken(number) from None
+
+    def close(self, harmless: bool = False) -> None:
+        """Stop; a snapshot under way is finished. At the interpreter's end, and when another takes over, the signal stays harmless:
+        before, it may have ended the process."""
         with self.closing:
             self.stopped = True
+            if self.wanted.signal is not None:
+                _core.signal_to_nobody(self.wanted.signal, restore=not harmless)
             if self.event.intact():
                 os.eventfd_write(self.event.fd, 1)
 
@@ -102,19 +131,36 @@ class Triggers:
                     self.look(signalled)
             except Exception as problem:
                 log.warning("memprobe could not take a snapshot: %s", problem)
+                _native.original("time", "sleep")(REST)  # it may be so for a while, and is said often enough
         with self.closing:  # not before close() has written to it
             self.event.close()
 
     def wait(self) -> bool:
         """Until the next look, or until the signal: True."""
-        if not self.event.intact():  # the program has closed all descriptors, as daemons do
-            self.open()
+        with self.closing:
+            if not self.stopped:
+                self.mend()
         poll = _native.original("select", "poll")()
         poll.register(self.event.fd, select.POLLIN)
         if not poll.poll(self.patience() * 1000) or not self.event.intact():
             return False
-        os.eventfd_read(self.event.fd)
+        try:
+            os.eventfd_read(self.event.fd)
+        except BlockingIOError:  # it was another one's, by the same number
+            return False
         return True
+
+    def mend(self) -> None:
+        """The program may have closed all descriptors, as daemons do, or put the signal back."""
+        if not self.event.intact():
+            self.open()
+            return
+        try:
+            self.heed()
+        except ValueError as problem:
+            if not self.deaf:
+                log.warning("memprobe takes no snapshot by signal any more: %s", problem)
+            self.deaf = True
 
     def patience(self) -> float:
         """Seconds until the next look."""
@@ -132,7 +178,7 @@ class Triggers:
             self.next_time = now + self.wanted.every
             self.take("schedule")
         elif signalled and rested:
-            self.take(signals.Signals(self.wanted.signal or 0).name)
+            self.take(name(self.wanted.signal or 0))
         elif self.wanted.rss_limit is not None and self.limit is not None:
             resident = _capture.resident()
             if resident < self.wanted.rss_limit:

@@ -14,9 +14,11 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import secrets
 import signal as signals
 import socket
 import stat
+import struct
 import sys
 import threading
 from collections.abc import Mapping
@@ -24,11 +26,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _capture, _native, _wire
+from memprobe import _capture, _core, _native, _wire
+from memprobe.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from memprobe._triggers import Triggers
 
+REST = 5  # seconds between two looks whether our socket is still there
 PATIENCE = 10.0  # seconds that an asker may take for its request
 ELSEWHERE = (errno.ENOENT, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR)  # no socket here: try the next folder
 
@@ -41,7 +45,6 @@ class _Agent:
         self.pid = os.getpid()
         self.uid = os.geteuid()
         self.closed = False
-        self.lent: set[int] = set()  # descriptors of the asker who is being answered
         self.listen()
         try:
             _native.start_thread(self.serve)
@@ -71,9 +74,7 @@ class _Agent:
             with _wire.address(place, "", self.uid, make=True) as folder:
                 first, *others = _wire.names(self.pid, "self")
                 name = others[0] if others and listens(folder + first) else first
-                new = f"{folder}{name}.new"  # what has its own name listens: sweep() tells the dead by that
-                with suppress(FileNotFoundError):
-                    os.unlink(new)
+                new = f"{folder}{name}.{secrets.token_hex(4)}.new"  # what has its own name listens: sweep() tells the dead by that
                 listener.bind(new)
                 os.chmod(new, 0o600)
                 listener.listen(8)
@@ -84,6 +85,7 @@ class _Agent:
             self.path = os.path.join(place, name)
             self.held = _native.Held(listener.detach())
             self.listener = type(listener)(fileno=self.held.fd)
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REST, 0))
         except BaseException:
             listener.close()
             raise
@@ -116,11 +118,8 @@ class _Agent:
         self.held.close()
 
     def forget(self) -> None:
-        """In a forked child: what is open here is the parent's."""
-        for fd in self.lent:
-            with suppress(OSError):
-                os.close(fd)
-        self.let_go()
+        """In a forked child: what is open here was the parent's, and is closed."""
+        self.listener.detach()
 
     def serve(self) -> None:
         try:
@@ -131,44 +130,55 @@ class _Agent:
                     if self.closed:  # meanwhile
                         self.drop()
                 try:
-                    asker, _ = self.listener.accept()
+                    asker = self.next_asker()
                 except OSError:
                     if not self.closed:
                         _native.original("time", "sleep")(1.0)  # the process may be out of descriptors for a while
                     continue
-                with asker:
-                    self.lent = {asker.fileno()}
-                    try:
+                if asker is not None:
+                    with asker, suppress(Exception):  # the asker is gone
                         self.answer(asker)
-                    except Exception:  # the asker is gone
-                        pass
-                    finally:
-                        self.lent = set()
         except Exception:  # a hook of the program's, or no socket could be made again
             pass
         finally:
             self.close()  # who asks now is told that nobody answers
 
-    def answer(self, asker: socket.socket) -> None:
+    def next_asker(self) -> _native.Held | None:
+        """Who asks; None when nobody did for a while, and it is time to look whether the socket is still there. The kernel keeps
+        the time, so that who comes while it waits is answered, also when the program has closed the descriptor since."""
+        try:
+            asker, _ = self.listener.accept()
+        except BlockingIOError:
+            return None
+        return _native.Held(asker.detach())
+
+    def answer(self, held: _native.Held) -> None:
+        asker = type(self.listener)(fileno=held.fd)
+        try:
+            self.talk(asker, held)
+        finally:
+            asker.detach()
+
+    def talk(self, asker: socket.socket, held: _native.Held) -> None:
         asker.settimeout(PATIENCE)
-        fds: list[int] = []
+        lent: list[_native.Held] = []
         try:
             request, fds = _wire.receive(asker)  # first, so that a refusal finds the asker listening
-            self.lent.update(fds)
+            lent.extend(map(_native.Held, fds))
             pid, uid = _wire.peer(asker)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
-            reply = {"ok": _do(request, fds, pid, asker.fileno())}
+            reply = {"ok": _do(request, [one.fd for one in lent], pid, held.fd)}
         except BaseException as problem:  # MemoryError and what a hook of the service raises are for the asker, too
             kind, number = type(problem).__name__, getattr(problem, "errno", None)
             message = getattr(problem, "strerror", None) or str(problem)
             reply = {"error": {"kind": kind, "message": message, "errno": number}}
         finally:
-            self.lent -= set(fds)
-            for fd in fds:
-                os.close(fd)
-        asker.settimeout(PATIENCE)
-        _wire.send(asker, reply)
+            for one in lent:
+                one.close()
+        if held.intact():
+            asker.settimeout(PATIENCE)
+            _wire.send(asker, reply)
 
 
 def listens(address: str) -> bool:
@@ -211,7 +221,7 @@ def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire
 _agent: _Agent | None = None
 _triggers: Triggers | None = None
 _values = False
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler of the program may call us while we are at it
 _hooked = False
 
 
@@ -233,7 +243,8 @@ def start(
     them.
 
     Called again, it changes these settings, and an agent that runs already goes on. The threads do not keep the process alive.
-    Raises OSError when the socket cannot be made or the directory is not there, and ValueError for a wrong argument."""
+    Raises OSError when the socket cannot be made or the directory is not there, ValueError for a wrong argument, and
+    UnsupportedError in a subinterpreter, which could not end while a thread of ours is in it."""
     global _triggers, _values
     if _wire.denied(os.environ):
         return None
@@ -245,9 +256,11 @@ def start(
     with _lock:
         path = _running()
         _values = values
+        written: list[str] = []
         if _triggers is not None:
-            _triggers.close()
-        _triggers = make() if make else None
+            _triggers.close(harmless=signal == _triggers.wanted.signal)
+            written = _triggers.written
+        _triggers = make(written) if make else None
         return path
 
 
@@ -262,6 +275,8 @@ def ensure() -> str | None:
 def _running() -> str:
     """The socket's path of this process's agent, which is made if there is none that can be reached."""
     global _agent, _hooked
+    if not _core.is_main_interpreter():
+        raise UnsupportedError("An agent cannot be started in a subinterpreter: call memprobe.agent.start() in the main one.")
     if _agent is not None and _agent.pid == os.getpid():
         if _agent.reachable():
             return _agent.path
@@ -292,7 +307,10 @@ def start_from(environment: Mapping[str, str]) -> str | None:
     for name, kind in (("signal", signal_number), ("rss_limit", str), ("every", float), ("directory", str), ("keep", int)):
         text = environment.get(f"MEMPROBE_{name.upper()}")
         if text:
-            settings[name] = kind(text)
+            try:
+                settings[name] = kind(text)
+            except ValueError as problem:
+                raise ValueError(f"MEMPROBE_{name.upper()}: {problem}") from None
     return start(**settings)
 
 
@@ -322,14 +340,14 @@ def _stop(leaving: bool) -> None:
         if _agent is not None and _agent.pid == os.getpid():
             _agent.close()
             if _triggers is not None:
-                _triggers.close(leaving)
+                _triggers.close(harmless=leaving)
         _agent = _triggers = None
 
 
 def _rearm() -> None:
     """A forked child has no helper threads, and its parent's socket is not its own."""
     global _agent, _triggers, _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     if _agent is not None:
         _agent.forget()
         settings: dict[str, Any] = {}

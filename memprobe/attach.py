@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import pwd
 import socket
+import time
 from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +21,7 @@ from memprobe.heap import Path, snapshot_info
 from memprobe.results import SnapshotInfo
 
 PATIENCE = 30.0  # seconds for a process to start the agent when it is asked to
+TRACER_SECONDS = 2.0  # that a debugger may stop a process for: gdb of another asker, or strace at each call
 
 
 def snapshot_process(
@@ -31,7 +34,7 @@ def snapshot_process(
     Raises AttachError when the process is not there, cannot be given an agent, belongs to another user or does not answer within
     `timeout` seconds (None: however long it takes), and OSError when the file cannot be written."""
     target = os.fspath(path)
-    agent, attached = connect(pid, gdb=gdb, patience=PATIENCE if timeout is None else timeout)
+    agent, attached = connect(pid, gdb=gdb, timeout=timeout)
     with agent, replacing(target) as fd:
         agent.settimeout(timeout)
         facts = ask(agent, pid, {"verb": "snapshot", **(options or Options()).to_dict()}, (fd,))
@@ -39,22 +42,22 @@ def snapshot_process(
     return replace(snapshot_info(target, facts), attached=attached)
 
 
-def connect(pid: int, *, gdb: bool = False, patience: float = PATIENCE) -> tuple[socket.socket, str]:
+def connect(pid: int, *, gdb: bool = False, timeout: float | None = None) -> tuple[socket.socket, str]:
     """A connection to the agent in a process, checked to be that process, and how it came: "agent" when it was there."""
     refuse_sleepers(pid)
     uid = owner(pid)
     if os.geteuid() not in (uid, 0):
         raise AttachError(f"Process {pid} belongs to user {user(uid)}: ask as that user or as root.")
-    agent = reach(pid, uid)
+    agent = reach(pid, uid, timeout)
     if agent is not None:
         return agent, "agent"
     found: list[socket.socket] = []
 
     def ready() -> bool:
-        found.extend(filter(None, [reach(pid, uid)]))
+        found.extend(filter(None, [reach(pid, uid, timeout)]))
         return bool(found)
 
-    how = inject.start(pid, uid, gdb=gdb, patience=patience, ready=ready)
+    how = inject.start(pid, uid, gdb=gdb, patience=PATIENCE if timeout is None else timeout, ready=ready)
     return found[0], how
 
 
@@ -66,11 +69,23 @@ def refuse_sleepers(pid: int) -> None:
         raise AttachError(f"Process {pid} has ended; process {facts['PPid'][0]}, which started it, has not taken notice yet.")
     if state == "T":
         raise AttachError(f"Process {pid} is stopped: let it go on (kill -CONT {pid}), and ask again.")
+    if state == "t" and held(pid):
+        raise AttachError(f"Process {pid} is stopped by a debugger: let it go on there, and ask again.")
     if frozen(pid):
         raise AttachError(
             f"Process {pid} is frozen (its container is paused): let it go on (docker unpause, podman unpause, systemctl thaw), "
             "and ask again."
         )
+
+
+def held(pid: int) -> bool:
+    """Whether a debugger has stopped a process for longer than a moment."""
+    deadline = time.monotonic() + TRACER_SECONDS
+    while _proc.state(pid) == "t":
+        if time.monotonic() >= deadline:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 CONTROL_GROUPS = "/sys/fs/cgroup"
@@ -97,21 +112,44 @@ def holds(path: str, *lines: str) -> bool:
     return False
 
 
-def reach(pid: int, uid: int) -> socket.socket | None:
+def reach(pid: int, uid: int, timeout: float | None = None) -> socket.socket | None:
     """A connection to the agent, if there is one. Its socket is looked for in the process's own view of the file system and
-    under the number that it has there."""
+    under the number that it has there. AttachError when one is there that takes no connection within `timeout` seconds."""
     number = inner(pid)
+    deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+    late = False
     for root in (f"/proc/{pid}/root", ""):
         for place, owner in places(pid, uid):
             for name in _wire.names(number, pid):
                 agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                with suppress(OSError):
+                try:
                     with _wire.address(root + place, name, owner) as address:
-                        agent.connect(address)
+                        knock(agent, address, deadline)
                     if _wire.peer(agent)[0] == pid:
                         return agent
+                except BlockingIOError:
+                    late = True
+                except OSError:
+                    pass
                 agent.close()
+    if late:
+        raise too_late(pid)
     return None
+
+
+def knock(agent: socket.socket, address: str, deadline: float) -> None:
+    """Connect. An agent that is busy keeps a few askers waiting and no more, and settimeout() does not help those beyond: they get
+    BlockingIOError, here when the deadline is over."""
+    agent.setblocking(False)
+    while True:
+        try:
+            agent.connect(address)
+            break
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
+    agent.setblocking(True)
 
 
 def inner(pid: int) -> int:
@@ -132,8 +170,8 @@ def ask(agent: socket.socket, pid: int, request: _wire.Message, fds: tuple[int, 
     try:
         _wire.send(agent, request, fds)
         reply, strangers = _wire.receive(agent)
-    except TimeoutError:
-        raise AttachError(f"Process {pid} did not answer in time: it may be busy in C code. Try again.") from None
+    except (TimeoutError, BlockingIOError):
+        raise too_late(pid) from None
     except (OSError, _wire.WireError) as problem:
         raise AttachError(f"Process {pid} ended, or closed the connection, before the snapshot was whole ({problem}).") from None
     for fd in strangers:
@@ -163,6 +201,10 @@ def check_whole(fd: int, pid: int, facts: dict[str, Any]) -> None:
             f"Process {pid} says that it wrote {facts['bytes']:,} bytes, and the file has {size:,}: use the same version of "
             "memprobe on both sides, and ask again."
         )
+
+
+def too_late(pid: int) -> AttachError:
+    return AttachError(f"Process {pid} did not answer in time: it may be busy in C code. Try again.")
 
 
 def misunderstood(pid: int) -> AttachError:

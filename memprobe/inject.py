@@ -1,8 +1,9 @@
 """Start the agent in a running process that has none: by sys.remote_exec (CPython 3.14 and newer), or by gdb.
 
-Both make the main thread run one line, when it next runs Python code: a script that starts a thread and no more. The thread imports
-memprobe and starts the agent; how that went is told in a file beside the script, in a folder of the process's own user, in the
-process's own view of the file system (it may be a container)."""
+Both make the main thread run one line, when it next runs Python code: a script that starts a thread and no more. It imports
+threading first, for CPython 3.12 and older take the thread that does for the main one. The new thread imports memprobe and starts
+the agent; how that went is told in a file beside the script, in a folder of the process's own user, in the process's own view of
+the file system (it may be a container)."""
 
 from __future__ import annotations
 
@@ -51,6 +52,7 @@ def start(folder, package, obstacle=None):
     except OSError:
         pass
 try:
+    __import__("threading")
     __import__("_thread").start_new_thread(start, ({folder!r}, {package!r}))
 except Exception as problem:
     start({folder!r}, {package!r}, problem)
@@ -64,6 +66,7 @@ except BaseException: pass
 """
 
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # a container may have a /tmp that cannot be written to, or none
+NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # it is not there, or a symbolic link, which may lead anywhere
 HELP = "start the program with `memprobe run SCRIPT`, or let it call memprobe.agent.start()"
 DENIED = "Process {} denies the agent: MEMPROBE_AGENT=off is in its environment."
 STRANGERS = (
@@ -177,13 +180,15 @@ def made(pid: int, name: str) -> tuple[int, str]:
         root = ""  # who may not look there can only hope that it is ours
     problem: OSError | None = None
     for place in PLACES:
-        with suppress(FileNotFoundError):
+        outer = -1
+        try:
             outer = os.open(root + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                os.mkdir(name, 0o700, dir_fd=outer)
-                return outer, place
-            except OSError as error:
+            os.mkdir(name, 0o700, dir_fd=outer)
+            return outer, place
+        except OSError as error:
+            if outer >= 0:
                 os.close(outer)
+            if error.errno not in NO_PLACE:
                 problem = error
     if _proc.state(pid) in _proc.GONE:
         raise AttachError(f"Process {pid} has ended.")

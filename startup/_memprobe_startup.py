@@ -17,8 +17,9 @@ def start() -> None:
         return
     started = True  # a virtual environment may have us run twice
     try:
-        from memprobe import agent
+        from memprobe import _core, agent
 
-        agent.start_from(os.environ)
+        if _core.is_main_interpreter():
+            agent.start_from(os.environ)
     except Exception as problem:
         print(f"memprobe: no agent in process {os.getpid()}: {problem}", file=sys.stderr)

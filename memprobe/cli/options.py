@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--gdb", action="store_true", help="let gdb start the agent in a process that has none (stops it for a second)"
     )
     asking.add_argument(
-        "--timeout", type=seconds, metavar="SECONDS", help="give up when the process has not answered by then (never)"
+        "--timeout", type=timeout, metavar="SECONDS", help="give up when the process has not answered by then (never)"
     )
     asking.add_argument("--no-fork", action="store_true", help="no forked child: the process stands still while it writes")
     asking.add_argument("--values", action="store_true", help="with the contents of all strings, secrets too, not only names")
@@ -169,4 +169,11 @@ def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1e9:
         raise argparse.ArgumentTypeError("must be a number of seconds")
+    return value
+
+
+def timeout(text: str) -> float:
+    value = seconds(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
     return value

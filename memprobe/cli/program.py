@@ -49,8 +49,9 @@ def run(words: list[str]) -> int:
     if "--report" in options:
         os.set_inheritable(int(options["--report"]), False)
     start_agent(values)
+    ours = os.getpid()
     status = execute(main, code)
-    if "--at-exit" in options:
+    if "--at-exit" in options and os.getpid() == ours:  # a forked child that comes to the end is not what was asked for
         join_threads()
         report = report_snapshot(options["--at-exit"], json.loads(options.get("--how", "{}")))
         with suppress(OSError):

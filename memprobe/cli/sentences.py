@@ -34,6 +34,8 @@ def sentence(problem: BaseException) -> str:
     """For any of KNOWN."""
     if isinstance(problem, MemoryError):
         return "There is not enough memory to read this heap: use a machine with more."
+    if isinstance(problem, OSError) and homeless(problem.filename):
+        return "The current folder was removed: go to another one, and try again."
     if isinstance(problem, OSError) and isinstance(problem.filename, str):
         path = problem.filename
         pattern = OF_A_FILE.get(problem.errno or 0, "{path} cannot be used: {reason}.")
@@ -41,3 +43,12 @@ def sentence(problem: BaseException) -> str:
         return pattern.format(path=path, folder=folder, name=name, reason=problem.strerror)
     text = str(problem).strip() or type(problem).__name__
     return text if text.endswith(".") else f"{text}."
+
+
+def homeless(path: object) -> bool:
+    """Whether a path, if it is one, begins at a current folder that is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return not (isinstance(path, str) and os.path.isabs(path))
+    return False

@@ -52,8 +52,9 @@ def file_name(options: argparse.Namespace, pid: int) -> str:
     """Where the snapshot goes; refused now rather than after a long run when the place cannot take it."""
     path: str = options.output or unused("", pid, ".snap")
     folder = os.path.dirname(path) or "."
+    shown = os.path.abspath(folder)  # OSError when the current folder is gone
     if not os.path.isdir(folder):
-        raise Cannot(f"There is no directory {os.path.abspath(folder)}: make it, or choose another place with -o FILE.")
+        raise Cannot(f"There is no directory {shown}: make it, or choose another place with -o FILE.")
     refuse_special(path)
     return path
 
@@ -96,9 +97,9 @@ def of_program_at_exit(options: argparse.Namespace) -> int:
             problem.filename = path
         raise problem
     if "ok" not in report:
-        raise Cannot(f"The program ended with exit code {code} before a snapshot could be taken: use --after SECONDS.")
+        raise Cannot(f"The program ended {how(code)} before a snapshot could be taken: use --after SECONDS.")
     tell(SnapshotInfo(**{**report["ok"], "path": path}), options.json)
-    return code
+    return exit_code(code)
 
 
 def read_report(reader: int) -> dict[str, Any]:
@@ -119,10 +120,10 @@ def of_program_later(options: argparse.Namespace) -> int:
         with show.waiting(f"snapshot in {options.after:g} s"):
             ended = wait(child, options.after)
         if ended is not None:
-            raise Cannot(f"The program ended with exit code {ended} before {options.after:g} s: use a shorter --after, or none.")
-        tell(attach.snapshot_process(child.pid, path, wanted(options)), options.json)
+            raise Cannot(f"The program ended {how(ended)} before {options.after:g} s: use a shorter --after, or none.")
+        tell(attach.snapshot_process(child.pid, path, wanted(options), timeout=options.timeout), options.json)
         if options.keep_running:
-            return wait(child) or 0
+            return exit_code(wait(child) or 0)
         return 0
     finally:
         end(child)
@@ -137,14 +138,14 @@ def connect_when_ready(child: subprocess.Popen[bytes]) -> None:
     """Wait until the program has its agent: from then on the clock of --after runs."""
     deadline = time.monotonic() + PATIENCE
     while child.poll() is None:
-        agent = attach.reach(child.pid, os.geteuid())
+        agent = attach.reach(child.pid, os.geteuid(), PATIENCE)
         if agent is not None:
             agent.close()
             return
         if time.monotonic() > deadline:
             raise AttachError(f"The program has no agent after {PATIENCE:g} s: is MEMPROBE_AGENT=off in its environment?")
         time.sleep(0.02)
-    raise Cannot(f"The program ended with exit code {child.returncode} at once: no snapshot was taken.")
+    raise Cannot(f"The program ended {how(child.returncode)} at once: no snapshot was taken.")
 
 
 def wait(child: subprocess.Popen[bytes], timeout: float | None = None) -> int | None:
@@ -157,6 +158,20 @@ def wait(child: subprocess.Popen[bytes], timeout: float | None = None) -> int | 
             return None
         except KeyboardInterrupt:
             continue
+
+
+def exit_code(ended: int) -> int:
+    """A program's as a shell has it: 128 and the number of the signal that ended it."""
+    return 128 - ended if ended < 0 else ended
+
+
+def how(ended: int) -> str:
+    """How a program ended, in words."""
+    if ended >= 0:
+        return f"with exit code {ended}"
+    with suppress(ValueError):
+        return f"by {signal.Signals(-ended).name}"
+    return f"by signal {-ended}"
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -21,8 +21,9 @@ FEWEST = 2  # snapshots that can be compared
 def watch(options: argparse.Namespace) -> int:
     """memprobe watch PID"""
     folder = options.output or ""
+    shown = os.path.abspath(folder)  # OSError when the current folder is gone
     if not os.path.isdir(folder or "."):
-        raise Cannot(f"There is no directory {os.path.abspath(folder)}: make it, or choose another place with -o DIRECTORY.")
+        raise Cannot(f"There is no directory {shown}: make it, or choose another place with -o DIRECTORY.")
     watched = Watched(options, folder)
     grown = watched.run()
     if len(watched.paths) < FEWEST:

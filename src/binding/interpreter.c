@@ -60,6 +60,11 @@ static PyObject *capabilities(PyObject *module, PyObject *unused) {
     return dict;
 }
 
+static PyObject *is_main_interpreter(PyObject *module, PyObject *none) {
+    (void)module, (void)none;
+    return PyBool_FromLong(PyInterpreterState_Get() == PyInterpreterState_Main());
+}
+
 static PyObject *signal_to_fd(PyObject *module, PyObject *args, PyObject *keywords) {
     static char *names[] = {"signal", "fd", NULL};
     int number, fd;
@@ -85,6 +90,7 @@ static PyObject *signal_to_nobody(PyObject *module, PyObject *args, PyObject *ke
 PyMethodDef binding_interpreter_methods[] = {
     {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
     {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
+    {"is_main_interpreter", is_main_interpreter, METH_NOARGS, "Whether this is the interpreter that the process began with."},
     {"signal_to_fd", (PyCFunction)(void (*)(void))signal_to_fd, METH_VARARGS | METH_KEYWORDS,
      "From now on a signal adds 1 to an eventfd."},
     {"signal_to_nobody", (PyCFunction)(void (*)(void))signal_to_nobody, METH_VARARGS | METH_KEYWORDS,

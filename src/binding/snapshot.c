@@ -24,7 +24,7 @@ typedef struct job {
     int fd, watch; /* the file, and the asker's socket or -1 */
     unsigned seconds;
     uint64_t reserve; /* bytes that must be left while a child lives */
-    mpr_room *room;
+    mpr_room room;
     cpy_contents contents;
     const cpy_facts *facts;
     cpy_proofs *proofs;
@@ -32,7 +32,8 @@ typedef struct job {
     struct job *next;
 } job;
 
-/* Snapshots under way: a process that the application forks meanwhile has their descriptors, too, and closes them. Held by the GIL. */
+/* Snapshots under way, on no stack: a process that the application forks meanwhile has their descriptors, too, and closes them, when other
+ * threads may have the stacks of those that are not there. Held by the GIL. */
 static job *under_way;
 
 /* What came of it. */
@@ -128,7 +129,7 @@ static news listen(mpr_child *child, const job *j, int looks, uint64_t *left) {
     news heard = NOTHING;
     for (int i = 0; heard == NOTHING && (looks == 0 || i < looks); i++) {
         int state = mpr_child_wait(child, LOOK_MS, j->watch);
-        *left = mpr_room_left(j->room, j->reserve);
+        *left = mpr_room_left(&j->room, j->reserve);
         heard = state == 1 ? ENDED : state == 2 ? ASKER_GONE : *left < j->reserve ? NO_ROOM : NOTHING;
     }
     if (heard == ASKER_GONE || heard == NO_ROOM) {
@@ -226,11 +227,14 @@ static void finish(const job *j) {
 
 static PyObject *forget_snapshots(PyObject *module, PyObject *none) {
     (void)module, (void)none;
-    for (; under_way != NULL; under_way = under_way->next) {
-        mpr_room_close(under_way->room);
-        if (under_way->handle >= 0) {
-            close(under_way->handle);
+    while (under_way != NULL) {
+        job *j = under_way;
+        under_way = j->next;
+        mpr_room_close(&j->room);
+        if (j->handle >= 0) {
+            close(j->handle);
         }
+        PyMem_RawFree(j);
     }
     Py_RETURN_NONE;
 }
@@ -304,17 +308,21 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
-    mpr_room room;
-    if (fd < 0 || open_room(&room, groups) < 0) {
-        return NULL;
+    job *j = fd < 0 ? NULL : PyMem_RawCalloc(1, sizeof *j);
+    if (j == NULL) {
+        return fd < 0 ? NULL : PyErr_NoMemory();
     }
-    job j = {.fd = fd, .watch = watch, .seconds = seconds, .reserve = reserve, .room = &room, .handle = -1};
-    j.contents = (cpy_contents){values != 0, hashes != 0};
-    j.proofs = &binding_state(module)->proofs;
-    begin(&j);
-    PyObject *done = take(&j, fork != 0);
-    finish(&j);
-    mpr_room_close(&room);
+    PyObject *done = NULL;
+    if (open_room(&j->room, groups) == 0) {
+        j->fd = fd, j->watch = watch, j->seconds = seconds, j->reserve = reserve, j->handle = -1;
+        j->contents = (cpy_contents){values != 0, hashes != 0};
+        j->proofs = &binding_state(module)->proofs;
+        begin(j);
+        done = take(j, fork != 0);
+        finish(j);
+        mpr_room_close(&j->room);
+    }
+    PyMem_RawFree(j);
     return done;
 }
 

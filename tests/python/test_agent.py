@@ -234,6 +234,84 @@ def test_signals_are_the_programs(program) -> None:
     assert ended.out == "SIGHUP []\n['handled']\n" and ended.code == 0, ended
 
 
+SUDDEN = """
+import memprobe, os, sys
+from memprobe import _native
+memprobe.agent.start()
+keep = [[n] for n in range(1_000_000)]
+print("ready", flush=True)
+while len(_native.Held.all) < 3: pass  # the listener, the asker and the file
+if "fork" in sys.argv:
+    child = os.fork()
+    if not child: os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+else:
+    os.closerange(3, 4096)
+    theirs = [os.open("theirs", os.O_RDWR | os.O_CREAT) for _ in range(700)]
+    sys.stdin.readline()
+    assert all(os.fstat(fd).st_size == 0 for fd in theirs)
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_descriptors_that_are_closed_while_somebody_is_answered(program, tmp_path: Path) -> None:
+    """The next files of the program have the numbers of the asker and of its file."""
+    service = program(SUDDEN)
+    with pytest.raises(memprobe.AttachError, match="closed the connection"):
+        memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=30)
+    time.sleep(0.2)
+    service.go_on()
+    assert service.line() == "done" and not (tmp_path / "a.snap").exists()
+    assert memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=30).attached == "agent"
+
+
+HOOKED = """
+import os, threading, time
+def hook():
+    threading.Thread(target=lambda: [str(n) for n in range(100_000)], daemon=True).start()
+    time.sleep(0.05)
+os.register_at_fork(after_in_child=hook)
+"""
+
+
+def test_a_hook_that_runs_before_ours_starts_a_thread(program, tmp_path: Path) -> None:
+    """In the forked process it has the stack of the thread that was taking the snapshot."""
+    for _ in range(3):
+        service = program(HOOKED + SUDDEN.replace('"fork" in sys.argv', "True"))
+        memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=30)
+        assert (service.line(), service.line()) == ("0", "done")
+
+
+def test_a_handler_that_calls_us_while_we_are_at_it(python) -> None:
+    source = """
+import faulthandler, memprobe, os, signal, sys
+faulthandler.dump_traceback_later(20, exit=True)
+signal.signal(signal.SIGHUP, lambda *_: memprobe.agent.stop())
+sys.addaudithook(lambda event, _: event == "memprobe.agent" and os.kill(os.getpid(), signal.SIGHUP))
+memprobe.agent.start()
+"""
+    done = python("-c", source)
+    assert done.code == 0 and not done.err, done
+
+
+def test_a_thread_whose_children_have_a_pid_namespace(python) -> None:
+    """Its first child is the namespace's init: after that child nobody could be forked."""
+    source = """
+import ctypes, memprobe, os
+if ctypes.CDLL(None).unshare(0x20000000): print("not allowed")
+else:
+    info = memprobe.snapshot("a.snap")
+    child = os.fork()
+    if not child: os._exit(0)
+    print(os.waitpid(child, 0)[1], info.mode, info.reason)
+"""
+    done = python("-W", "ignore", "-c", source)
+    if done.out == "not allowed\n":
+        pytest.skip("no namespace can be made here")
+    assert done.out == "0 streamed children of this thread are in a pid namespace of their own\n", done
+
+
 CLOSES = """
 import memprobe, os, signal, socket, sys
 import memprobe._triggers as triggers

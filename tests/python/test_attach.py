@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -207,6 +208,15 @@ def test_a_script_cleans_up_when_nobody_waits(python, tmp_path: Path) -> None:
     assert not (tmp_path / "errand").exists()
 
 
+def test_threading_stays_with_the_main_thread(python, tmp_path: Path) -> None:
+    """CPython 3.12 and older take the thread that imports it for the main one."""
+    source = PENDING.replace("threading, ", "").format(before="assert 'threading' not in sys.modules")
+    source += "import threading\nprint(threading.current_thread() is threading.main_thread())"
+    done = python("-X", "dev", "-S", "-c", source, script(tmp_path / "errand"))
+    assert done.code == 0 and done.out == "goes on []\nTrue\n" and not done.err, done
+    assert (tmp_path / "errand" / "report").exists()
+
+
 WAYS = [
     pytest.param("sys.remote_exec", marks=needs_remote_exec),
     pytest.param("gdb", marks=[needs_gdb, pytest.mark.skipif(hasattr(sys, "remote_exec"), reason="sys.remote_exec is better")]),
@@ -343,6 +353,45 @@ def test_a_frozen_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: s
     assert attach.frozen(os.getpid()) is frozen
 
 
+def test_a_process_that_a_debugger_holds(program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach, "TRACER_SECONDS", 0.1)
+    service = program("import memprobe; memprobe.agent.start()" + PLAIN)
+    trace = ctypes.CDLL(None).ptrace
+    if trace(16, service.pid, 0, 0):  # PTRACE_ATTACH
+        pytest.skip("this sandbox lets nobody trace a process")
+    try:
+        os.waitpid(service.pid, os.WUNTRACED)
+        with pytest.raises(memprobe.AttachError, match=f"Process {service.pid} is stopped by a debugger: let it go on there"):
+            attach.snapshot_process(service.pid, tmp_path / "a.snap", timeout=5)
+    finally:
+        trace(17, service.pid, 0, 0)  # PTRACE_DETACH
+    assert attach.snapshot_process(service.pid, tmp_path / "a.snap").attached == "agent"
+
+
+def test_a_process_that_is_traced_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """strace stops it for a moment at each call."""
+    states = ["t", "t", "S"]
+    monkeypatch.setattr(_proc, "state", lambda pid: states.pop(0))
+    assert not attach.held(4711) and not states
+
+
+def test_an_agent_with_too_many_askers(runtime: Path) -> None:
+    """No answer to the connection itself: the time that one has counts for it, too."""
+    (runtime / "memprobe").mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as agent, socket.socket(socket.AF_UNIX) as other:
+        agent.bind(str(runtime / "memprobe" / str(os.getpid())))
+        agent.listen(0)
+        other.connect(agent.getsockname())
+        begun = time.monotonic()
+        with pytest.raises(memprobe.AttachError, match=r"did not answer in time: it may be busy in C code. Try again."):
+            attach.connect(os.getpid(), timeout=0.2)
+        assert 0.2 <= time.monotonic() - begun < 10
+        agent.accept()[0].close()
+        found, how = attach.connect(os.getpid(), timeout=0.2)
+        assert how == "agent" and found.getblocking()
+        found.close()
+
+
 # ---- odd answers -----------------------------------------------------------------------------------------------------
 
 GOOD = dict.fromkeys(("objects", "edges", "bytes", "pause_ns", "memory", "duration_ns", "fork_ns", "cow_bytes"), 0)
@@ -394,6 +443,18 @@ def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
         attach.check_whole(file.fileno(), 4711, {"bytes": 5})
         with pytest.raises(memprobe.AttachError, match="wrote 1,000 bytes, and the file has 5"):
             attach.check_whole(file.fileno(), 4711, {"bytes": 1000})
+
+
+def test_a_place_that_is_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr(inject, "PLACES", (str(tmp_path / "link"), str(tmp_path / "nothing"), str(tmp_path / "real")))
+    fd, place = inject.made(os.getpid(), "errand")
+    os.close(fd)
+    assert place == str(tmp_path / "real") and (tmp_path / "real" / "errand").is_dir()
+    monkeypatch.setattr(inject, "PLACES", (str(tmp_path / "link"),))
+    with pytest.raises(memprobe.AttachError, match="nothing can be written to its .*link: start the program"):
+        inject.made(os.getpid(), "errand")
 
 
 # ---- others ----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import memprobe
+from memprobe.cli import snapshot
 
 PROGRAM = """
 import sys
@@ -130,6 +131,34 @@ def test_snapshot_after_a_while_lets_it_run(command, tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(source)
     done = command("snapshot", "-o", "x.snap", "--after", "0", "--keep-running", "--", "job.py")
     assert done.code == 9 and "Snapshot written" in done.out, done
+
+
+def test_snapshot_says_which_signal_ended_the_program(command, tmp_path: Path) -> None:
+    source = "import os, time\nwhile {}: time.sleep(0.01)\nos.kill(os.getpid(), 15)\n"
+    (tmp_path / "job.py").write_text(source.format("not os.path.exists('x.snap')"))
+    done = command("snapshot", "-o", "x.snap", "--after", "0", "--keep-running", "--", "job.py")
+    assert done.code == 143 and "Snapshot written" in done.out, done
+    (tmp_path / "job.py").write_text(source.format("False"))
+    cannot(command("snapshot", "--", "job.py"), "The program ended by SIGTERM before")
+    assert snapshot.how(-40) == "by signal 40" and snapshot.how(3) == "with exit code 3"
+
+
+FORKS = """
+import os
+pid = os.fork()
+if pid:
+    assert os.waitpid(pid, 0)[1] == 0
+    print(os.path.exists("end.snap"))
+    class Parent: pass
+    kept = Parent()
+"""
+
+
+def test_snapshot_is_not_taken_by_a_forked_child(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(FORKS)
+    done = command("snapshot", "-o", "end.snap", "--", "job.py")
+    assert done.code == 0 and done.out.startswith("False\n") and done.out.count("Snapshot written") == 1, done
+    assert counts(tmp_path / "end.snap")["__main__.Parent"] == 1
 
 
 def test_snapshot_of_a_process_names_its_file(command, program, tmp_path: Path) -> None:
@@ -258,6 +287,12 @@ def test_no_such_process(command) -> None:
     cannot(command("snapshot", "4194305"), "There is no process 4194305", "pgrep")
 
 
+@pytest.mark.parametrize("words", [("snapshot", "1"), ("watch", "1"), ("info", "x.snap"), ("snapshot", "--", "job.py")])
+def test_a_current_folder_that_is_gone(command, words: tuple[str, ...]) -> None:
+    before = ("sh", "-ec", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh")
+    cannot(command(*words, before=before), "The current folder was removed: go to another one")
+
+
 def test_no_agent(command, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as plain:
         cannot(command("snapshot", plain.pid, "-o", "x.snap"), "has no memprobe agent", "memprobe run")
@@ -349,6 +384,8 @@ def test_a_disk_that_is_full_or_read_only(command, program, tmp_path: Path, opti
         ("snapshot", "job.py"),
         ("snapshot", "0"),
         ("snapshot", "1", "--after", "2"),
+        ("snapshot", "1", "--timeout", "0"),
+        ("watch", "1", "--timeout", "x"),
         ("snapshot", "1", "--", "job.py"),
         ("snapshot", "--keep-running", "--", "job.py"),
         ("summary",),

@@ -175,6 +175,19 @@ print(memprobe.load("a.snap").info.objects > 1000)
 memprobe.snapshot("b.snap")
 interpreters.destroy(made)
 memprobe.snapshot("c.snap")
+made = interpreters.create("legacy") if hasattr(interpreters, "exec") else interpreters.create(isolated=False)
+code = '''if True:
+    import memprobe
+    try:
+        memprobe.agent.start(every=1)
+    except memprobe.UnsupportedError as problem:
+        assert "in the main one" in str(problem)
+    else:
+        raise AssertionError("it could not end with a thread of ours")
+'''
+failed = (interpreters.exec if hasattr(interpreters, "exec") else interpreters.run_string)(made, code)
+assert failed is None, failed
+interpreters.destroy(made)
 """
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,99 @@ def test_wrong_signals() -> None:
             _core.signal_to_fd(number, 1)
         with pytest.raises(OSError):
             _core.signal_to_nobody(number, restore=True)
+
+
+LATER = """
+import memprobe, os, signal, sys, time
+import memprobe._triggers as triggers
+triggers.REST = 0.05
+memprobe.agent.start(signal=signal.SIGUSR2)
+{then}
+os.kill(os.getpid(), signal.SIGUSR2)
+time.sleep(0.5)
+print(*[name for name in os.listdir() if name.endswith(".snap")] and ["a file"], "alive")
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ("signal.signal(signal.SIGUSR2, lambda *_: print('theirs')); time.sleep(0.3)", "theirs alive"),
+        ("signal.signal(signal.SIGUSR2, lambda *_: print('theirs')); memprobe.agent.stop()", "theirs alive"),
+        ("signal.signal(signal.SIGUSR2, signal.SIG_DFL); time.sleep(0.5)", "a file alive"),  # as gunicorn's workers do
+        ("memprobe.agent.start(signal=signal.SIGUSR2)", "a file alive"),
+        ("memprobe.agent.start(signal=signal.SIGUSR2, every=3600); os.fork() or os._exit(0); os.wait()", "a file alive"),
+    ],
+    ids=["theirs", "theirs, and stop", "put back", "again", "again, and fork"],
+)
+def test_what_becomes_of_the_signal(python, then: str, said: str) -> None:
+    done = python("-W", "ignore", "-c", LATER.format(then=then))
+    assert done.out.split() == said.split() and done.code == 0, done
+
+
+def test_no_moment_when_the_signal_ends_the_process(python) -> None:
+    source = """
+import memprobe, os, signal, threading
+memprobe.agent.start(signal=signal.SIGUSR2)
+done = False
+def send():
+    while not done: os.kill(os.getpid(), signal.SIGUSR2)
+thread = threading.Thread(target=send)
+thread.start()
+for _ in range(300): memprobe.agent.start(signal=signal.SIGUSR2)
+done = True
+thread.join()
+"""
+    done = python("-c", source)
+    assert done.code == 0 and not done.err, done
+
+
+def test_a_signal_of_real_time(python, tmp_path: Path) -> None:
+    source = LATER.replace("SIGUSR2", "SIGRTMIN + 1").format(then="")
+    assert python("-c", source).out == "a file alive\n"
+
+
+def test_a_handler_in_c(python) -> None:
+    source = "import faulthandler, memprobe, signal; faulthandler.register(12); memprobe.agent.start(signal=12)"
+    done = python("-c", source)
+    assert "SIGUSR2 has a handler in this program" in done.err, done
+
+
+def test_files_are_counted_from_the_first_start(tmp_path: Path) -> None:
+    try:
+        for turn in range(3):
+            memprobe.agent.start(every=1, keep=2, directory=tmp_path)
+            seen = set(snapshots(tmp_path))
+            deadline = time.monotonic() + 30
+            while not set(snapshots(tmp_path)) - seen and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert len(snapshots(tmp_path)) == min(turn + 1, 2)
+    finally:
+        memprobe.agent.stop()
+
+
+def test_signals_are_as_before_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler of the program's that raises just when all signals have been blocked."""
+    real, before = signal.pthread_sigmask, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def interrupted(how: int, mask: Iterable[int]) -> set[int]:
+        old = real(how, mask)
+        if how == signal.SIG_BLOCK and mask:
+            raise KeyboardInterrupt
+        return old
+
+    monkeypatch.setattr(signal, "pthread_sigmask", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _native.start_thread(lambda: None)
+    assert real(signal.SIG_BLOCK, ()) == before
+
+
+def test_a_forked_process_has_nothing_that_is_held() -> None:
+    with _native.Held(os.open(os.devnull, os.O_RDONLY)) as held:
+        child = os.fork()
+        if not child:
+            os._exit(len(_native.Held.all) + (_native.identity(held.fd) is not None))
+        assert os.waitpid(child, 0)[1] == 0 and held.intact()
 
 
 def test_a_descriptor_that_somebody_else_has() -> None:

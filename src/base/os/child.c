@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/os/file.h"
 #include "base/os/process.h"
 #include "base/status.h"
 
@@ -133,7 +134,7 @@ int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned sec
         return no_child(child);
     }
     child->pid = pid;
-    child->handle = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    child->handle = mpr_file_high((int)syscall(SYS_pidfd_open, (pid_t)pid, 0));
     return MPR_OK;
 }
 
@@ -153,6 +154,9 @@ int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
     struct pollfd both[2] = {{.fd = child->handle, .events = POLLIN}, {.fd = watch, .events = POLLRDHUP}};
     int slice = child->handle < 0 && milliseconds > SLICE ? SLICE : milliseconds;
     int ready = poll(both, 2, slice);
+    if (both[0].revents & POLLNVAL) { /* the program has closed all descriptors */
+        child->handle = -1;
+    }
     if (reap(child, WNOHANG)) {
         return 1;
     }

@@ -3,12 +3,13 @@
 #define _GNU_SOURCE
 #include "base/os/room.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+
+#include "base/os/file.h"
 
 /* The number after `key` in a file; false when it is not there. */
 static bool read_number(int fd, const char *key, uint64_t *number) {
@@ -22,15 +23,15 @@ static bool read_number(int fd, const char *key, uint64_t *number) {
     return at != NULL;
 }
 
-void mpr_room_open(mpr_room *room) { *room = (mpr_room){.machine = open("/proc/meminfo", O_RDONLY | O_CLOEXEC)}; }
+void mpr_room_open(mpr_room *room) { *room = (mpr_room){.machine = mpr_file_open_high("/proc/meminfo")}; }
 
 void mpr_room_add(mpr_room *room, const char *use, const char *more, uint64_t limit) {
     if (room->count == MPR_ROOM_GROUPS) {
         return;
     }
-    mpr_room_group group = {.use = open(use, O_RDONLY | O_CLOEXEC), .limit = limit};
+    mpr_room_group group = {.use = mpr_file_open_high(use), .limit = limit};
     if (group.use >= 0) {
-        group.more = open(more, O_RDONLY | O_CLOEXEC);
+        group.more = mpr_file_open_high(more);
         room->groups[room->count++] = group;
     }
 }

@@ -15,7 +15,6 @@
 #define COUNT 65
 
 static volatile sig_atomic_t descriptor[COUNT]; /* fd + 1, or 0 */
-static bool ours[COUNT];
 static struct sigaction before[COUNT];
 
 static void tell(int number) {
@@ -28,34 +27,38 @@ static void tell(int number) {
     errno = saved;
 }
 
-static bool is_signal(int number) {
+/* What a signal does now; false with errno when it is none. */
+static bool look(int number, struct sigaction *now) {
     errno = EINVAL;
-    return number > 0 && number < COUNT;
+    return number > 0 && number < COUNT && sigaction(number, NULL, now) == 0;
 }
 
 int mpr_signal_to_fd(int number, int fd) {
-    struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK};
-    if (!is_signal(number)) {
+    struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK}, now;
+    if (!look(number, &now)) {
         return MPR_EIO;
     }
-    if (!ours[number] && sigaction(number, &action, &before[number]) != 0) {
-        return MPR_EIO;
+    if (now.sa_handler != tell) {
+        if (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN) {
+            errno = EBUSY;
+            return MPR_EIO;
+        }
+        before[number] = now;
+        if (sigaction(number, &action, NULL) != 0) {
+            return MPR_EIO;
+        }
     }
-    ours[number] = true;
     descriptor[number] = fd + 1;
     return MPR_OK;
 }
 
 int mpr_signal_to_nobody(int number, bool restore) {
-    if (!is_signal(number)) {
+    struct sigaction now;
+    if (!look(number, &now)) {
         return MPR_EIO;
     }
     descriptor[number] = 0;
-    if (!restore || !ours[number]) {
-        return MPR_OK;
-    }
-    ours[number] = false;
-    return sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
+    return !restore || now.sa_handler != tell || sigaction(number, &before[number], NULL) == 0 ? MPR_OK : MPR_EIO;
 }
 
 void mpr_signal_calm_begin(mpr_signal_calm *calm) {

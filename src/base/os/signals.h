@@ -6,11 +6,11 @@
 
 #include <stdbool.h>
 
-/* From now on signal `number` adds 1 to the eventfd `fd`. MPR_OK or MPR_EIO with errno. */
+/* From now on signal `number` adds 1 to the eventfd `fd`. MPR_OK or MPR_EIO with errno, EBUSY when the program has a handler for it. */
 int mpr_signal_to_fd(int number, int fd);
 
-/* No more, if it is ours: what it did before is put back, or with `restore` false it does nothing, for what it did before may be to end the
- * process. MPR_OK or MPR_EIO with errno. */
+/* No more. If the handler is still ours, what the signal did before is put back, or with `restore` false it does nothing, for what it did
+ * before may be to end the process. MPR_OK or MPR_EIO with errno. */
 int mpr_signal_to_nobody(int number, bool restore);
 
 /* A file that would become larger than the process may make one is an error of write(2) and no more, until `end`. For this thread. */
