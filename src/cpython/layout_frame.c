@@ -161,7 +161,8 @@ void cpy_layout_frame(void *frame, cpy_frame *out) {
     }
     out->code = (PyCodeObject *)executable;
     out->function = function_of(f, &out->function_owned);
-    out->globals = f->f_globals;
+    /* from 3.12 on a class that is called may have a frame that waits for its __init__: it has no function, and nobody sets its globals */
+    out->globals = out->function == Py_None ? NULL : f->f_globals;
     out->locals = f->f_locals;
     out->object = (PyObject *)f->frame_obj;
     out->generator = out->owner == CPY_FRAME_OF_GENERATOR ? generator_of(f) : NULL;

@@ -494,3 +494,56 @@ def test_generations_agree_with_gc() -> None:
     gc.collect()
     stats = memprobe.gc_stats()
     assert abs(sum(row.objects for row in stats.generations) - len(gc.get_objects())) < 200
+
+
+WAITS_IN_INIT = """
+import sys, threading
+import memprobe
+
+class Waits:
+    def __init__(self, gates):
+        if gates:
+            gates[0].set()
+            gates[1].wait()
+
+def make(gates):
+    return Waits(gates)  # after some calls the interpreter makes a frame of its own here, which waits for __init__
+
+for _ in range(100):
+    make(None)
+
+def fill(depth, *rest):  # what is left on the stack of frames: pointers to objects that are gone, and words that are none
+    gone = [object() for _ in range(3)]
+    a = b = c = gone[0]
+    return fill(depth - 1, *rest) if depth else len(rest)
+
+def shift(depth, gates):
+    one = two = None
+    return shift(depth - 1, gates) if depth else make(gates)
+
+for depth in range(24):
+    gates = threading.Event(), threading.Event()
+    def work():
+        fill(40, *range(depth % 5))
+        shift(depth, gates)
+    thread = threading.Thread(target=work)
+    thread.start()
+    gates[0].wait()
+    try:
+        heap = memprobe.capture()
+    finally:
+        gates[1].set()
+        thread.join()
+    assert heap._graph.check() is None and heap.accounting().residual_negative == 0
+    (waiting,) = heap.find(type="__main__.Waits")
+    frames = [edge.holder for edge in waiting.referrers() if edge.holder.type == "<frame>"]
+    globals_of = [edge.target.type for frame in frames for edge in frame.references() if edge.label == ".f_globals"]
+    assert frames and set(globals_of) == {"dict"} and waiting.residual == 0, (depth, frames, globals_of, waiting)
+print("done")
+"""
+
+
+def test_a_thread_that_waits_in_init(python) -> None:
+    """Between the caller and __init__ CPython 3.12 and newer have a frame whose globals nobody sets."""
+    done = python("-c", WAITS_IN_INIT)
+    assert done.out == "done\n" and done.code == 0, done
