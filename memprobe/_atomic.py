@@ -13,7 +13,7 @@ from memprobe._native import Held
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[int]:
+def replacing(path: str) -> Iterator[Held]:
     """A descriptor to write the new contents of `path` to, readable by its owner alone. They have no name until they are whole,
     where the file system can do that, and a temporary one beside it otherwise; when the block ends well they take the name, and
     if not, an old file stays as it was. An OSError names `path`."""
@@ -24,7 +24,7 @@ def replacing(path: str) -> Iterator[int]:
         fd, named = open_new(folder, temporary)
         try:
             with Held(fd) as held:
-                yield held.fd
+                yield held
                 if not held.intact():
                     raise OSError(errno.EBADF, "the program closed the file meanwhile")
                 os.fsync(held.fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from memprobe import _core, _proc
+from memprobe._native import Held
 
 MEBIBYTE = 1 << 20
 
@@ -34,12 +36,14 @@ class Options:
         return asdict(self)
 
 
-def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
-    """Write the whole heap of this process to a descriptor; returns what it cost, as _core.snapshot says.
+def write(file: Held, options: Options, watch: int = -1) -> dict[str, Any]:
+    """Write the whole heap of this process to a file; returns what it cost, as _core.snapshot says.
 
     A child is forked for it, unless the options, the interpreter, the kernel or a lack of memory forbid: then this process
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
     they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
+    if file.file is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     groups = limited_groups()
     lack, reason = lacks(groups)
     reason = reason or stranger()
@@ -47,7 +51,9 @@ def write(fd: int, options: Options, watch: int = -1) -> dict[str, Any]:
     if lack and not fork:
         raise ChildProcessError(f"{lack}: there is none")
     watched = [group[:3] for group in groups if group.watched]
-    facts = _core.snapshot(fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched)
+    facts = _core.snapshot(
+        file.fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched, file.file
+    )
     return {**facts, "reason": (options.fork and reason) or facts["reason"]}
 
 

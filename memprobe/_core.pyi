@@ -64,6 +64,7 @@ def snapshot(
     watch: int = -1,
     reserve: int = 0,
     groups: list[tuple[str, str, int]] = ...,
+    file: tuple[int, int] = ...,  # what fd must be: device and inode; OSError (EBADF) when it is something else
 ) -> dict[str, Any]: ...
 # in a forked process: closes the descriptors of the snapshots that were under way in its parent
 def forget_snapshots() -> None: ...

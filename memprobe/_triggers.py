@@ -192,8 +192,8 @@ class Triggers:
         name = f"memprobe-{os.getpid()}-{time.strftime('%Y%m%d-%H%M%S')}.snap"
         path = os.path.join(self.wanted.directory, name)
         sys.audit("memprobe.snapshot", path)
-        with replacing(path) as fd:
-            _capture.write(fd, _capture.Options())
+        with replacing(path) as file:
+            _capture.write(file, _capture.Options())
         log.info("memprobe wrote %s (%s)", path, why)
         if path not in self.written:
             self.written.append(path)

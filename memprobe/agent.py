@@ -168,7 +168,7 @@ class _Agent:
             pid, uid = _wire.peer(asker)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
-            reply = {"ok": _do(request, [one.fd for one in lent], pid, held.fd)}
+            reply = {"ok": _do(request, lent, pid, held.fd)}
         except BaseException as problem:  # MemoryError and what a hook of the service raises are for the asker, too
             kind, number = type(problem).__name__, getattr(problem, "errno", None)
             message = getattr(problem, "strerror", None) or str(problem)
@@ -198,13 +198,13 @@ def sweep(folder: str) -> None:
             os.unlink(folder + name)
 
 
-def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire.Message:
+def _do(request: _wire.Message, lent: list[_native.Held], asker: int, watch: int) -> _wire.Message:
     verb = request.get("verb")
     if verb == "ping":
         return {"pid": os.getpid(), "python": sys.version}
     if verb != "snapshot":
         raise ValueError(f"this agent does not know {verb!r}: use the same version of memprobe on both sides.")
-    if len(fds) != 1 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
+    if len(lent) != 1 or not stat.S_ISREG(os.fstat(lent[0].fd).st_mode):
         raise ValueError("a snapshot needs one file to write to.")
     options = _capture.Options.of(request)
     if options.values and not _values:
@@ -213,7 +213,7 @@ def _do(request: _wire.Message, fds: list[int], asker: int, watch: int) -> _wire
             "or be started by `memprobe run --values`."
         )
     sys.audit("memprobe.snapshot", f"for process {asker or 'outside this container'}")
-    return _capture.write(fds[0], options, watch)
+    return _capture.write(lent[0], options, watch)
 
 
 # ---- one agent a process --------------------------------------------------------------------------------------------

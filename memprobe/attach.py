@@ -35,10 +35,10 @@ def snapshot_process(
     `timeout` seconds (None: however long it takes), and OSError when the file cannot be written."""
     target = os.fspath(path)
     agent, attached = connect(pid, gdb=gdb, timeout=timeout)
-    with agent, replacing(target) as fd:
+    with agent, replacing(target) as file:
         agent.settimeout(timeout)
-        facts = ask(agent, pid, {"verb": "snapshot", **(options or Options()).to_dict()}, (fd,))
-        check_whole(fd, pid, facts)
+        facts = ask(agent, pid, {"verb": "snapshot", **(options or Options()).to_dict()}, (file.fd,))
+        check_whole(file.fd, pid, facts)
     return replace(snapshot_info(target, facts), attached=attached)
 
 

@@ -41,9 +41,9 @@ def snapshot(path: Path, *, values: bool = False, hashes: bool = False, fork: bo
     the child was ended, by somebody or because it took longer than `seconds`."""
     target = os.fspath(path)
     sys.audit("memprobe.snapshot", target)
-    with replacing(target) as fd:
+    with replacing(target) as file:
         try:
-            facts = _capture.write(fd, _capture.Options(values, hashes, fork, seconds))
+            facts = _capture.write(file, _capture.Options(values, hashes, fork, seconds))
         except ChildProcessError as problem:
             raise SnapshotError(f"No snapshot of this process: {problem}.") from None
     return snapshot_info(target, facts)
@@ -221,8 +221,8 @@ class Heap:
         """Write it to a file that load() reads; whole or not at all, as snapshot() does."""
         target = os.fspath(path)
         sys.audit("memprobe.snapshot", target)
-        with replacing(target) as fd:
-            written = self._graph.save(fd)
+        with replacing(target) as file:
+            written = self._graph.save(file.fd)
         info = self.info
         cost = (info.pause_ms, info.mode, info.duration_ms, info.fork_ms, info.cow_bytes)
         return SnapshotInfo(target, info.objects, info.edges, written, *cost)

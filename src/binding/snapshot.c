@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 
 typedef struct job {
     int fd, watch; /* the file, and the asker's socket or -1 */
+    unsigned long long device, inode; /* of the file; inode 0: it may be any */
     unsigned seconds;
     uint64_t reserve; /* bytes that must be left while a child lives */
     mpr_room room;
@@ -267,6 +269,17 @@ static PyObject *room_left(PyObject *module, PyObject *args) {
     return PyLong_FromUnsignedLongLong(left);
 }
 
+/* The program may have closed the descriptor, and have one of its own by that number. Nothing runs between this and the first write. */
+static int check_file(const job *j) {
+    struct stat found;
+    bool same = fstat(j->fd, &found) == 0 && (j->inode == 0 || (found.st_dev == j->device && found.st_ino == j->inode));
+    if (!same) {
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return same ? 0 : -1;
+}
+
 /* A forked child where it can be, else this process. */
 static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
@@ -276,6 +289,9 @@ static PyObject *take(job *j, bool fork) {
     int64_t start = mpr_process_monotonic_ns();
     cpy_capture_prepare(&facts, j->proofs);
     j->facts = &facts;
+    if (check_file(j) < 0) {
+        return NULL;
+    }
     int done = 0;
     if (fork && cpy_capture_needs_interpreter(j->proofs)) {
         reason = "this interpreter's own lists could not be proved (see accounting(), fallbacks)";
@@ -298,13 +314,13 @@ static PyObject *take(job *j, bool fork) {
 }
 
 static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "reserve", "groups", NULL};
+    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "reserve", "groups", "file", NULL};
     PyObject *file, *groups = NULL;
     int values = 0, hashes = 0, fork = 0, watch = -1;
     unsigned seconds = 0;
-    unsigned long long reserve = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiKO!", names, &file, &values, &hashes, &fork, &seconds, &watch,
-                                     &reserve, &PyList_Type, &groups)) {
+    unsigned long long reserve = 0, device = 0, inode = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiKO!(KK)", names, &file, &values, &hashes, &fork, &seconds, &watch,
+                                     &reserve, &PyList_Type, &groups, &device, &inode)) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
@@ -315,6 +331,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     PyObject *done = NULL;
     if (open_room(&j->room, groups) == 0) {
         j->fd = fd, j->watch = watch, j->seconds = seconds, j->reserve = reserve, j->handle = -1;
+        j->device = device, j->inode = inode;
         j->contents = (cpy_contents){values != 0, hashes != 0};
         j->proofs = &binding_state(module)->proofs;
         begin(j);

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import memprobe
-from memprobe import _capture, _core
+from memprobe import _capture, _core, _native
 
 MEBIBYTE = 1 << 20
 KILLS = max(60, int(os.environ.get("KILLS", "0")))  # of children, see test_kills.py
@@ -497,7 +497,7 @@ def test_memory_becomes_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     timer = threading.Timer(0.2, use.write_text, [str(1020 * MEBIBYTE)])
     timer.start()
     with pytest.raises(ChildProcessError, match="only 4 MiB of memory were left"):
-        _capture.write(writer, _capture.Options(seconds=60))
+        _capture.write(_native.Held(os.dup(writer)), _capture.Options(seconds=60))
     assert not timer.is_alive() and not children()
     os.close(reader)
     os.close(writer)
@@ -594,7 +594,7 @@ def test_a_control_group_has_little_left(tmp_path: Path) -> None:
 # mmap: data that no child gives back, for memprobe does not know the type
 REWRITES = """
 import mmap, os, threading, time
-from memprobe import _capture
+from memprobe import _capture, _native
 keep = mmap.mmap(-1, 30 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for page in range(0, len(keep), 4096):
     keep[page] = 2
@@ -613,7 +613,7 @@ def later():
 thread = threading.Thread(target=later)
 thread.start()
 try:
-    _capture.write(writer, _capture.Options(seconds=60))
+    _capture.write(_native.Held(os.dup(writer)), _capture.Options(seconds=60))
 except ChildProcessError as problem:
     print(problem)
 done = True
