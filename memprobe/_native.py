@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import posix
 import resource
 import signal
 import sys
@@ -71,7 +72,7 @@ class Held:
         if self.intact():
             self.file = None
             with suppress(OSError):
-                os.close(self.fd)
+                posix.close(self.fd)
 
     @classmethod
     def forget(cls) -> None:
@@ -91,7 +92,7 @@ def high(fd: int) -> int:
         number = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
     except OSError:
         return fd
-    os.close(fd)
+    posix.close(fd)  # gevent's os.close leaves a socket's end to an event loop, which our threads do not run
     return number
 
 

@@ -182,8 +182,12 @@ print("done", flush=True)
 def test_with_gevent_the_agent_is_a_thread_of_its_own(program, tmp_path: Path, how: str) -> None:
     pytest.importorskip("gevent")
     target = program(f"# {how}" + GEVENT)
-    for _ in range(2):
+    open_files = []
+    for _ in range(3):
         assert memprobe.snapshot_process(int(target.said), tmp_path / "a.snap", timeout=60).mode == "forked"
+        time.sleep(0.2)
+        open_files.append(len(os.listdir(f"/proc/{target.said}/fd")))
+    assert open_files[0] == open_files[1] == open_files[2]  # the first one brings an event loop of gevent's
     done = target.end()
     assert done.out == "done\n" and not done.err and done.code == 0, done
 
