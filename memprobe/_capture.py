@@ -42,7 +42,7 @@ def write(file: Held, options: Options, watch: int = -1) -> dict[str, Any]:
     A child is forked for it, unless the options, the interpreter, the kernel or a lack of memory forbid: then this process
     stands still while it writes, and `reason` says why. Whoever is at the other end of the socket `watch` is waited for: when
     they are gone, it ends with ConnectionAbortedError. ChildProcessError: the child was ended, perhaps by us (see reserve)."""
-    if file.file is None:
+    if file.identity is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     groups = limited_groups()
     lack, reason = lacks(groups)
@@ -52,7 +52,7 @@ def write(file: Held, options: Options, watch: int = -1) -> dict[str, Any]:
         raise ChildProcessError(f"{lack}: there is none")
     watched = [group[:3] for group in groups if group.watched]
     facts = _core.snapshot(
-        file.fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched, file.file
+        file.fd, options.values, options.hashes, fork, max(1, options.seconds), watch, reserve(), watched, file.identity
     )
     return {**facts, "reason": (options.fork and reason) or facts["reason"]}
 
@@ -89,7 +89,8 @@ def lacks(groups: list[Group]) -> tuple[str | None, str | None]:
     """Why any snapshot, and why one by a fork, would be a risk; None where it would not. It needs tables and buffers of its own
     (2 % of what is resident and 12 MiB). A fork needs copies of the pages that this process writes to meanwhile as well: how many,
     nobody knows before. A tenth of all is a lot in the second or so that the child lives; what comes of more is said above."""
-    tables, copies = resident() // 50 + 12 * MEBIBYTE, resident() // 10 + 4 * MEBIBYTE
+    size = resident()
+    tables, copies = size // 50 + 12 * MEBIBYTE, size // 10 + 4 * MEBIBYTE
     left = _core.room_left([group[:3] for group in groups])
     watched = _core.room_left([group[:3] for group in groups if group.watched])
     for_fork = less("a fork", watched, tables + copies + reserve()) or less("a fork", left, tables + copies)

@@ -53,7 +53,7 @@ class Held:
     def __init__(self, fd: int) -> None:
         """Takes `fd` over."""
         self.fd = high(fd)
-        self.file = identity(self.fd)
+        self.identity = identity(self.fd)
         self.all.add(self)
 
     def __enter__(self) -> Held:
@@ -64,13 +64,13 @@ class Held:
 
     def intact(self) -> bool:
         """Whether it is still ours."""
-        return self.file is not None and identity(self.fd) == self.file
+        return self.identity is not None and identity(self.fd) == self.identity
 
     def close(self) -> None:
         """Once, and only what is ours."""
         self.all.discard(self)
         if self.intact():
-            self.file = None
+            self.identity = None
             with suppress(OSError):
                 posix.close(self.fd)
 

@@ -117,10 +117,6 @@ class _Agent:
         self.listener.detach()
         self.held.close()
 
-    def forget(self) -> None:
-        """In a forked child: what is open here was the parent's, and is closed."""
-        self.listener.detach()
-
     def serve(self) -> None:
         try:
             while not self.closed:
@@ -349,7 +345,7 @@ def _rearm() -> None:
     global _agent, _triggers, _lock
     _lock = threading.RLock()
     if _agent is not None:
-        _agent.forget()
+        _agent.let_go()
         settings: dict[str, Any] = {}
         if _triggers is not None:
             _triggers.forget()

@@ -52,11 +52,16 @@ def file_name(options: argparse.Namespace, pid: int) -> str:
     """Where the snapshot goes; refused now rather than after a long run when the place cannot take it."""
     path: str = options.output or unused("", pid, ".snap")
     folder = os.path.dirname(path) or "."
-    shown = os.path.abspath(folder)  # OSError when the current folder is gone
-    if not os.path.isdir(folder):
-        raise Cannot(f"There is no directory {shown}: make it, or choose another place with -o FILE.")
+    require_folder(folder, "FILE")
     refuse_special(path)
     return path
+
+
+def require_folder(folder: str, option: str) -> None:
+    """Refuse a place that is not there; `option` is what -o takes. OSError when the current folder is gone."""
+    shown = os.path.abspath(folder)
+    if not os.path.isdir(folder or "."):
+        raise Cannot(f"There is no directory {shown}: make it, or choose another place with -o {option}.")
 
 
 def unused(folder: str, pid: int, ending: str) -> str:

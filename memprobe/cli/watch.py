@@ -12,7 +12,7 @@ from memprobe import _proc, _text, attach
 from memprobe.cli import leaks, show
 from memprobe.cli.files import opened
 from memprobe.cli.sentences import Cannot
-from memprobe.cli.snapshot import unused, wanted
+from memprobe.cli.snapshot import require_folder, unused, wanted
 from memprobe.errors import AttachError
 
 FEWEST = 2  # snapshots that can be compared
@@ -21,9 +21,7 @@ FEWEST = 2  # snapshots that can be compared
 def watch(options: argparse.Namespace) -> int:
     """memprobe watch PID"""
     folder = options.output or ""
-    shown = os.path.abspath(folder)  # OSError when the current folder is gone
-    if not os.path.isdir(folder or "."):
-        raise Cannot(f"There is no directory {shown}: make it, or choose another place with -o DIRECTORY.")
+    require_folder(folder, "DIRECTORY")
     watched = Watched(options, folder)
     grown = watched.run()
     if len(watched.paths) < FEWEST:

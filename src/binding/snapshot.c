@@ -328,12 +328,11 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (j == NULL) {
         return fd < 0 ? NULL : PyErr_NoMemory();
     }
+    *j = (job){.fd = fd, .watch = watch, .seconds = seconds, .reserve = reserve, .device = device, .inode = inode, .handle = -1};
+    j->contents = (cpy_contents){values != 0, hashes != 0};
+    j->proofs = &binding_state(module)->proofs;
     PyObject *done = NULL;
     if (open_room(&j->room, groups) == 0) {
-        j->fd = fd, j->watch = watch, j->seconds = seconds, j->reserve = reserve, j->handle = -1;
-        j->device = device, j->inode = inode;
-        j->contents = (cpy_contents){values != 0, hashes != 0};
-        j->proofs = &binding_state(module)->proofs;
         begin(j);
         done = take(j, fork != 0);
         finish(j);

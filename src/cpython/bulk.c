@@ -12,11 +12,8 @@ static const void *bulk_of(const cpy_type *type, PyObject *object, size_t *size)
     return type->kind->bulk == NULL ? NULL : type->kind->bulk(object, size);
 }
 
-/* A sanitizer knows that the block was freed, and we look at it to find that out. */
-#define LOOKS_AT_ANY_MEMORY __attribute__((no_sanitize("address")))
-
 /* Is the owner alive? Whoever frees a block writes to its first word, the reference count, or fills all of it. */
-LOOKS_AT_ANY_MEMORY static bool is_still(cpy_walk *walk, const struct cpy_bulk_row *row) {
+MPR_MAPS_ANY_MEMORY static bool is_still(cpy_walk *walk, const struct cpy_bulk_row *row) {
     unsigned char resident[256];
     uintptr_t begin = (uintptr_t)row->owner / PAGE * PAGE, end = (uintptr_t)row->owner + (uintptr_t)row->type->tp_basicsize;
     size_t pages = (end - begin + PAGE - 1) / PAGE, size;

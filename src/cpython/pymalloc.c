@@ -30,10 +30,7 @@ typedef struct scan {
     uint64_t seen[MOST_ARENAS / 64]; /* arenas, by index */
 } scan;
 
-/* Foreign memory is read here on purpose, other people's redzones too. */
-#define LOOKS_AT_ANY_MEMORY __attribute__((no_sanitize("address")))
-
-LOOKS_AT_ANY_MEMORY static bool is_pool(const pool *p) {
+MPR_MAPS_ANY_MEMORY static bool is_pool(const pool *p) {
     uintptr_t base = (uintptr_t)p, free_block = p->free_block;
     if (p->size_class >= CPY_SIZE_CLASSES || p->arena >= MOST_ARENAS || p->count == 0) {
         return false;
@@ -46,7 +43,7 @@ LOOKS_AT_ANY_MEMORY static bool is_pool(const pool *p) {
     return offsets && links && inside && p->count <= (POOL_BYTES - sizeof *p) / size;
 }
 
-LOOKS_AT_ANY_MEMORY static void add_pool(scan *s, const pool *p) {
+MPR_MAPS_ANY_MEMORY static void add_pool(scan *s, const pool *p) {
     uint64_t size = 16 * ((uint64_t)p->size_class + 1), blocks = (POOL_BYTES - sizeof *p) / size;
     cpy_pymalloc *out = s->out;
     if (!(s->seen[p->arena / 64] >> (p->arena % 64) & 1)) {
@@ -63,7 +60,7 @@ LOOKS_AT_ANY_MEMORY static void add_pool(scan *s, const pool *p) {
     out->classes[p->size_class].free += blocks - p->count;
 }
 
-LOOKS_AT_ANY_MEMORY static int scan_mapping(void *context, uintptr_t begin, uintptr_t end) {
+MPR_MAPS_ANY_MEMORY static int scan_mapping(void *context, uintptr_t begin, uintptr_t end) {
     scan *s = context;
     unsigned char resident[256];
     if (end - begin > 16 * s->rss + CPY_ARENA_BYTES) {

@@ -19,13 +19,14 @@ import memprobe
 needs_remote_exec = pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec came with CPython 3.14")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed here")
 
+NO_TRACING = "this sandbox lets nobody trace a process"
 PATIENCE = 120  # seconds: for a machine that does ten things at once, never for what is tested
 
 
 def skip_without_tracing(said: str) -> None:
     """Skip the test when the command, or an exception, says so."""
     if "may not trace" in said:
-        pytest.skip("this sandbox lets nobody trace a process")
+        pytest.skip(NO_TRACING)
 
 
 @contextmanager

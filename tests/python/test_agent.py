@@ -270,9 +270,8 @@ def test_descriptors_that_are_closed_while_somebody_is_answered(program, tmp_pat
     assert service.line() == "done" and not (tmp_path / "a.snap").exists()
     deadline = time.monotonic() + 60
     while not (tmp_path / "a.snap").exists() and time.monotonic() < deadline:
-        with suppress(
-            memprobe.AttachError
-        ):  # the agent is coming back; sys.remote_exec would wait for the main thread, which reads
+        # the agent is coming back; sys.remote_exec would wait for the main thread, which reads
+        with suppress(memprobe.AttachError):
             memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=5)
     assert (tmp_path / "a.snap").exists()
 

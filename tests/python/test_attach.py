@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import needs_gdb, needs_remote_exec, script_folders, skip_without_tracing, skipped_without_tracing
+from conftest import NO_TRACING, needs_gdb, needs_remote_exec, script_folders, skip_without_tracing, skipped_without_tracing
 
 import memprobe
 from memprobe import _proc, attach, inject
@@ -298,7 +298,7 @@ def test_a_call_that_does_not_return_is_taken_back(program, monkeypatch: pytest.
     debugger = inject.Debugger(shutil.which("gdb") or "", service.pid)
     try:
         if "ptrace" in debugger.say("set unwindonsignal on"):
-            pytest.skip("this sandbox lets nobody trace a process")
+            pytest.skip(NO_TRACING)
         with pytest.raises(inject.Unavailable, match="gdb did not answer within 3 s"):
             debugger.value("((unsigned (*)(unsigned)) sleep)(300)")
     finally:
@@ -360,7 +360,7 @@ def test_a_process_that_a_debugger_holds(program, tmp_path: Path, monkeypatch: p
     service = program("import memprobe; memprobe.agent.start()" + PLAIN)
     trace = ctypes.CDLL(None).ptrace
     if trace(16, service.pid, 0, 0):  # PTRACE_ATTACH
-        pytest.skip("this sandbox lets nobody trace a process")
+        pytest.skip(NO_TRACING)
     try:
         os.waitpid(service.pid, os.WUNTRACED)
         with pytest.raises(memprobe.AttachError, match=f"Process {service.pid} is stopped by a debugger: let it go on there"):

@@ -160,23 +160,24 @@ def test_while_the_collector_runs(python, tmp_path: Path) -> None:
 
 
 SUBINTERPRETER = """
-import sys
 try:
     import _interpreters as interpreters  # 3.13
-    made = interpreters.create("legacy")
+    create = lambda: interpreters.create("legacy")
 except ImportError:
     import _xxsubinterpreters as interpreters
-    made = interpreters.create(isolated=False)
-code = "import memprobe; marker = [0] * 1000; info = memprobe.snapshot('a.snap'); assert info.mode == 'forked', info"
-failed = (interpreters.exec if hasattr(interpreters, "exec") else interpreters.run_string)(made, code)
-assert failed is None, failed
+    create = lambda: interpreters.create(isolated=False)
+def run(made, code):
+    failed = (interpreters.exec if hasattr(interpreters, "exec") else interpreters.run_string)(made, code)
+    assert failed is None, failed
+made = create()
+run(made, "import memprobe; marker = [0] * 1000; info = memprobe.snapshot('a.snap'); assert info.mode == 'forked', info")
 import memprobe
 print(memprobe.load("a.snap").info.objects > 1000)
 memprobe.snapshot("b.snap")
 interpreters.destroy(made)
 memprobe.snapshot("c.snap")
-made = interpreters.create("legacy") if hasattr(interpreters, "exec") else interpreters.create(isolated=False)
-code = '''if True:
+made = create()
+run(made, '''if True:
     import memprobe
     try:
         memprobe.agent.start(every=1)
@@ -184,9 +185,7 @@ code = '''if True:
         assert "in the main one" in str(problem)
     else:
         raise AssertionError("it could not end with a thread of ours")
-'''
-failed = (interpreters.exec if hasattr(interpreters, "exec") else interpreters.run_string)(made, code)
-assert failed is None, failed
+''')
 interpreters.destroy(made)
 """
 

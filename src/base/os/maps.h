@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For a function that reads what may be anybody's memory, on purpose: freed blocks and other people's redzones too. */
+#define MPR_MAPS_ANY_MEMORY __attribute__((no_sanitize("address")))
+
 /* Called for each private, readable and writable mapping of no file: [begin, end). Other than 0 ends the reading and is returned. */
 typedef int (*mpr_maps_each)(void *context, uintptr_t begin, uintptr_t end);
 
