@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,15 +21,15 @@
 #define LOOKS 10  /* of them, until the main thread looks for Ctrl-C */
 
 typedef struct job {
-    int fd, watch; /* the file, and the asker's socket or -1 */
-    unsigned long long device, inode; /* of the file; inode 0: it may be any */
+    mpr_held file; /* not ours */
+    int watch;     /* the asker's socket, or -1 */
     unsigned seconds;
     uint64_t reserve; /* bytes that must be left while a child lives */
     mpr_room room;
     cpy_contents contents;
     const cpy_facts *facts;
     cpy_proofs *proofs;
-    int handle; /* of the child under way, or -1 */
+    mpr_child child; /* under way, or none */
     struct job *next;
 } job;
 
@@ -92,7 +91,7 @@ static void stream(const job *j, outcome *out, bool forked) {
     mpr_writer *writer = NULL;
     int64_t start = mpr_process_monotonic_ns();
     mpr_alloc_pages(&alloc);
-    int status = mpr_writer_new(&writer, &alloc, j->fd);
+    int status = mpr_writer_new(&writer, &alloc, j->file.fd);
     if (status == MPR_OK) {
         cpy_capture what = {j->facts, j->proofs, j->contents, forked ? "forked" : "streamed", forked ? &bulk : NULL};
         status = cpy_capture_walk(mpr_writer_sink(writer), &alloc, &what);
@@ -127,28 +126,28 @@ static void work_in_child(void *shared, void *context) {
 typedef enum news { NOTHING, ENDED, ASKER_GONE, NO_ROOM } news;
 
 /* Without the GIL, which somebody may hold for long while memory goes: a child that must not go on is gone when this returns. */
-static news listen(mpr_child *child, const job *j, int looks, uint64_t *left) {
+static news listen(job *j, int looks, uint64_t *left) {
     news heard = NOTHING;
     for (int i = 0; heard == NOTHING && (looks == 0 || i < looks); i++) {
-        int state = mpr_child_wait(child, LOOK_MS, j->watch);
+        int state = mpr_child_wait(&j->child, LOOK_MS, j->watch);
         *left = mpr_room_left(&j->room, j->reserve);
         heard = state == 1 ? ENDED : state == 2 ? ASKER_GONE : *left < j->reserve ? NO_ROOM : NOTHING;
     }
     if (heard == ASKER_GONE || heard == NO_ROOM) {
-        mpr_child_kill(child);
+        mpr_child_kill(&j->child);
     }
     return heard;
 }
 
 /* Wait until the child has ended; -1 with an exception when it had to be ended. Signals are the main thread's. */
-static int await(mpr_child *child, const job *j) {
+static int await(job *j) {
     int looks = mpr_process_is_first_thread() ? LOOKS : 0;
     uint64_t left = 0;
     news heard = NOTHING;
     while (heard == NOTHING) {
-        Py_BEGIN_ALLOW_THREADS heard = listen(child, j, looks, &left);
+        Py_BEGIN_ALLOW_THREADS heard = listen(j, looks, &left);
         Py_END_ALLOW_THREADS if (heard == NOTHING && PyErr_CheckSignals() < 0) {
-            Py_BEGIN_ALLOW_THREADS mpr_child_kill(child);
+            Py_BEGIN_ALLOW_THREADS mpr_child_kill(&j->child);
             Py_END_ALLOW_THREADS return -1;
         }
     }
@@ -180,25 +179,23 @@ static int explain_end(const mpr_child *child, unsigned seconds) {
 
 /* 1 done, 0 there could be no child (errno says why), -1 an exception is set. */
 static int stream_forked(job *j, int64_t start, outcome *out) {
-    mpr_child child;
-    if (mpr_child_start(&child, sizeof(report), j->fd, j->seconds, work_in_child, j) != MPR_OK) {
+    mpr_child *child = &j->child;
+    if (mpr_child_start(child, sizeof(report), j->file.fd, j->seconds, work_in_child, j) != MPR_OK) {
         return 0;
     }
-    report *shared = child.shared;
-    j->handle = child.handle;
-    shared->outcome.fork_ns = child.fork_ns;
-    __atomic_store_n(&shared->outcome.pause_ns, child.started - start, __ATOMIC_RELEASE);
-    int failed = await(&child, j);
+    report *shared = child->shared;
+    shared->outcome.fork_ns = child->fork_ns;
+    __atomic_store_n(&shared->outcome.pause_ns, child->started - start, __ATOMIC_RELEASE);
+    int failed = await(j);
     if (failed == 0 && !shared->done) {
-        failed = explain_end(&child, j->seconds);
+        failed = explain_end(child, j->seconds);
     }
     *out = shared->outcome;
     bulk.count = 0; /* if it was not done, the next one begins anew */
     if (shared->done) {
         bulk = shared->bulk;
     }
-    j->handle = -1;
-    mpr_child_end(&child);
+    mpr_child_end(child);
     return failed < 0 ? -1 : 1;
 }
 
@@ -233,9 +230,7 @@ static PyObject *forget_snapshots(PyObject *module, PyObject *none) {
         job *j = under_way;
         under_way = j->next;
         mpr_room_close(&j->room);
-        if (j->handle >= 0) {
-            close(j->handle);
-        }
+        mpr_child_end(&j->child);
         PyMem_RawFree(j);
     }
     Py_RETURN_NONE;
@@ -271,8 +266,7 @@ static PyObject *room_left(PyObject *module, PyObject *args) {
 
 /* The program may have closed the descriptor, and have one of its own by that number. Nothing runs between this and the first write. */
 static int check_file(const job *j) {
-    struct stat found;
-    bool same = fstat(j->fd, &found) == 0 && (j->inode == 0 || (found.st_dev == j->device && found.st_ino == j->inode));
+    bool same = mpr_held_fd(&j->file) >= 0;
     if (!same) {
         errno = EBADF;
         PyErr_SetFromErrno(PyExc_OSError);
@@ -328,7 +322,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (j == NULL) {
         return fd < 0 ? NULL : PyErr_NoMemory();
     }
-    *j = (job){.fd = fd, .watch = watch, .seconds = seconds, .reserve = reserve, .device = device, .inode = inode, .handle = -1};
+    *j = (job){.file = {fd, device, inode}, .watch = watch, .seconds = seconds, .reserve = reserve};
+    j->file = inode != 0 ? j->file : mpr_held_look(fd);
     j->contents = (cpy_contents){values != 0, hashes != 0};
     j->proofs = &binding_state(module)->proofs;
     PyObject *done = NULL;

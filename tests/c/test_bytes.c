@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * base/bytes and base/os/file: known sums, varints at every length, a buffer that runs out of memory, a cursor that meets its end, short
+ * base/bytes, base/os/file and held: known sums, varints at every length, a buffer that runs out of memory, a cursor that meets its end, short
  * and failing writes. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/os/file.h"
+#include "base/os/held.h"
 #include "base/siphash.h"
 #include "base/status.h"
 #include "test.h"
@@ -165,6 +166,28 @@ static void maps(test *t) {
     close(ends[1]);
 }
 
+/* A program closes all descriptors, and opens a file that gets a number of ours. */
+static void a_number_of_ours(test *t) {
+    int pair[2], theirs = file_nameless();
+    mpr_held none = {0}, failed = mpr_held_open("/proc/no such file"), held = mpr_held_open("/proc/meminfo");
+    CHECK(t, mpr_held_fd(&none) == -1 && mpr_held_fd(&failed) == -1 && mpr_held_take(-1).inode == 0 && mpr_held_look(-1).inode == 0);
+    if (!CHECK(t, theirs >= 0 && held.inode != 0 && pipe(pair) == 0)) return;
+    int fd = held.fd;
+    CHECK(t, fd > pair[1] && mpr_held_fd(&held) == fd && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    mpr_held closed = held;
+    mpr_held_close(&held);
+    CHECK(t, fcntl(fd, F_GETFD) == -1 && held.inode == 0 && mpr_held_fd(&closed) == -1);
+    CHECK(t, dup2(theirs, fd) == fd && mpr_held_fd(&closed) == -1);
+    mpr_held_close(&closed);
+    CHECK(t, fcntl(fd, F_GETFD) != -1);
+    close(fd);
+    mpr_held reader = mpr_held_take(pair[0]), writer = mpr_held_look(pair[1]);
+    CHECK(t, fcntl(pair[0], F_GETFD) == -1 && mpr_held_fd(&reader) > pair[1] && mpr_held_fd(&writer) == pair[1]);
+    mpr_held_close(&reader);
+    close(pair[1]);
+    close(theirs);
+}
+
 static void randoms(test *t) {
     uint8_t a[16] = {0}, b[16] = {0};
     CHECK(t, mpr_file_random(a, sizeof a) == MPR_OK && mpr_file_random(b, sizeof b) == MPR_OK);
@@ -198,5 +221,6 @@ void test_bytes(test *t) {
     short_writes(t);
     failing_writes(t);
     maps(t);
+    a_number_of_ours(t);
     randoms(t);
 }

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,14 @@ def skip_without_tracing(said: str) -> None:
     """Skip the test when the command, or an exception, says so."""
     if "may not trace" in said:
         pytest.skip(NO_TRACING)
+
+
+def until(true: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """Wait for it; False when the time is up."""
+    deadline = time.monotonic() + seconds
+    while not (done := bool(true())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return done
 
 
 @contextmanager

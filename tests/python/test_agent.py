@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from conftest import until
 
 import memprobe
 from memprobe import _wire, agent, attach
@@ -252,7 +253,7 @@ if "fork" in sys.argv:
     print(os.waitpid(child, 0)[1], flush=True)
 else:
     os.closerange(3, 4096)
-    theirs = [os.open("theirs", os.O_RDWR | os.O_CREAT) for _ in range(400)]
+    theirs = [os.open("theirs", os.O_RDWR | os.O_CREAT) for _ in range(700)]
     sys.stdin.readline()
     assert all(os.fstat(fd).st_size == 0 for fd in theirs)
 print("done", flush=True)
@@ -268,12 +269,14 @@ def test_descriptors_that_are_closed_while_somebody_is_answered(program, tmp_pat
     time.sleep(0.2)
     service.go_on()
     assert service.line() == "done" and not (tmp_path / "a.snap").exists()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "a.snap").exists() and time.monotonic() < deadline:
+
+    def there() -> bool:
         # the agent is coming back; sys.remote_exec would wait for the main thread, which reads
         with suppress(memprobe.AttachError):
             memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=5)
-    assert (tmp_path / "a.snap").exists()
+        return (tmp_path / "a.snap").exists()
+
+    assert until(there)
 
 
 HOOKED = """
@@ -373,9 +376,7 @@ def test_a_program_that_closes_all_descriptors(python, tmp_path: Path, runtime: 
             if turn == 0:
                 time.sleep(0.7)  # the thread that waits for the signal looks whether it still can
                 os.kill(pid, signal.SIGUSR2)
-                deadline = time.monotonic() + 20
-                while not os.listdir(tmp_path / "snaps") and time.monotonic() < deadline:
-                    time.sleep(0.05)
+                assert until(lambda: os.listdir(tmp_path / "snaps"))
         out, err = service.communicate(timeout=60)
         assert (service.returncode, out, err) == (0, "", "")
         assert os.listdir(tmp_path / "snaps")[0].startswith(f"memprobe-{pid}-")

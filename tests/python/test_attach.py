@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import NO_TRACING, needs_gdb, needs_remote_exec, script_folders, skip_without_tracing, skipped_without_tracing
+from conftest import NO_TRACING, needs_gdb, needs_remote_exec, script_folders, skip_without_tracing, skipped_without_tracing, until
 
 import memprobe
 from memprobe import _proc, attach, inject
@@ -248,9 +248,7 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    deadline = time.monotonic() + 5
-    while script_folders() == before and asker.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: script_folders() != before or asker.poll() is not None)
     time.sleep(2)
     asker.send_signal(number)
     out, err = asker.communicate(timeout=30)
@@ -258,10 +256,7 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
     assert asker.returncode == 128 + number and not out and err.startswith("memprobe: stopped") and err.count("\n") == 1, err
     (left,) = script_folders() - before
     assert sorted(os.listdir(f"/tmp/{left}")) == ["late", "start.py"]
-    deadline = time.monotonic() + 30
-    while script_folders() != before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert script_folders() == before and service.process.poll() is None
+    assert until(lambda: script_folders() == before) and service.process.poll() is None
     service.process.terminate()
     assert not service.end().err
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import until
 
 import memprobe
 from memprobe import _capture, _core, _native
@@ -38,12 +39,7 @@ def children() -> set[int]:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if not os.path.exists(f"/proc/{pid}"):
-            return True
-        time.sleep(0.01)
-    return False
+    return until(lambda: not os.path.exists(f"/proc/{pid}"), 20)
 
 
 class Stuck:

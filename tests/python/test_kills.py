@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import until
 
 import memprobe
 from memprobe import attach
@@ -38,13 +39,8 @@ def descriptors(pid: int) -> list[str]:
 
 
 def has_no_child(pid: int) -> bool:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        tasks = [Path(f"/proc/{pid}/task/{task}/children") for task in os.listdir(f"/proc/{pid}/task")]
-        if not any(task.read_text() for task in tasks):
-            return True
-        time.sleep(0.02)
-    return False
+    tasks = Path(f"/proc/{pid}/task")
+    return until(lambda: not any((tasks / task / "children").read_text() for task in os.listdir(tasks)), 20)
 
 
 def whole_or_nothing(folder: Path) -> bool:
@@ -80,10 +76,7 @@ def test_askers_die(program, tmp_path: Path) -> None:
             asker.kill()
         whole_or_nothing(tmp_path)
     assert has_no_child(service.pid)
-    deadline = time.monotonic() + 20
-    while descriptors(service.pid) != before and time.monotonic() < deadline:  # the agent may still be closing the last connection
-        time.sleep(0.02)
-    assert descriptors(service.pid) == before
+    assert until(lambda: descriptors(service.pid) == before)  # the agent may still be closing the last connection
     assert attach.snapshot_process(service.pid, tmp_path / "a.snap").objects > 100_000
     assert service.end().code == 0
 

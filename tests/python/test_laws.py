@@ -536,7 +536,7 @@ for depth in range(24):
         thread.join()
     assert heap._graph.check() is None and heap.accounting().residual_negative == 0
     (waiting,) = heap.find(type="__main__.Waits")
-    frames = [edge.holder for edge in waiting.referrers() if edge.holder.type == "<frame>"]
+    frames = [edge.holder for edge in waiting.referrers() if edge.holder.type in ("<frame>", "frame")]
     globals_of = [edge.target.type for frame in frames for edge in frame.references() if edge.label == ".f_globals"]
     assert frames and set(globals_of) == {"dict"}, (depth, frames, globals_of, waiting)
 print("done")

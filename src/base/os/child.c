@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/os/file.h"
 #include "base/os/process.h"
 #include "base/status.h"
 
@@ -103,7 +102,7 @@ static int no_child(mpr_child *child) {
 }
 
 int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned seconds, mpr_child_work *work, void *context) {
-    *child = (mpr_child){.size = shared_size, .handle = -1};
+    *child = (mpr_child){.size = shared_size};
     void *shared = mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
         return MPR_EIO;
@@ -134,7 +133,7 @@ int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned sec
         return no_child(child);
     }
     child->pid = pid;
-    child->handle = mpr_file_high((int)syscall(SYS_pidfd_open, (pid_t)pid, 0));
+    child->handle = mpr_held_take((int)syscall(SYS_pidfd_open, (pid_t)pid, 0));
     return MPR_OK;
 }
 
@@ -151,12 +150,9 @@ static bool reap(mpr_child *child, int options) {
 }
 
 int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
-    struct pollfd both[2] = {{.fd = child->handle, .events = POLLIN}, {.fd = watch, .events = POLLRDHUP}};
-    int slice = child->handle < 0 && milliseconds > SLICE ? SLICE : milliseconds;
-    int ready = poll(both, 2, slice);
-    if (both[0].revents & POLLNVAL) { /* the program has closed all descriptors */
-        child->handle = -1;
-    }
+    int handle = mpr_held_fd(&child->handle);
+    struct pollfd both[2] = {{.fd = handle, .events = POLLIN}, {.fd = watch, .events = POLLRDHUP}};
+    int ready = poll(both, 2, handle < 0 && milliseconds > SLICE ? SLICE : milliseconds);
     if (reap(child, WNOHANG)) {
         return 1;
     }
@@ -166,15 +162,14 @@ int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
 void mpr_child_kill(mpr_child *child) {
     if (!child->ended) {
         kill((pid_t)child->pid, SIGKILL);
-        syscall(PROCESS_MRELEASE, child->handle, 0); /* its pages now, by us: it yields to everybody, also when it ends */
+        syscall(PROCESS_MRELEASE, mpr_held_fd(&child->handle),
+                0); /* its pages now, by us: it yields to everybody, also when it ends */
         reap(child, 0);
     }
 }
 
 void mpr_child_end(mpr_child *child) {
-    if (child->handle >= 0) {
-        close(child->handle);
-    }
+    mpr_held_close(&child->handle);
     munmap(child->shared, child->size);
     child->shared = NULL;
 }

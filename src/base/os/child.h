@@ -13,13 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/os/held.h"
+
 typedef struct mpr_child {
     void *shared;      /* memory that both see, zero at the start; valid until mpr_child_end */
     size_t size;       /* of it, in bytes */
     int64_t pid;
     int64_t started;   /* ns, monotonic: when the parent went on */
     int64_t fork_ns;   /* what the system call took */
-    int handle;        /* a pidfd, or -1 where the kernel has none */
+    mpr_held handle;   /* a pidfd; none where the kernel has none */
     int exit_status;   /* as of waitpid; valid when it has ended */
     bool ended;
 } mpr_child;
@@ -40,7 +42,7 @@ int mpr_child_wait(mpr_child *child, int milliseconds, int watch);
 /* Kill it if it still runs, and reap it. A large one takes a while to go: the caller holds no lock that others wait for. */
 void mpr_child_kill(mpr_child *child);
 
-/* Give back what is left of one that has ended. */
+/* Give back what this process has of one that has ended, or is not its own. */
 void mpr_child_end(mpr_child *child);
 
 #endif

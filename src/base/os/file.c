@@ -6,7 +6,6 @@
 #include "base/os/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -14,7 +13,6 @@
 
 #include "base/status.h"
 
-#define HIGH 500 /* as memprobe/_native.py has it */
 #define WRITE_MAX ((size_t)1 << 30) /* the kernel writes at most 2 GiB - 4 KiB at once */
 
 int mpr_file_write(int fd, const void *data, size_t size) {
@@ -66,14 +64,3 @@ int mpr_file_random(void *out, size_t size) {
     }
     return MPR_OK;
 }
-
-int mpr_file_high(int fd) {
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH);
-    if (high < 0) {
-        return fd;
-    }
-    close(fd);
-    return high;
-}
-
-int mpr_file_open_high(const char *path) { return mpr_file_high(open(path, O_RDONLY | O_CLOEXEC)); }

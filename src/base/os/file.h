@@ -14,13 +14,6 @@ int mpr_file_write(int fd, const void *data, size_t size);
 int mpr_file_map(int fd, const uint8_t **data, size_t *size);
 void mpr_file_unmap(const uint8_t *data, size_t size);
 
-/* The same descriptor under a number that a program which closes all of them will not soon give to a file of its own; as it is where there is
- * none, or no such number. It closes on exec. */
-int mpr_file_high(int fd);
-
-/* Open a file to read, so; -1 with errno. */
-int mpr_file_open_high(const char *path);
-
 /* Fill out with bytes that nobody can guess. MPR_OK or MPR_EIO. */
 int mpr_file_random(void *out, size_t size);
 

@@ -9,11 +9,10 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "base/os/file.h"
-
 /* The number after `key` in a file; false when it is not there. */
-static bool read_number(int fd, const char *key, uint64_t *number) {
+static bool read_number(const mpr_held *file, const char *key, uint64_t *number) {
     char text[4096];
+    int fd = mpr_held_fd(file);
     ssize_t got = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, 0);
     text[got < 0 ? 0 : got] = '\0';
     const char *at = got <= 0 ? NULL : strstr(text, key);
@@ -23,15 +22,15 @@ static bool read_number(int fd, const char *key, uint64_t *number) {
     return at != NULL;
 }
 
-void mpr_room_open(mpr_room *room) { *room = (mpr_room){.machine = mpr_file_open_high("/proc/meminfo")}; }
+void mpr_room_open(mpr_room *room) { *room = (mpr_room){.machine = mpr_held_open("/proc/meminfo")}; }
 
 void mpr_room_add(mpr_room *room, const char *use, const char *more, uint64_t limit) {
     if (room->count == MPR_ROOM_GROUPS) {
         return;
     }
-    mpr_room_group group = {.use = mpr_file_open_high(use), .limit = limit};
-    if (group.use >= 0) {
-        group.more = mpr_file_open_high(more);
+    mpr_room_group group = {.use = mpr_held_open(use), .limit = limit};
+    if (group.use.inode != 0) {
+        group.more = mpr_held_open(more);
         room->groups[room->count++] = group;
     }
 }
@@ -43,21 +42,21 @@ static uint64_t left_on_machine(const mpr_room *room, uint64_t enough) {
         return (uint64_t)facts.freeram * facts.mem_unit;
     }
     uint64_t kib;
-    return read_number(room->machine, "MemAvailable:", &kib) ? kib * 1024 : UINT64_MAX;
+    return read_number(&room->machine, "MemAvailable:", &kib) ? kib * 1024 : UINT64_MAX;
 }
 
 static uint64_t below(uint64_t limit, uint64_t used) { return used < limit ? limit - used : 0; }
 
 static uint64_t left_in_group(const mpr_room_group *group, uint64_t enough) {
     uint64_t used, files;
-    if (!read_number(group->use, "", &used)) {
+    if (!read_number(&group->use, "", &used)) {
         return UINT64_MAX;
     }
     if (below(group->limit, used) >= enough) {
         return below(group->limit, used);
     }
     /* version 1 has two numbers: of the group alone, and with the groups below, as it counts use */
-    if (!read_number(group->more, "total_inactive_file ", &files) && !read_number(group->more, "inactive_file ", &files)) {
+    if (!read_number(&group->more, "total_inactive_file ", &files) && !read_number(&group->more, "inactive_file ", &files)) {
         files = 0;
     }
     return below(group->limit, files < used ? used - files : 0);
@@ -72,16 +71,10 @@ uint64_t mpr_room_left(const mpr_room *room, uint64_t enough) {
     return least;
 }
 
-static void close_if_open(int fd) {
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
 void mpr_room_close(mpr_room *room) {
     for (size_t i = 0; i < room->count; i++) {
-        close_if_open(room->groups[i].use);
-        close_if_open(room->groups[i].more);
+        mpr_held_close(&room->groups[i].use);
+        mpr_held_close(&room->groups[i].more);
     }
-    close_if_open(room->machine);
+    mpr_held_close(&room->machine);
 }

@@ -7,17 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/os/held.h"
+
 #define MPR_ROOM_GROUPS 16
 
 typedef struct mpr_room_group {
-    int use, more; /* descriptors */
+    mpr_held use, more;
     uint64_t limit;
 } mpr_room_group;
 
 typedef struct mpr_room {
     mpr_room_group groups[MPR_ROOM_GROUPS];
     size_t count;
-    int machine; /* a descriptor of /proc/meminfo, or -1 */
+    mpr_held machine; /* /proc/meminfo */
 } mpr_room;
 
 /* The machine alone. */
