@@ -61,10 +61,10 @@ TAIL = """
 In all, {late} of {pauses} pauses and {late_forks} of {forks} bare forks were late.
 
 Checked for each: every answer is right; every snapshot was by a fork; the median pause is within what is allowed, and of all pauses
-99 in 100; the last file loads; after the load the processes and the number of their descriptors are
-as before and none is a zombie; at SIGTERM the service ends as it does without snapshots; nothing of its session is left, and at
-most one socket a process (what a signal kills leaves its socket; the next agent removes it). The machine's load average at the
-end was {busy:.1f}: beyond its processors, times are the machine's and not the service's. {verdict}
+99 in 100; the last file loads; after the load the processes and the number of their descriptors are as before and none is a zombie;
+at SIGTERM the service ends as it does without snapshots; nothing of its session is left, and at most one socket a process (what a
+signal kills leaves its socket; the next agent removes it). The machine's load average at the end was {busy:.1f}: beyond its
+processors, times are the machine's and not the service's. {verdict}
 
 """
 

@@ -234,9 +234,9 @@ def start(
 
     The process also takes snapshots of itself when asked to: at a `signal` (its number; the handler only wakes a thread, so it
     works while C code runs), when its resident memory is beyond `rss_limit` (bytes, or "2GiB") and each time that it has grown
-    by a tenth since, and `every` so many seconds. They go to `directory`; the last `keep` of this process stay. By signal and
-    limit there is one in 30 seconds at most. Only with `values` does the agent give contents of strings to those who ask for
-    them.
+    by a tenth since (a forked child counts from its parent's), and `every` so many seconds. They go to `directory`; the last
+    `keep` of this process stay. By signal and limit there is one in 30 seconds at most. Only with `values` does the agent give
+    contents of strings to those who ask for them.
 
     Called again, it changes these settings, and an agent that runs already goes on. The threads do not keep the process alive.
     Raises OSError when the socket cannot be made or the directory is not there, ValueError for a wrong argument, and
@@ -347,10 +347,13 @@ def _rearm() -> None:
     if _agent is not None:
         _agent.let_go()
         settings: dict[str, Any] = {}
-        if _triggers is not None:
-            _triggers.forget()
-            settings = dict(vars(_triggers.wanted))
+        before = _triggers
+        if before is not None:
+            before.forget()
+            settings = dict(vars(before.wanted))
         _agent = _triggers = None
         for more in ({}, settings):  # an agent at least, where the triggers cannot be had
             with suppress(Exception):
                 start(**more, values=_values)
+        if before is not None and _triggers is not None:
+            _triggers.limit = before.limit  # what the parent's snapshot told already is no news

@@ -106,6 +106,34 @@ os.waitpid(child, 0)
     assert service.end().code == 0
 
 
+def test_a_forked_child_has_grown_only_if_it_grew(program, tmp_path: Path) -> None:
+    """Workers of a server that is beyond the limit do not each write what the server's own file holds."""
+    service = program(
+        """
+import memprobe, os, sys
+memprobe.agent.start(rss_limit=1 << 20)
+print("ready", flush=True)
+sys.stdin.readline()
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+    sys.stdin.readline()
+    keep = bytearray(b"x" * (64 << 20))
+    sys.stdin.readline()
+    os._exit(0)
+os.wait()
+"""
+    )
+    (first,) = await_snapshots(tmp_path, 1)
+    service.go_on()
+    child = int(service.line())
+    time.sleep(2.5)
+    assert snapshots(tmp_path) == [first]
+    service.go_on()
+    (second,) = set(await_snapshots(tmp_path, 2)) - {first}
+    assert second.startswith(f"memprobe-{child}-") and first.startswith(f"memprobe-{service.pid}-")
+    assert service.end().code == 0
+
+
 MOVED_CHILD = """
 import memprobe, os, signal, sys
 memprobe.agent.start(signal=signal.SIGUSR2, directory="snaps")
