@@ -182,7 +182,7 @@ def made(pid: int, name: str) -> tuple[int, str]:
     for place in PLACES:
         outer = -1
         try:
-            outer = os.open(root + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            outer = opened(root, place)
             os.mkdir(name, 0o700, dir_fd=outer)
             return outer, place
         except OSError as error:
@@ -198,6 +198,18 @@ def made(pid: int, name: str) -> tuple[int, str]:
     raise AttachError(
         f"No agent can be started in process {pid}, for nothing can be written to its {', '.join(PLACES)}{why}: {HELP}."
     )
+
+
+def opened(root: str, place: str) -> int:
+    """A descriptor of a folder there. No part of its path may be a symbolic link: an absolute one would lead from our own root."""
+    fd = os.open(root + "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in place.strip("/").split("/"):
+        try:
+            inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
 
 
 def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], bool]) -> None:

@@ -442,10 +442,11 @@ def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
             attach.check_whole(file.fileno(), 4711, {"bytes": 1000})
 
 
-def test_a_place_that_is_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    monkeypatch.setattr(inject, "PLACES", (str(tmp_path / "link"), str(tmp_path / "nothing"), str(tmp_path / "real")))
+def test_a_place_behind_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is not the last part of the path: an absolute link of a container's would lead into the asker's own files."""
+    (tmp_path / "real" / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setattr(inject, "PLACES", tuple(str(tmp_path / name) for name in ("link", "link/in", "nothing", "real")))
     fd, place = inject.made(os.getpid(), "errand")
     os.close(fd)
     assert place == str(tmp_path / "real") and (tmp_path / "real" / "errand").is_dir()
