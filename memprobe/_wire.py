@@ -5,6 +5,7 @@ or {"error": {"kind": str, "message": str, "errno": int or None}}. One request a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -108,7 +109,9 @@ def address(place: str, name: int | str, uid: int, make: bool = False) -> Iterat
     fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
-        if found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
+        if found.st_uid != uid:
+            raise PermissionError(errno.EACCES, f"It belongs to another user than {uid}: have it removed", place)
+        if stat.S_IMODE(found.st_mode) & 0o077:
             raise PermissionError(f"{place} is not private to user {uid}: remove it, and start the agent again.")
         yield f"/proc/self/fd/{fd}/{name}"
     finally:

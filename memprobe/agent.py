@@ -56,7 +56,7 @@ class _Agent:
             raise
 
     def listen(self) -> None:
-        """Make the socket, in the first folder that can have it."""
+        """Make the socket, in the first folder that can have it: another user may have made ours."""
         problems = []
         for place in self.places:
             try:
@@ -120,12 +120,8 @@ class _Agent:
     def serve(self) -> None:
         try:
             while not self.closed:
-                if not self.held.intact() and not self.closed:  # the program has closed all descriptors, as daemons do
-                    self.let_go()
-                    self.listen()
-                    if self.closed:  # meanwhile
-                        self.drop()
                 try:
+                    self.mend()
                     asker = self.next_asker()
                 except OSError:
                     if not self.closed:
@@ -134,10 +130,18 @@ class _Agent:
                 if asker is not None:
                     with asker, suppress(Exception):  # the asker is gone
                         self.answer(asker)
-        except Exception:  # a hook of the program's, or no socket could be made again
+        except Exception:  # a hook of the program's
             pass
         finally:
             self.close()  # who asks now is told that nobody answers
+
+    def mend(self) -> None:
+        """The program may have closed all descriptors, as daemons do."""
+        if not self.held.intact() and not self.closed:
+            self.let_go()
+            self.listen()
+            if self.closed:  # meanwhile
+                self.drop()
 
     def next_asker(self) -> _native.Held | None:
         """Who asks; None when nobody did for a while, and it is time to look whether the socket is still there. The kernel keeps

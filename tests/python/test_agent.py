@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -579,6 +580,63 @@ def test_a_folder_open_to_others_is_refused(runtime: Path) -> None:
     (runtime / "memprobe").chmod(0o777)
     with pytest.raises(PermissionError, match="is not private"):
         agent.start()
+
+
+def test_a_folder_of_another_user(python, tmp_path: Path) -> None:
+    """He made the one in /tmp first: the agent is in /dev/shm then, where it is looked for as well."""
+    if os.geteuid() != 0:
+        pytest.skip("only root makes folders of others")
+    uid, place = 54_321, Path("/tmp/memprobe-54321")
+    source = """
+import memprobe.agent, os
+os.setgid(54321), os.setuid(54321)
+path = memprobe.agent.start()
+print(path.rpartition("/")[0], memprobe.agent.start() == path)
+"""
+    place.mkdir(0o755, exist_ok=True)
+    try:
+        done = python("-c", source, XDG_RUNTIME_DIR="")
+        assert done.out == "/dev/shm/memprobe-54321 True\n", done
+    finally:
+        place.rmdir()
+        shutil.rmtree(f"/dev/shm/memprobe-{uid}", ignore_errors=True)
+
+
+STARVED = """
+import memprobe, os, resource, sys
+memprobe.agent.start()
+print("ready", flush=True)
+sys.stdin.readline()
+resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600))
+os.closerange(3, 600)
+theirs = []
+try:
+    while True: theirs.append(os.open("/dev/null", os.O_RDONLY))
+except OSError: pass
+print("full", flush=True)
+sys.stdin.readline()
+for fd in theirs: os.close(fd)
+print("free", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_an_agent_that_cannot_listen_again_for_a_while(program, tmp_path: Path) -> None:
+    """Its descriptors were closed, and the program has taken them all."""
+    service = program(STARVED)
+    service.go_on()
+    assert service.line() == "full"
+    time.sleep(agent.REST + 2)
+    service.go_on()
+    assert service.line() == "free"
+
+    def there() -> bool:
+        with suppress(memprobe.AttachError):
+            return memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=5).attached == "agent"
+        return False
+
+    assert until(there, 30)
+    assert service.end().code == 0
 
 
 def test_an_error_in_the_service_goes_to_the_asker(own_agent: Path, tmp_path: Path, monkeypatch) -> None:
