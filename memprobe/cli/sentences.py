@@ -25,7 +25,7 @@ OF_A_FILE = {
     errno.EROFS: "{folder} is read-only: choose another place with -o FILE.",
     errno.ENOSPC: "The disk of {folder} is full and {name} was not written: free some space, or choose another place with -o FILE.",
     errno.EDQUOT: "The quota for {folder} is used up and {name} was not written: choose another place with -o FILE.",
-    errno.EFBIG: "{name} would be larger than the process that writes it may, or its disk can: raise `ulimit -f` there, or use -o FILE.",
+    errno.EFBIG: "{name} would be larger than the process that writes it may, or its disk can: raise `ulimit -f`, or use -o FILE.",
     errno.ELOOP: "{path} is a loop of symbolic links: name another file.",
 }
 

@@ -586,17 +586,18 @@ def test_a_folder_of_another_user(python, tmp_path: Path) -> None:
     """He made the one in /tmp first: the agent is in /dev/shm then, where it is looked for as well."""
     if os.geteuid() != 0:
         pytest.skip("only root makes folders of others")
-    uid, place = 54_321, Path("/tmp/memprobe-54321")
-    source = """
+    uid = 1_000_000 + os.getpid()  # nobody's, and not that of the same test at the same time
+    place = Path(f"/tmp/memprobe-{uid}")
+    source = f"""
 import memprobe.agent, os
-os.setgid(54321), os.setuid(54321)
+os.setgid({uid}), os.setuid({uid})
 path = memprobe.agent.start()
 print(path.rpartition("/")[0], memprobe.agent.start() == path)
 """
     place.mkdir(0o755, exist_ok=True)
     try:
         done = python("-c", source, XDG_RUNTIME_DIR="")
-        assert done.out == "/dev/shm/memprobe-54321 True\n", done
+        assert done.out == f"/dev/shm/memprobe-{uid} True\n", done
     finally:
         place.rmdir()
         shutil.rmtree(f"/dev/shm/memprobe-{uid}", ignore_errors=True)
