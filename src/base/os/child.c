@@ -162,8 +162,8 @@ int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
 void mpr_child_kill(mpr_child *child) {
     if (!child->ended) {
         kill((pid_t)child->pid, SIGKILL);
-        syscall(PROCESS_MRELEASE, mpr_held_fd(&child->handle),
-                0); /* its pages now, by us: it yields to everybody, also when it ends */
+        /* its pages now, by us: it yields to everybody, also when it ends */
+        syscall(PROCESS_MRELEASE, mpr_held_fd(&child->handle), 0);
         reap(child, 0);
     }
 }
