@@ -6,6 +6,7 @@ from typing import Any, final
 ABI: str  # version of the extension's interface; equals memprobe.__version__
 
 Progress = Callable[[int, int], object]  # (done, total); raise to cancel
+Identity = tuple[int, int, int]  # device, inode, time of birth in ns or 0
 
 @final
 class Graph:
@@ -64,8 +65,11 @@ def snapshot(
     watch: int = -1,
     reserve: int = 0,
     groups: list[tuple[str, str, int]] = ...,
-    file: tuple[int, int] = ...,  # what fd must be: device and inode; OSError (EBADF) when it is something else
+    file: Identity = ...,  # what fd must be; OSError (EBADF) when it is something else
 ) -> dict[str, Any]: ...
+# what tells one open file or socket from another; None when the descriptor is not open
+def identity(fd: int, /) -> Identity | None: ...
+def is_still(fd: int, identity: Identity, /) -> bool: ...
 # in a forked process: closes the descriptors of the snapshots that were under way in its parent
 def forget_snapshots() -> None: ...
 # on the machine and in each of these control groups: (file of its use, file of what that consists of, limit); the least

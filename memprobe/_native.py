@@ -16,6 +16,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, ClassVar
 
+from memprobe import _core
+
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
 HIGH = 500
 
@@ -53,7 +55,7 @@ class Held:
     def __init__(self, fd: int) -> None:
         """Takes `fd` over."""
         self.fd = high(fd)
-        self.identity = identity(self.fd)
+        self.identity = _core.identity(self.fd)
         self.all.add(self)
 
     def __enter__(self) -> Held:
@@ -64,7 +66,7 @@ class Held:
 
     def intact(self) -> bool:
         """Whether it is still ours."""
-        return self.identity is not None and identity(self.fd) == self.identity
+        return self.identity is not None and _core.is_still(self.fd, self.identity)
 
     def close(self) -> None:
         """Once, and only what is ours."""
@@ -94,12 +96,3 @@ def high(fd: int) -> int:
         return fd
     posix.close(fd)  # gevent's os.close leaves a socket's end to an event loop, which our threads do not run
     return number
-
-
-def identity(fd: int) -> tuple[int, int] | None:
-    """What tells one open file or socket from another; None when it is not open."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

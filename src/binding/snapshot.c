@@ -274,6 +274,31 @@ static int check_file(const job *j) {
     return same ? 0 : -1;
 }
 
+static PyObject *identity(PyObject *module, PyObject *argument) {
+    (void)module;
+    int fd = PyObject_AsFileDescriptor(argument);
+    if (fd < 0) {
+        return NULL;
+    }
+    mpr_held found = mpr_held_look(fd);
+    if (found.inode == 0) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("KKL", (unsigned long long)found.device, (unsigned long long)found.inode, (long long)found.born);
+}
+
+static PyObject *is_still(PyObject *module, PyObject *args) {
+    int fd;
+    unsigned long long device, inode;
+    long long born;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "i(KKL)", &fd, &device, &inode, &born)) {
+        return NULL;
+    }
+    mpr_held held = {fd, device, inode, born};
+    return PyBool_FromLong(mpr_held_fd(&held) >= 0);
+}
+
 /* A forked child where it can be, else this process. */
 static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
@@ -313,8 +338,9 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     int values = 0, hashes = 0, fork = 0, watch = -1;
     unsigned seconds = 0;
     unsigned long long reserve = 0, device = 0, inode = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiKO!(KK)", names, &file, &values, &hashes, &fork, &seconds, &watch,
-                                     &reserve, &PyList_Type, &groups, &device, &inode)) {
+    long long born = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIiKO!(KKL)", names, &file, &values, &hashes, &fork, &seconds, &watch,
+                                     &reserve, &PyList_Type, &groups, &device, &inode, &born)) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
@@ -322,7 +348,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (j == NULL) {
         return fd < 0 ? NULL : PyErr_NoMemory();
     }
-    *j = (job){.file = {fd, device, inode}, .watch = watch, .seconds = seconds, .reserve = reserve};
+    *j = (job){.file = {fd, device, inode, born}, .watch = watch, .seconds = seconds, .reserve = reserve};
     j->file = inode != 0 ? j->file : mpr_held_look(fd);
     j->contents = (cpy_contents){values != 0, hashes != 0};
     j->proofs = &binding_state(module)->proofs;
@@ -339,6 +365,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
 
 PyMethodDef binding_snapshot_methods[] = {
     {"snapshot", (PyCFunction)(void (*)(void))snapshot, METH_VARARGS | METH_KEYWORDS, "Stream the whole heap to a descriptor."},
+    {"identity", identity, METH_O, "What tells one open file or socket from another; None when the descriptor is not open."},
+    {"is_still", is_still, METH_VARARGS, "Whether a descriptor has this identity."},
     {"forget_snapshots", forget_snapshots, METH_NOARGS,
      "In a forked process: close what its parent's snapshots under way have open."},
     {"room_left", room_left, METH_VARARGS, "The bytes of memory that are left on the machine and in these control groups."},

@@ -350,7 +350,7 @@ def test_a_forked_process_has_nothing_that_is_held() -> None:
     with _native.Held(os.open(os.devnull, os.O_RDONLY)) as held:
         child = os.fork()
         if not child:
-            os._exit(len(_native.Held.all) + (_native.identity(held.fd) is not None))
+            os._exit(len(_native.Held.all) + (_core.identity(held.fd) is not None))
         assert os.waitpid(child, 0)[1] == 0 and held.intact()
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Identity by fstat(2), high numbers by F_DUPFD_CLOEXEC. */
+ * Identity by fstat(2) and statx(2), high numbers by F_DUPFD_CLOEXEC. */
 #define _GNU_SOURCE
 #include "base/os/held.h"
 
@@ -9,9 +9,20 @@
 
 #define HIGH 500 /* as memprobe/_native.py has it */
 
+static int64_t born(int fd) {
+#ifdef STATX_BTIME
+    struct statx more;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME) != 0) {
+        return (int64_t)more.stx_btime.tv_sec * 1000000000 + more.stx_btime.tv_nsec;
+    }
+#endif
+    (void)fd;
+    return 0;
+}
+
 mpr_held mpr_held_look(int fd) {
     struct stat found;
-    return fstat(fd, &found) != 0 ? (mpr_held){0} : (mpr_held){.fd = fd, .device = found.st_dev, .inode = found.st_ino};
+    return fstat(fd, &found) != 0 ? (mpr_held){0} : (mpr_held){fd, found.st_dev, found.st_ino, born(fd)};
 }
 
 mpr_held mpr_held_take(int fd) {
@@ -27,7 +38,9 @@ mpr_held mpr_held_open(const char *path) { return mpr_held_take(open(path, O_RDO
 
 int mpr_held_fd(const mpr_held *held) {
     mpr_held now = held->inode == 0 ? *held : mpr_held_look(held->fd);
-    return now.inode != 0 && now.inode == held->inode && now.device == held->device ? held->fd : -1;
+    bool same = now.inode != 0 && now.inode == held->inode && now.device == held->device;
+    bool other = now.born != 0 && held->born != 0 && now.born != held->born;
+    return same && !other ? held->fd : -1;
 }
 
 void mpr_held_close(mpr_held *held) {
