@@ -5,10 +5,8 @@ After gevent.monkey.patch_all() a new thread is a greenlet of the main thread: t
 
 from __future__ import annotations
 
-import fcntl
 import os
 import posix
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -19,7 +17,6 @@ from typing import Any, ClassVar
 from memprobe import _core
 
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
-HIGH = 500
 
 
 def original(module: str, name: str) -> Any:
@@ -54,8 +51,7 @@ class Held:
 
     def __init__(self, fd: int) -> None:
         """Takes `fd` over."""
-        self.fd = high(fd)
-        self.identity = _core.identity(self.fd)
+        self.fd, self.identity = _core.hold(fd)
         self.all.add(self)
 
     def __enter__(self) -> Held:
@@ -74,7 +70,7 @@ class Held:
         if self.intact():
             self.identity = None
             with suppress(OSError):
-                posix.close(self.fd)
+                posix.close(self.fd)  # gevent's os.close leaves a socket's end to an event loop, which our threads do not run
 
     @classmethod
     def forget(cls) -> None:
@@ -84,15 +80,3 @@ class Held:
 
 
 os.register_at_fork(after_in_child=Held.forget)
-
-
-def high(fd: int) -> int:
-    """The same descriptor under a number that will not be given to somebody else for a long time, if there is one free."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    lowest = HIGH if most == resource.RLIM_INFINITY else min(HIGH, most // 2)
-    try:
-        number = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
-    except OSError:
-        return fd
-    posix.close(fd)  # gevent's os.close leaves a socket's end to an event loop, which our threads do not run
-    return number

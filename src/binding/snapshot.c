@@ -274,17 +274,17 @@ static int check_file(const job *j) {
     return same ? 0 : -1;
 }
 
-static PyObject *identity(PyObject *module, PyObject *argument) {
+static PyObject *hold(PyObject *module, PyObject *argument) {
     (void)module;
     int fd = PyObject_AsFileDescriptor(argument);
     if (fd < 0) {
         return NULL;
     }
-    mpr_held found = mpr_held_look(fd);
-    if (found.inode == 0) {
-        Py_RETURN_NONE;
+    mpr_held held = mpr_held_take(fd);
+    if (held.inode == 0) {
+        return Py_BuildValue("iO", fd, Py_None);
     }
-    return Py_BuildValue("KKL", (unsigned long long)found.device, (unsigned long long)found.inode, (long long)found.born);
+    return Py_BuildValue("i(KKL)", held.fd, (unsigned long long)held.device, (unsigned long long)held.inode, (long long)held.born);
 }
 
 static PyObject *is_still(PyObject *module, PyObject *args) {
@@ -365,7 +365,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
 
 PyMethodDef binding_snapshot_methods[] = {
     {"snapshot", (PyCFunction)(void (*)(void))snapshot, METH_VARARGS | METH_KEYWORDS, "Stream the whole heap to a descriptor."},
-    {"identity", identity, METH_O, "What tells one open file or socket from another; None when the descriptor is not open."},
+    {"hold", hold, METH_O, "Take a descriptor over: the number that it has now, and its identity, or None when it is not open."},
     {"is_still", is_still, METH_VARARGS, "Whether a descriptor has this identity."},
     {"forget_snapshots", forget_snapshots, METH_NOARGS,
      "In a forked process: close what its parent's snapshots under way have open."},

@@ -30,10 +30,10 @@ def skip_without_tracing(said: str) -> None:
         pytest.skip(NO_TRACING)
 
 
-def until(true: Callable[[], object], seconds: float = PATIENCE) -> bool:
+def until(condition: Callable[[], object], seconds: float) -> bool:
     """Wait for it; False when the time is up."""
     deadline = time.monotonic() + seconds
-    while not (done := bool(true())) and time.monotonic() < deadline:
+    while not (done := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.01)
     return done
 

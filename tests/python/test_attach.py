@@ -71,13 +71,14 @@ def test_remote_exec_waits_for_the_main_thread(program, tmp_path: Path, monkeypa
         with pytest.raises(memprobe.AttachError, match=r"has not run Python code in its main thread for 0.3 s .* ask again"):
             attach.snapshot_process(service.pid, tmp_path / "a.snap")
     assert sum(f"-{service.pid}-" in name for name in script_folders()) == 1  # the process knows of the second script alone
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:  # it starts when the sleep is over, and cleans up after an asker that did not wait
+
+    def answers() -> bool:
         agent = attach.reach(service.pid, os.geteuid())
         if agent is not None:
             agent.close()
-            break
-        time.sleep(0.05)
+        return agent is not None
+
+    assert until(answers, 30)  # it starts when the sleep is over, and cleans up after an asker that did not wait
     assert attach.snapshot_process(service.pid, tmp_path / "a.snap").attached == "agent"
     time.sleep(0.5)
 
@@ -248,7 +249,7 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    until(lambda: script_folders() != before or asker.poll() is not None)
+    until(lambda: script_folders() != before or asker.poll() is not None, 5)
     time.sleep(2)
     asker.send_signal(number)
     out, err = asker.communicate(timeout=30)
@@ -256,7 +257,7 @@ def test_an_asker_that_is_stopped_while_the_process_sleeps(program, tmp_path: Pa
     assert asker.returncode == 128 + number and not out and err.startswith("memprobe: stopped") and err.count("\n") == 1, err
     (left,) = script_folders() - before
     assert sorted(os.listdir(f"/tmp/{left}")) == ["late", "start.py"]
-    assert until(lambda: script_folders() == before) and service.process.poll() is None
+    assert until(lambda: script_folders() == before, 30) and service.process.poll() is None
     service.process.terminate()
     assert not service.end().err
 

@@ -568,10 +568,13 @@ def scratch_group(limit: int = 96 * MEBIBYTE) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        deadline = time.monotonic() + 20
-        while folder.exists() and time.monotonic() < deadline:
-            with suppress(OSError):  # a process that has ended is in it for a moment
-                folder.rmdir()
+        until(lambda: removed(folder), 20)
+
+
+def removed(group: Path) -> bool:
+    with suppress(OSError):  # a process that has ended is in it for a moment
+        group.rmdir()
+    return not group.exists()
 
 
 def run_in(group: Path, folder: Path, source: str) -> subprocess.CompletedProcess[str]:

@@ -76,7 +76,7 @@ def test_askers_die(program, tmp_path: Path) -> None:
             asker.kill()
         whole_or_nothing(tmp_path)
     assert has_no_child(service.pid)
-    assert until(lambda: descriptors(service.pid) == before)  # the agent may still be closing the last connection
+    assert until(lambda: descriptors(service.pid) == before, 20)  # the agent may still be closing the last connection
     assert attach.snapshot_process(service.pid, tmp_path / "a.snap").objects > 100_000
     assert service.end().code == 0
 

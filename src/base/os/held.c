@@ -4,10 +4,11 @@
 #include "base/os/held.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HIGH 500 /* as memprobe/_native.py has it */
+#define HIGH 500
 
 static int64_t born(int fd) {
 #ifdef STATX_BTIME
@@ -25,8 +26,14 @@ mpr_held mpr_held_look(int fd) {
     return fstat(fd, &found) != 0 ? (mpr_held){0} : (mpr_held){fd, found.st_dev, found.st_ino, born(fd)};
 }
 
+/* Where fewer descriptors than that are allowed, the upper half of them. */
+static int high_number(void) {
+    struct rlimit most;
+    return getrlimit(RLIMIT_NOFILE, &most) == 0 && most.rlim_cur / 2 < HIGH ? (int)(most.rlim_cur / 2) : HIGH;
+}
+
 mpr_held mpr_held_take(int fd) {
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH);
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, high_number());
     if (high < 0) {
         return mpr_held_look(fd);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A descriptor that we hold while the program runs on. It may close all that it has, and its next files have their numbers then: ours has a
- * high one, is known by what it is, and is used and closed only as long as it is that. memprobe/_native.py holds those of Python.
+ * high one, is known by what it is, and is used and closed only as long as it is that. memprobe/_native.py has it for Python.
  * It is what has its inode and its time of birth: a file system gives the number of a file that was removed to the next one. Files of
  * one inode are one to it, and so are eventfds, and pidfds before Linux 6.9. */
 #ifndef MPR_BASE_OS_HELD_H
