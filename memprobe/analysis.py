@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memprobe import _core, _names
+from memprobe._labels import EdgeRow
 from memprobe._text import size
 from memprobe.results import Json, Node
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
 
-Row = tuple[int, str, str, bool, bool]
+Row = EdgeRow
 
 # What a programmer calls the way back: the edge of a cycle that may as well be weak.
 BACKWARD = re.compile(
@@ -104,7 +105,7 @@ class Dominated:
 def hops(heap: Heap, start: int, rows: Sequence[Row]) -> list[_names.Hop]:
     """A path's steps as what _names joins."""
     out, id = [], start
-    for target, label, kind, _, _ in rows:
+    for target, label, kind, *_ in rows:
         node = heap.node(id)
         out.append(_names.Hop(node.type, node.text, node.flags, label, kind))
         id = target

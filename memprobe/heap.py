@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from memprobe import _capture, _core, analysis, leaks, waste
 from memprobe._atomic import replacing
+from memprobe._labels import Label
 from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
@@ -153,12 +154,12 @@ class Heap:
     def references(self, id: int, limit: int | None = None) -> list[Edge]:
         """The edges from a node, as Node.references()."""
         holder = self.node(id)
-        return [Edge(holder, self.node(edge[0]), *edge[1:]) for edge in self._graph.edges_out(id, _limit(limit))]
+        return [Edge(holder, self.node(edge[0]), Label.of(edge)) for edge in self._graph.edges_out(id, _limit(limit))]
 
     def referrers(self, id: int, limit: int | None = None) -> list[Edge]:
         """The edges to a node, as Node.referrers()."""
         target = self.node(id)
-        return [Edge(self.node(edge[0]), target, *edge[1:]) for edge in self._graph.edges_in(id, _limit(limit))]
+        return [Edge(self.node(edge[0]), target, Label.of(edge)) for edge in self._graph.edges_in(id, _limit(limit))]
 
     def deep_sizeof(self, *nodes: Node, housekeeping: bool = False) -> int:
         """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof()."""

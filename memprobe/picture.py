@@ -20,6 +20,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from memprobe import _core
+from memprobe._labels import EdgeRow
 from memprobe._text import number, size
 from memprobe.errors import Error
 from memprobe.results import Json, Node
@@ -360,7 +361,7 @@ class _Drawing:
             attributes.append('color="#cf222e", fontcolor="#cf222e", penwidth=1.8')
         return f"  n{holder} -> n{target} [{', '.join(attributes)}];\n"
 
-    def word(self, row: tuple[int, str, str, bool, bool], holder: int, target: int) -> str:
+    def word(self, row: EdgeRow, holder: int, target: int) -> str:
         """A label as a program has it: what is in a namespace is an attribute, and a key that a file would mask is known here."""
         label, kind = row[1], row[2]
         if kind in ("child", "element") or (kind == "offset" and self.heap.node(holder).type in ("set", "frozenset")):

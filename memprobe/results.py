@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memprobe import _text
+from memprobe._labels import Label
 from memprobe._text import number, size
 
 if TYPE_CHECKING:
@@ -416,20 +417,31 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """`holder` refers to `target` by `label`, which reads as Python where Python has a word. A weak edge does not keep its target
-    alive; a housekeeping edge is one that every program has, such as from a function to its globals."""
+    """`holder` refers to `target` by `label`."""
 
     holder: Node
     target: Node
-    label: str
-    kind: str
-    weak: bool
-    housekeeping: bool
+    label: Label
+
+    @property
+    def kind(self) -> str:
+        """What kind of reference it is: see Label."""
+        return self.label.kind
+
+    @property
+    def weak(self) -> bool:
+        """Whether it does not keep its target alive."""
+        return self.label.weak
+
+    @property
+    def housekeeping(self) -> bool:
+        """Whether it is one that every program has, such as from a function to its globals."""
+        return self.label.housekeeping
 
     def to_dict(self) -> Json:
         """{holder: id, target: id, label, kind, weak, housekeeping}."""
         ends = {"holder": self.holder.id, "target": self.target.id}
-        return {**ends, "label": self.label, "kind": self.kind, "weak": self.weak, "housekeeping": self.housekeeping}
+        return {**ends, "label": str(self.label), "kind": self.kind, "weak": self.weak, "housekeeping": self.housekeeping}
 
     def __str__(self) -> str:
         note = " (weak)" if self.weak else ""

@@ -97,7 +97,7 @@ static int report(const search *s, uint32_t done) {
 }
 
 static int run(search *s, uint32_t node) {
-    entry start = {.edge = MPR_NO_STEP, .node = node, .below = 0};
+    entry start = {.edge = MPR_NO_EDGE, .node = node, .below = 0};
     uint32_t root = s->g->group[MPR_GROUP_ROOT];
     s->times = mpr_alloc_array(s->g->alloc, s->g->nodes, 1);
     if (!s->times || mpr_vec_push(&s->firsts, s->g->alloc, 0) != MPR_OK) return MPR_ENOMEM;

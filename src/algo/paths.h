@@ -16,13 +16,11 @@ typedef struct mpr_paths_options {
     void *context;
 } mpr_paths_options;
 
-/* node[0] is the super-root, edge[0] its edge to node[1] ...; the last node is the one asked for, and its edge MPR_NO_STEP. */
+/* node[0] is the super-root, edge[0] its edge to node[1] ...; the last node is the one asked for, and its edge MPR_NO_EDGE. */
 typedef struct mpr_path_step {
     uint64_t edge;
     uint32_t node;
 } mpr_path_step;
-
-#define MPR_NO_STEP UINT64_MAX
 
 /* Path i is step[k] for first[i] <= k < first[i + 1]: shortest first. */
 typedef struct mpr_paths {

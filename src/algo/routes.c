@@ -109,12 +109,12 @@ void mpr_routes_free(mpr_routes *routes) {
 
 uint64_t mpr_routes_edge(const mpr_graph *g, const mpr_routes *routes, uint32_t node) {
     uint32_t holder = routes->parent[node];
-    uint64_t found = MPR_NO_ROUTE;
+    uint64_t found = MPR_NO_EDGE;
     if (holder == node) return found;
     for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
         if (g->target[k] != node || !mpr_label_strong(g->label[k])) continue;
         if (!mpr_label_housekeeping(g->label[k])) return k;
-        if (found == MPR_NO_ROUTE) found = k;
+        if (found == MPR_NO_EDGE) found = k;
     }
     return found;
 }

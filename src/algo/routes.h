@@ -21,8 +21,7 @@ typedef struct mpr_routes {
 int mpr_routes_find(const mpr_graph *g, const uint8_t *wanted, mpr_progress progress, void *context, mpr_routes *out);
 void mpr_routes_free(mpr_routes *routes); /* a zeroed one is allowed */
 
-/* The edge by which a node's parent holds it, or MPR_NO_ROUTE for the super-root and for a class met by its instance. */
-#define MPR_NO_ROUTE UINT64_MAX
+/* The edge by which a node's parent holds it, or MPR_NO_EDGE for the super-root and for a class met by its instance. */
 uint64_t mpr_routes_edge(const mpr_graph *g, const mpr_routes *routes, uint32_t node);
 
 #endif

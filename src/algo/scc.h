@@ -9,8 +9,6 @@
 #include "base/progress.h"
 #include "graph/graph.h"
 
-#define MPR_NO_EDGE UINT64_MAX
-
 typedef struct mpr_scc_options {
     bool housekeeping;     /* follow housekeeping edges, and the reference from each instance of a heap type to its class */
     const uint8_t *skip;   /* NULL, or one byte a node: != 0 is left out */

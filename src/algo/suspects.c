@@ -335,7 +335,7 @@ static void reverse(mpr_suspect_step *step, size_t count) {
 }
 
 static int write_route(work *w, mpr_suspect *s) {
-    mpr_suspect_step step = {.node = s->point == MPR_NO_NODE ? s->node : s->point, .edge = MPR_NO_ROUTE};
+    mpr_suspect_step step = {.node = s->point == MPR_NO_NODE ? s->node : s->point, .edge = MPR_NO_EDGE};
     s->first = w->out->route.count;
     if (w->routes.parent[step.node] == MPR_NO_NODE) return MPR_OK;
     for (;;) {

@@ -26,7 +26,7 @@ typedef enum mpr_suspect_kind {
     MPR_SUSPECT_GARBAGE
 } mpr_suspect_kind;
 
-/* node -> next: edge is of `node`; MPR_NO_ROUTE (algo/routes.h) for the reference to the class, and for the last step. */
+/* node -> next: edge is of `node`; MPR_NO_EDGE for the reference to the class, and for the last step. */
 typedef struct mpr_suspect_step {
     uint64_t edge;
     uint32_t node;

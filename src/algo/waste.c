@@ -88,7 +88,7 @@ static int know_owners(waste_work *w) {
 
 int waste_note(waste_work *w, mpr_waste_kind kind, uint32_t node, uint32_t of, uint64_t bytes) {
     waste_found made = {.kind = kind, .node = node, .of = of, .next = w->slot[node], .holder = MPR_NO_NODE, .bytes = bytes};
-    made.edge = MPR_NO_HOLDING;
+    made.edge = MPR_NO_EDGE;
     if (mpr_vec_push(&w->found, w->g->alloc, made) != MPR_OK) return MPR_ENOMEM;
     w->slot[node] = (uint32_t)w->found.count;
     return MPR_OK;

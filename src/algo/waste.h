@@ -18,8 +18,6 @@
 #include "base/vec.h"
 #include "graph/graph.h"
 
-#define MPR_NO_HOLDING UINT64_MAX
-
 typedef enum mpr_waste_kind {
     MPR_WASTE_DUPLICATE, /* a row a value */
     MPR_WASTE_COPIES,    /* the same objects, but for one of each value, by who holds them */
@@ -37,7 +35,7 @@ typedef struct mpr_waste_row {
     uint32_t node;    /* the one that wastes most; of a value, the largest; an instance */
     uint32_t owner;   /* type of the object whose attribute holds them, or of what holds them; MPR_NO_TYPE when it is not known */
     uint32_t holder;  /* of `node`; MPR_NO_NODE */
-    uint64_t edge;    /* of the holder; MPR_NO_HOLDING */
+    uint64_t edge;    /* of the holder; MPR_NO_EDGE */
     uint32_t of; /* boxed: type of the numbers. unshared: node of a name that the class's table does not have. Else MPR_NO_NODE */
     uint32_t slots; /* slots: how many attributes there would be */
     bool weakrefs; /* slots: instances are weakly referenced, and "__weakref__" must be a slot, too */

@@ -196,7 +196,7 @@ static mpr_waste_row row_of(mpr_waste_kind kind, uint32_t type, uint32_t node) {
                            .node = node,
                            .owner = MPR_NO_TYPE,
                            .holder = MPR_NO_NODE,
-                           .edge = MPR_NO_HOLDING,
+                           .edge = MPR_NO_EDGE,
                            .of = MPR_NO_NODE};
 }
 

@@ -122,7 +122,7 @@ static int tell_values(values *v) {
                              .node = one->node,
                              .owner = MPR_NO_TYPE,
                              .holder = MPR_NO_NODE,
-                             .edge = MPR_NO_HOLDING,
+                             .edge = MPR_NO_EDGE,
                              .of = MPR_NO_NODE,
                              .count = one->count,
                              .bytes = one->bytes - one->largest};

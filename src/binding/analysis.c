@@ -214,14 +214,7 @@ static PyObject *step_list(const mpr_graph *g, const mpr_cycles *cycles) {
     for (size_t i = 0; list != NULL && i < count; i++) {
         const mpr_cycle_step *step = &cycles->step[i];
         uint32_t next = cycles->step[(i + 1) % count].node;
-        PyObject *row = NULL;
-        if (step->edge == MPR_NO_EDGE) {
-            row = Py_BuildValue("(IssOO)", (unsigned int)next, ".__class__", "field", Py_False, Py_True);
-        }
-        int failed = step->edge != MPR_NO_EDGE ? binding_graph_append_edge(list, g, step->node, step->edge, next)
-                                               : (row == NULL ? -1 : PyList_Append(list, row));
-        Py_XDECREF(row);
-        if (failed) {
+        if (binding_graph_append_edge(list, g, step->node, step->edge, next) < 0) {
             Py_CLEAR(list);
         }
     }

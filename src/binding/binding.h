@@ -10,6 +10,7 @@
 #include "algo/paths.h"
 #include "algo/retained.h"
 #include "graph/graph.h"
+#include "graph/resolve.h"
 
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
 
@@ -49,7 +50,11 @@ int binding_graph_make_tree(graph_object *self);
 /* The node that an argument names, or MPR_NO_NODE with an exception. */
 uint32_t binding_graph_node(const mpr_graph *g, PyObject *argument);
 
-/* Append (other, label, kind, weak, housekeeping) for an edge of `holder`: 0, or -1 with an exception. */
+/* The row of an edge: (other, text, kind, weak, housekeeping, name or None, number, node of the name or None). Takes over `other`, which may be
+ * NULL with an exception. memprobe/_labels.py makes a Label of it. */
+PyObject *binding_label_row(PyObject *other, const mpr_resolved *resolved);
+
+/* Append the row of an edge of `holder`, or of its class for MPR_NO_EDGE: 0, or -1 with an exception. */
 int binding_graph_append_edge(PyObject *list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t other);
 
 /* Stop for a signal: an mpr_progress for work that keeps the GIL. */

@@ -229,22 +229,35 @@ static PyObject *node(PyObject *self, PyObject *argument) {
                          (unsigned int)g->flags[id], (long long)mpr_graph_residual(g, id), contents);
 }
 
-static const char *const kind_names[] = {
-    [MPR_LABEL_OFFSET] = "offset", [MPR_LABEL_FIELD] = "field", [MPR_LABEL_INDEX] = "index", [MPR_LABEL_KEY] = "key",
-    [MPR_LABEL_VALUE] = "value",   [MPR_LABEL_ATTR] = "attr",   [MPR_LABEL_INLINE] = "attr", [MPR_LABEL_NAME] = "name",
-    [MPR_LABEL_LOCAL] = "local",   [MPR_LABEL_CELL] = "cell",   [MPR_LABEL_STACK] = "stack", [MPR_LABEL_ELEMENT] = "element",
-    [MPR_LABEL_CHILD] = "child",
-};
+/* The name that a label has, None for none: of a key only what is text. */
+static PyObject *label_name(const mpr_resolved *r) {
+    bool is_key = r->kind == MPR_LABEL_VALUE || r->kind == MPR_LABEL_KEY || r->kind == MPR_LABEL_NAME;
+    return r->name == NULL || (is_key && !r->is_text) ? Py_NewRef(Py_None) : binding_text(r->name, r->length);
+}
+
+PyObject *binding_label_row(PyObject *other, const mpr_resolved *r) {
+    char text[1024];
+    size_t length = mpr_resolved_text(r, text, sizeof text);
+    PyObject *words = binding_text(text, length), *name = words == NULL ? NULL : label_name(r);
+    PyObject *node = name == NULL ? NULL : r->name_node == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(r->name_node);
+    if (other == NULL || node == NULL) {
+        Py_XDECREF(other);
+        Py_XDECREF(words);
+        Py_XDECREF(name);
+        return NULL;
+    }
+    return Py_BuildValue("(NNsOONIN)", other, words, mpr_resolved_kind(r->kind), r->weak ? Py_True : Py_False,
+                         r->housekeeping ? Py_True : Py_False, name, (unsigned int)r->number, node);
+}
 
 int binding_graph_append_edge(PyObject *list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t other) {
-    char text[512];
-    size_t length = mpr_graph_describe(g, holder, edge, text, sizeof text);
-    mpr_label label = g->label[edge];
-    PyObject *words = binding_text(text, length);
-    PyObject *row = words == NULL ? NULL
-                                  : Py_BuildValue("(INsOO)", other, words, kind_names[mpr_label_kind_of(label)],
-                                                  mpr_label_strong(label) ? Py_False : Py_True,
-                                                  mpr_label_housekeeping(label) ? Py_True : Py_False);
+    mpr_resolved r;
+    if (edge == MPR_NO_EDGE) {
+        mpr_graph_resolve_class(&r);
+    } else {
+        mpr_graph_resolve(g, holder, edge, &r);
+    }
+    PyObject *row = binding_label_row(PyLong_FromUnsignedLong(other), &r);
     int failed = row == NULL ? -1 : PyList_Append(list, row);
     Py_XDECREF(row);
     return failed;

@@ -16,14 +16,9 @@ static graph_object *graph_of(PyObject *module, PyObject *argument) {
     return binding_graph_dominate(graph) < 0 ? NULL : graph;
 }
 
-/* Append a step of a route: (next, label, kind, weak, housekeeping). */
+/* Append a step of a route. */
 static void append_step(PyObject **list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t next) {
-    if (*list == NULL) {
-        return;
-    }
-    if (edge == MPR_NO_ROUTE) {
-        binding_append(list, Py_BuildValue("(IssOO)", (unsigned int)next, ".__class__", "field", Py_False, Py_True));
-    } else if (binding_graph_append_edge(*list, g, holder, edge, next) < 0) {
+    if (*list != NULL && binding_graph_append_edge(*list, g, holder, edge, next) < 0) {
         Py_CLEAR(*list);
     }
 }

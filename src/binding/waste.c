@@ -15,8 +15,7 @@ static PyObject *type_or_none(const mpr_graph *g, uint32_t type) {
 /* [the step from the holder], or [] when nobody is known to hold it. */
 static PyObject *held_by(const mpr_graph *g, const mpr_waste_row *row) {
     PyObject *list = PyList_New(0);
-    if (list != NULL && row->edge != MPR_NO_HOLDING &&
-        binding_graph_append_edge(list, g, row->holder, row->edge, row->holder) < 0) {
+    if (list != NULL && row->edge != MPR_NO_EDGE && binding_graph_append_edge(list, g, row->holder, row->edge, row->holder) < 0) {
         Py_CLEAR(list);
     }
     return list;

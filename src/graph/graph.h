@@ -21,6 +21,7 @@
 #include "graph/sink.h"
 
 #define MPR_NO_NODE UINT32_MAX
+#define MPR_NO_EDGE UINT64_MAX /* of a step: the reference from an instance to its class, or none */
 
 typedef struct mpr_type {
     uint64_t address;
@@ -149,9 +150,5 @@ int mpr_graph_tell(const mpr_graph *g, mpr_sink *sink);
 
 /* Every invariant, as code: NULL when they hold, else a static sentence naming the first that does not. Slow. */
 const char *mpr_graph_check(const mpr_graph *g);
-
-/* The label of edge k of `holder`, as a programmer would write it, into out (always NUL-terminated, at most size bytes with the NUL).
- * Texts: ".name", "['key']", "[3]", ".__closure__", "local x", "+0x18". Returns the length written. `kind` texts are stable. */
-size_t mpr_graph_describe(const mpr_graph *g, uint32_t holder, uint64_t edge, char *out, size_t size);
 
 #endif

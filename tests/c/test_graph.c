@@ -3,6 +3,7 @@
  * to a new builder again. */
 #include "base/status.h"
 #include "graph/graph.h"
+#include "graph/resolve.h"
 #include "test.h"
 
 static void frozen_is_sound(test *t, uint64_t seed, const heap_shape *shape) {
@@ -120,7 +121,9 @@ static void describes(test *t) {
     for (uint32_t i = 0; i < g->nodes; i++)
         for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++)
             for (size_t size = 1; size <= sizeof out; size += 13) {
-                size_t length = mpr_graph_describe(g, i, k, out, size);
+                mpr_resolved r;
+                mpr_graph_resolve(g, i, k, &r);
+                size_t length = mpr_resolved_text(&r, out, size);
                 CHECK(t, length < size && out[length] == '\0');
             }
     mpr_graph_free(g);

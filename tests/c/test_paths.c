@@ -37,7 +37,7 @@ static bool sound(const mpr_graph *g, const mpr_paths_options *o, const mpr_path
         uint64_t k = step[i].edge;
         for (size_t j = 0; j < i; j++)
             if (step[j].node == step[i].node) return false;
-        if (i + 1 == length) return k == MPR_NO_STEP;
+        if (i + 1 == length) return k == MPR_NO_EDGE;
         if (k < mpr_graph_first(g, step[i].node) || k >= mpr_graph_first(g, step[i].node + 1) || g->target[k] != step[i + 1].node ||
             !mpr_label_strong(g->label[k]) || (o->skip_housekeeping && mpr_label_housekeeping(g->label[k])) ||
             !open_to(g, o, step[i].node, node))

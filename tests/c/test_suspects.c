@@ -33,11 +33,11 @@ static bool sound(const mpr_graph *g, const mpr_suspects *found, const mpr_suspe
     if (s->steps == 0 || step[0].node != g->group[MPR_GROUP_ROOT] || step[s->steps - 1].node != last) return false;
     for (size_t i = 0; i + 1 < s->steps; i++) {
         uint64_t k = step[i].edge;
-        if (k == MPR_NO_ROUTE && g->types[g->type[step[i].node]].node == step[i + 1].node) continue;
+        if (k == MPR_NO_EDGE && g->types[g->type[step[i].node]].node == step[i + 1].node) continue;
         if (k < mpr_graph_first(g, step[i].node) || k >= mpr_graph_first(g, step[i].node + 1)) return false;
         if (g->target[k] != step[i + 1].node || !mpr_label_strong(g->label[k])) return false;
     }
-    return step[s->steps - 1].edge == MPR_NO_ROUTE;
+    return step[s->steps - 1].edge == MPR_NO_EDGE;
 }
 
 /* ---- planted leaks ---- */

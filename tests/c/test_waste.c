@@ -306,7 +306,7 @@ static void check_rows(test *t, const mpr_graph *g, const mpr_waste *found) {
         const mpr_waste_row *row = &found->rows.items[i];
         add(&rows, row->kind, row->kind == MPR_WASTE_DUPLICATE ? row->count - 1 : row->count, row->bytes);
         CHECK(t, row->bytes > 0 && (i == 0 || row->bytes <= row[-1].bytes) && row->node < g->nodes && g->type[row->node] == row->type);
-        CHECK(t, row->edge == MPR_NO_HOLDING || (row->edge >= mpr_graph_first(g, row->holder) &&
+        CHECK(t, row->edge == MPR_NO_EDGE || (row->edge >= mpr_graph_first(g, row->holder) &&
                                                  row->edge < mpr_graph_first(g, row->holder + 1) && g->target[row->edge] == row->node));
     }
     for (int kind = 0; kind < MPR_WASTE_KINDS; kind++) same_sums(t, found, &rows, (mpr_waste_kind)kind);

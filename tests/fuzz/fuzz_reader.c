@@ -21,6 +21,7 @@
 #include "format/writer.h"
 #include "graph/builder.h"
 #include "graph/graph.h"
+#include "graph/resolve.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -163,8 +164,11 @@ static void use_graph(mpr_graph *g) {
     if (totals) mpr_groups_by_type(g, totals);
     if (reached) mpr_reach(g, &g->group[MPR_GROUP_ROOT], 1, NULL, reached, NULL, NULL);
     for (uint32_t i = 0; i < g->nodes; i++)
-        for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++)
-            require(mpr_graph_describe(g, i, k, text, sizeof text) < sizeof text);
+        for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++) {
+            mpr_resolved r;
+            mpr_graph_resolve(g, i, k, &r);
+            require(mpr_resolved_text(&r, text, sizeof text) < sizeof text);
+        }
     analyse(g);
     tell_again(g);
     mpr_alloc_free(g->alloc, totals, g->type_count, sizeof *totals);
