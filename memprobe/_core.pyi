@@ -1,6 +1,6 @@
 """The C extension: parse, call, convert. Everything public is re-exported, typed and documented by the package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from memprobe._labels import EdgeRow
@@ -34,8 +34,16 @@ class Graph:
     def dominator(self, id: int, /) -> int | None: ...
     def dominated(self, id: int, limit: int = -1) -> list[tuple[int, int]]: ...  # (node, retained bytes), biggest first
     def retained_types(self) -> list[tuple[int, int]]: ...  # type index, bytes retained together
-    # each path: rows as edges_out, from the super-root to the node
-    def paths(self, id: int, limit: int = 1) -> list[list[EdgeRow]]: ...
+    def kept(self, id: int, /) -> int: ...  # bytes, in the rank tree
+    def children(self, id: int, /) -> list[tuple[str, int, int, int]]: ...  # type, objects, bytes with all they keep, the largest
+    def what(self, id: int, /) -> str: ...  # its type, and its name if it has one
+    # (text, evaluable, length of the module's name); None for what nothing reaches
+    def names(self, ids: Sequence[int], /) -> list[tuple[str, bool, int] | None]: ...
+    # the path that names each node: pairs of uint64, edge and node, from the super-root on; b"" for what nothing reaches
+    def name_paths(self, ids: Sequence[int], /) -> list[bytes]: ...
+    def step(self, holder: int, edge: int, next: int, /) -> EdgeRow: ...  # of a pair, and the node of the next
+    # [(name, steps as name_paths)], are there no others
+    def paths(self, id: int, limit: int = 1) -> tuple[list[tuple[tuple[str, bool, int], bytes]], bool]: ...
     # (members, bytes, garbage, first node of the cycle, steps: rows as edges_out, the last leads to the first), biggest first
     def cycles(
         self, housekeeping: bool = False, garbage: bool = False, limit: int = -1, start: int | None = None
@@ -93,20 +101,24 @@ def signal_to_fd(signal: int, fd: int) -> None: ...  # adds 1 to the eventfd fro
 def signal_to_nobody(signal: int, restore: bool) -> None: ...  # if it is ours; restore: it does what it did before, else nothing
 def capabilities() -> dict[str, bool]: ...  # each private source of truth -> proved by the self-check at import
 def retained_sizeof(object: object, /) -> int: ...
-def why_alive(object: object, limit: int, /) -> tuple[tuple[Graph, dict[int, object]], int]: ...
+# graph, what is on the paths; paths as Graph.paths
+def why_alive(
+    object: object, limit: int, /
+) -> tuple[tuple[Graph, dict[int, object]], list[tuple[tuple[str, bool, int], bytes]], bool]: ...
 def hold_cyclic(garbage: bool, housekeeping: bool, /) -> tuple[Graph, dict[int, object]]: ...
-# bytes of the heap, threshold, [(kind, node, type, point or None, objects, bytes, route: rows as edges_out from the super-root,
-# up to 10,000 of the objects when they are many)]
+# bytes of the heap, threshold, [(kind, node, type, point or None, objects, bytes, up to 10,000 of the objects when they are many)]
 def suspects(
     graph: Graph, permille: int = 100
-) -> tuple[int, int, list[tuple[str, int, str, int | None, int, int, list[EdgeRow], tuple[int, ...]]]]: ...
+) -> tuple[int, int, list[tuple[str, int, str, int | None, int, int, tuple[int, ...]]]]: ...
 # type name, objects, bytes of all that each of the nodes alone keeps alive
 def below(graph: Graph, ids: tuple[int, ...], /) -> list[tuple[str, int, int]]: ...
-# for each id the rows of a route from the super-root, [] for what no root reaches
-def routes(graph: Graph, ids: list[int], /) -> list[list[EdgeRow]]: ...
-# bytes of each graph, are they of one process, number of rows, [(holder, grown, objects, bytes)], each of the first two None or
-# (graph index, node, type, objects in each graph, bytes with all below in each graph, new objects if of one process)
-def diff(graphs: tuple[Graph, ...], limit: int = -1) -> tuple[tuple[int, ...], bool, int, list[tuple[Any, Any, int, int]]]: ...
+# bytes of each graph, bytes that no row has, rows: (kind, graph index, node, type, stands for several, objects and bytes from the first
+# heap to the second and to the last, new objects, objects and bytes that the first had, in use, owners), [(node, more references of C code)];
+# None for graphs of several processes
+def growth(graphs: tuple[Graph, ...], /) -> tuple[tuple[int, ...], int, list[tuple[Any, ...]], list[tuple[int, int]]] | None: ...
+# bytes of each graph, [(holder, grown, objects, bytes)], each of the first two None or (graph index, node, type, objects in each graph,
+# bytes with all below in each graph)
+def diff(graphs: tuple[Graph, ...], /) -> tuple[tuple[int, ...], list[tuple[Any, Any, int, int]]]: ...
 # the collector's view, in the order of gc.get_objects()
 def tracked_types() -> list[tuple[type, int]]: ...
 def tracked_of(types: tuple[type, ...], /) -> list[object]: ...

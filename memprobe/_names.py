@@ -1,73 +1,94 @@
-"""Paths in the words that a programmer would type: module app -> __dict__ -> ['cache'] reads `app.cache`."""
+"""Names and paths of a heap's nodes as the extension gives them (src/algo/names.h): the same name for a node in every answer. Steps of a
+path are made when somebody looks at them, for a path may have a million."""
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import re
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from memprobe._labels import Label
 
-class Hop(NamedTuple):
-    """One step of a path: the holder's type, name (of a module, class, thread, frame or root group) and flags, and its label for
-    the next."""
+if TYPE_CHECKING:
+    from memprobe._core import Graph
+    from memprobe.heap import Heap
+    from memprobe.results import Node
 
-    type: str
-    name: str | None
-    flags: frozenset[str]
-    label: str
-    kind: str
+INDEX = re.compile(r"\[(?:\d+|<[^][]*>)\]")
+KEY = re.compile(r"\['(?:[^'\\]|\\.)*'\]")
 
 
 class Name(NamedTuple):
-    """A path in words; `evaluable` when every word is Python."""
+    """A path in words. It is `evaluable` when it is Python: the first `module` characters name a module to import."""
 
     text: str
     evaluable: bool
+    module: int
 
 
-def join(hops: Sequence[Hop]) -> Name:
-    """The words of a path. A module or class starts it anew, for that is where a name begins."""
-    words, evaluable = "", False
-    for hop in hops:
-        if "module" in hop.flags and hop.name:
-            words, evaluable = hop.name, True
-        elif "type" in hop.flags and hop.name and not words:
-            words, evaluable = hop.name, hop.name.isidentifier()
-        elif "synthetic" in hop.flags:
-            words, evaluable = _of_root(hop), False
-        step, plain = _step(words, hop)
-        words, evaluable = step, evaluable and plain
-    return Name(words.strip(), evaluable)
+@dataclass(frozen=True)
+class Step:
+    """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root;
+    in a heap's, nodes."""
+
+    holder: Any
+    label: Label
 
 
-def chain(types: Iterable[str], labels: Iterable[str]) -> str:
-    """A cycle in words: Order.user -> User.orders -> list[3] -> Order."""
-    parts = [
-        f"{type.rpartition('.')[2]}{label if label[:1] in '.[' else f' {label} '}"
-        for type, label in zip(types, labels, strict=False)
-    ]
-    return " → ".join(parts)
+class Steps(Sequence[Step]):
+    """The steps of a path, from a root to what holds the object; `ids` are the nodes on it, the object last."""
+
+    __slots__ = ("_edges", "_graph", "_shown", "ids")
+
+    def __init__(self, graph: Graph, data: bytes, shown: Callable[[int], Any]) -> None:
+        pairs = array("Q", data)
+        self._graph, self._shown = graph, shown
+        self._edges, self.ids = pairs[0::2], pairs[1::2]
+
+    def __len__(self) -> int:
+        return max(len(self.ids) - 1, 0)
+
+    def label(self, index: int) -> Label:
+        """By what the holder of a step refers to the next."""
+        return Label.of(self._graph.step(self.ids[index], self._edges[index], self.ids[index + 1]))
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Step]: ...
+    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        return Step(self._shown(self.ids[at]), self.label(at))
 
 
-def _of_root(hop: Hop) -> str:
-    return "" if hop.type == "<root>" else f"{hop.name or hop.type}: "
+def names(heap: Heap, ids: Iterable[int]) -> list[str]:
+    """What nodes are called: their paths in words; a root group, thread or frame by its own name."""
+    wanted = list(ids)
+    found = heap._graph.names(wanted)
+    return [_name(heap, id, name) for id, name in zip(wanted, found, strict=True)]
 
 
-def _step(words: str, hop: Hop) -> tuple[str, bool]:
-    """The words with one more step, and whether the step is Python."""
-    label, kind = hop.label, hop.kind
-    if kind == "child":
-        return words, True
-    if not words and label.startswith(".sys"):  # the interpreter's own: sys.modules, sys.__dict__
-        return label[1:], True
-    if kind in ("local", "cell"):
-        return f"{words}{' ' if words and not words.endswith(' ') else ''}{label}", False
-    if kind == "value" and words.endswith(".__dict__"):
-        name = label[2:-2] if label.startswith("['") else ""
-        if name.isidentifier() and not keyword.iskeyword(name):
-            return f"{words[: -len('.__dict__')]}.{name}", True
-    if label.startswith("."):
-        return f"{words}{label}", True
-    if label.startswith("["):
-        return f"{words}{label}", "<" not in label and "…" not in label
-    return f"{words} {label}", False
+def _name(heap: Heap, id: int, name: tuple[str, bool, int] | None) -> str:
+    node = heap.node(id)
+    if "synthetic" in node.flags:
+        return f"<{node.text or node.type}>"
+    return name[0] if name is not None and name[0] else str(node)
+
+
+def steps(heap: Heap, ids: Sequence[int]) -> list[Steps]:
+    """The paths that name nodes; without a step for one that nothing reaches."""
+    return [Steps(heap._graph, data, heap.node) for data in heap._graph.name_paths(ids)]
+
+
+def masked(name: str, keys: bool = False) -> str:
+    """The name of one of many that are held alike: indices are left open, and `keys` too where they differ."""
+    return KEY.sub("[…]", INDEX.sub("[…]", name)) if keys else INDEX.sub("[…]", name)
+
+
+def is_variable(node: Node) -> bool:
+    """Whether a node is a module, class, root, thread or frame: what has a name of its own."""
+    return bool(node.flags & {"synthetic", "module", "type"})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memprobe import _core, _names
 from memprobe._labels import EdgeRow
+from memprobe._names import Step, Steps
 from memprobe._text import size
 from memprobe.results import Json, Node
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 Row = EdgeRow
+PathRow = tuple[tuple[str, bool, int], bytes]  # a name, and steps as the extension has them
 
 # What a programmer calls the way back: the edge of a cycle that may as well be weak.
 BACKWARD = re.compile(
@@ -26,21 +28,12 @@ BACKWARD = re.compile(
 
 
 @dataclass(frozen=True)
-class Step:
-    """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root;
-    in a heap's, nodes."""
-
-    holder: Any
-    label: str
-
-
-@dataclass(frozen=True)
 class Path:
     """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is
     Python, starting at a module. `made` is the line that allocated a living object, "app.py:12", when tracemalloc was tracing;
     `target` is what the last step refers to."""
 
-    steps: tuple[Step, ...]
+    steps: Sequence[Step] = field(repr=False)
     expression: str
     evaluable: bool
     made: str | None = None
@@ -48,7 +41,7 @@ class Path:
 
     def to_dict(self) -> Json:
         """{expression, evaluable, labels, made}."""
-        labels = [step.label for step in self.steps]
+        labels = [str(step.label) for step in self.steps]
         return {"expression": self.expression, "evaluable": self.evaluable, "labels": labels, "made": self.made}
 
     def __str__(self) -> str:
@@ -102,31 +95,23 @@ class Dominated:
 # ---- on a heap --------------------------------------------------------------------------------------------------------
 
 
-def hops(heap: Heap, start: int, rows: Sequence[Row]) -> list[_names.Hop]:
-    """A path's steps as what _names joins."""
-    out, id = [], start
-    for target, label, kind, *_ in rows:
-        node = heap.node(id)
-        out.append(_names.Hop(node.type, node.text, node.flags, label, kind))
-        id = target
-    return out
-
-
 def paths(heap: Heap, node: Node, limit: int) -> list[Path]:
-    """Up to `limit` shortest paths from the roots, those that read alike once."""
-    return _different([_path(heap, rows, heap.node) for rows in heap._graph.paths(node.id, limit)])
+    """Up to `limit` different paths from the roots, those that read alike once."""
+    found, _ = heap._graph.paths(node.id, limit)
+    return _different([_path(heap, row, heap.node) for row in found])
 
 
 def _different(found: list[Path]) -> list[Path]:
-    return list({path.expression: path for path in reversed(found)}.values())[::-1]
+    first: dict[str, Path] = {}
+    for path in found:
+        first.setdefault(path.expression, path)
+    return list(first.values())
 
 
-def _path(heap: Heap, rows: Sequence[Row], shown: Callable[[int], Any]) -> Path:
-    start = heap.roots()["roots"].id
-    name = _names.join(hops(heap, start, rows))
-    holders = [start, *(row[0] for row in rows)]
-    steps = tuple(Step(shown(id), row[1]) for id, row in zip(holders, rows, strict=False))
-    return Path(steps, name.text, name.evaluable, target=shown(holders[-1]))
+def _path(heap: Heap, row: PathRow, shown: Callable[[int], Any]) -> Path:
+    (text, evaluable, _), data = row
+    steps = Steps(heap._graph, data, shown)
+    return Path(steps, text, evaluable, target=shown(steps.ids[-1]))
 
 
 def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominated:
@@ -134,7 +119,7 @@ def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominate
     id = heap.roots()["roots"].id if top is None else top.id
     below = heap._graph.dominated(id, limit) if depth > 0 else []
     children = tuple(dominators(heap, heap.node(child), depth - 1, limit) for child, _ in below)
-    return Dominated(heap.node(id), name_of(heap, heap.node(id)), heap._graph.retained(id), children)
+    return Dominated(heap.node(id), name_of(heap, heap.node(id)), heap._graph.kept(id), children)
 
 
 def grouped(heap: Heap, depth: int, limit: int) -> Dominated:
@@ -148,18 +133,20 @@ def grouped(heap: Heap, depth: int, limit: int) -> Dominated:
         _, id, _, count, retained = rows[index]
         biggest = sorted(below.get(index, ()), key=lambda child: -rows[child][4])[: limit if depth > 0 else 0]
         name = name_of(heap, heap.node(id))
-        masked = re.sub(r"\[(\d+|<[^][]*>)\]", "[…]", name) if count > 1 else name
-        return Dominated(heap.node(id), masked, retained, tuple(tree(child, depth - 1) for child in biggest), count)
+        return Dominated(
+            heap.node(id),
+            _names.masked(name) if count > 1 else name,
+            retained,
+            tuple(tree(child, depth - 1) for child in biggest),
+            count,
+        )
 
     return tree(0, depth)
 
 
 def name_of(heap: Heap, node: Node) -> str:
-    """The shortest path to a node in words; a root group's own name."""
-    if "synthetic" in node.flags:
-        return f"<{node.text or node.type}>"
-    found = paths(heap, node, 1)
-    return found[0].expression if found and found[0].expression else str(node)
+    """What a node is called."""
+    return _names.names(heap, (node.id,))[0]
 
 
 def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> list[Cycle]:
@@ -173,9 +160,16 @@ def _cycle(heap: Heap, found: tuple[list[int], int, bool, int, list[Row]], shown
     holders = [first, *(row[0] for row in rows)][: len(rows)]
     edges = tuple((shown(id), row[1], shown(row[0])) for id, row in zip(holders, rows, strict=True))
     types = [heap.node(id).type for id in holders]
-    text = f"{_names.chain(types, (row[1] for row in rows))} → {types[0].rpartition('.')[2]}"
+    text = chain([*types, types[0]], [row[1] for row in rows])
     cut, reason = _weakest(types, [row[1] for row in rows])
     return Cycle(tuple(map(shown, members)), edges, total, garbage, (*edges[cut], reason), text)
+
+
+def chain(types: Sequence[str], labels: Sequence[str]) -> str:
+    """A cycle in words: Order.user → User.orders → list[3] → Order."""
+    short = [type.rpartition(".")[2] for type in types]
+    parts = [f"{type}{label if label[:1] in '.[' else f' {label} '}" for type, label in zip(short, labels, strict=False)]
+    return " → ".join([*parts, short[-1]])
 
 
 def _weakest(types: Sequence[str], labels: Sequence[str]) -> tuple[int, str]:
@@ -204,13 +198,12 @@ def why_alive(obj: object, limit: int = 3) -> list[Path]:
     an object that nothing but this call holds."""
     if not 1 <= limit <= 255:
         raise ValueError(f"limit is {limit}: ask for 1 to 255 paths.")
-    (graph, objects), node = _core.why_alive(obj, limit)
+    (graph, objects), rows, _ = _core.why_alive(obj, limit)
     heap = _heap(graph)
     shown = _shown(heap, objects)
-    root = heap.roots()["roots"].id
-    found = [_path(heap, _with_keys(root, rows, objects), shown) for rows in graph.paths(node, limit)]
     line = _core.allocated(obj)
-    return _different([replace(path, made=f"{line[0][0]}:{line[0][1]}" if line else None) for path in found])
+    made = f"{line[0][0]}:{line[0][1]}" if line else None
+    return _different([replace(_path(heap, row, shown), made=made) for row in rows])
 
 
 def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:

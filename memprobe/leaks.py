@@ -10,20 +10,22 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _core, _names, _text, analysis
+from memprobe import _core, _names, _text, advice
+from memprobe._labels import Label
+from memprobe._names import Steps
 from memprobe._text import number, size
 from memprobe.results import Json, Node, Row
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
 
-Route = Sequence[analysis.Row]
-
 BELOW = 20  # types shown below a suspect
 MANY = ("group", "C references")
-NAMELESS = ("C references", "static and immortal objects", "interned strings", "unreachable")
+FUNCTIONS = ("<frame>", "frame", "generator", "coroutine", "async_generator")
 HIDDEN = ("below", "locals", "node", "parts", "point", "related")
 PATHLIKE = ("index", "element", "key", "value")
+FLOOR = 4096  # bytes: less is no row of a diff
+DEEPEST = 1000  # steps of a path that are looked at
 
 
 @dataclass(frozen=True)
@@ -141,55 +143,56 @@ def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -
 
 
 def _suspect(
-    heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, Route, tuple[int, ...]], keep_stdlib: bool
+    heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, tuple[int, ...]], keep_stdlib: bool
 ) -> Suspect:
-    kind, id, type, point, count, total, route, members = row
-    hops = _hops(heap, route)
+    kind, id, type, point, count, total, members = row
+    point = None if point is None else _variable_of(heap, point)
+    at = id if point is None else point
+    (steps,) = _names.steps(heap, (at,))
     if kind == "garbage":
         members = (heap.roots()["unreachable"].id,)
-    below = _below(heap, members or (id if point is None else point,), max(1.0, count / len(members)) if kind in MANY else 1.0)
-    name = _name_of(kind, _whose(type, below), point, hops)
-    frame, variables = _locals(heap, route, total)
-    types = {hop.type for hop in hops} | {type} | ({heap.node(point).type} if point is not None else set())
+    below = _below(heap, members or (at,), max(1.0, count / len(members)) if kind in MANY else 1.0)
+    frame, variables = _locals(heap, steps, total)
     return Suspect(
         kind=kind,
-        name=name,
-        holder=None if kind == "garbage" else _holder(hops, keep_stdlib),
+        name=_name_of(heap, kind, _whose(type, below), count, point, at),
+        holder=None if kind == "garbage" else _holder(heap, steps, keep_stdlib),
         type=type,
         count=count,
         bytes=total,
         percent=100.0 * total / (whole or 1),
-        advice=_advice(kind, name, types, {entry.type for entry in below}, hops),
+        advice=advice.of_suspect(heap, kind, None if kind in MANY and point is None else at, at, steps),
         frame=frame,
         locals=variables,
         below=below,
-        parts=_parts(heap, whole, kind, id if point is None else point),
+        parts=_parts(heap, whole, kind, at),
         related=(),
         node=heap.node(id),
         point=None if point is None else heap.node(point),
     )
 
 
-def _name_of(kind: str, type: str, point: int | None, hops: Sequence[_names.Hop]) -> str:
+def _variable_of(heap: Heap, point: int) -> int:
+    """Of a running or suspended function that keeps much by several variables together, the one that a programmer would name: what
+    the path to most of it goes through."""
+    if heap.node(point).type not in FUNCTIONS:
+        return point
+    most = max(heap._graph.children(point), key=lambda row: row[2], default=None)
+    (steps,) = _names.steps(heap, (most[3],)) if most is not None else ((),)
+    if not steps or point not in steps.ids:
+        return point
+    at = steps.ids.index(point)
+    return steps.ids[at + 1] if steps.label(at).kind in ("local", "cell") else point
+
+
+def _name_of(heap: Heap, kind: str, type: str, count: int, point: int | None, at: int) -> str:
     if kind == "garbage":
         return f"garbage: {type}"
-    if kind in MANY and point is None:
-        return f"C references: {type}" if kind == "C references" else f"all {type}"
-    return _words(hops, type)
-
-
-def _words(hops: Sequence[_names.Hop], type: str) -> str:
-    """A route in words. One that begins at no name is told with its root group and first object; `type` is that of its end."""
-    name = _names.join(hops).text
-    group = hops[1].name if len(hops) > 1 and hops[1].name in NAMELESS else None
-    if group is not None and name[:1] in ("", "[", ".", "+", "<"):
-        return f"{group}: {hops[2].type if len(hops) > 2 else type}{name}"
-    return f"{name} {type}".strip() if not name or name.endswith(":") else name
-
-
-def route_words(heap: Heap, route: Route, type: str) -> str:
-    """A route from the super-root in words; `type` is that of its end."""
-    return _words(_hops(heap, route), type)
+    if kind == "C references" and point is None:
+        return f"held by C code: {number(count)} {heap._graph.what(at)}"
+    if kind == "group" and point is None:
+        return f"all {type}"
+    return _names.names(heap, (at,))[0]
 
 
 def _whose(type: str, below: Sequence[Below]) -> str:
@@ -198,59 +201,22 @@ def _whose(type: str, below: Sequence[Below]) -> str:
     return type if "." in type or owner is None else f"{type} of {owner}"
 
 
-def _hops(heap: Heap, route: Route) -> list[_names.Hop]:
-    """A route's hops, where CPython's own structures are told in the words of their users."""
-    hops = analysis.hops(heap, heap.roots()["roots"].id, route)
-    for index, hop in enumerate(hops):
-        if hop.type == "frame" and index > 0 and hops[index - 1].type == "<thread>":
-            hops[index] = hop._replace(name=_function(heap, route[index - 1][0]), flags=hop.flags | {"synthetic"})
-        if hop.type == "_thread._local" and hop.label.startswith("+0x"):
-            rest = [after for after in hops[index + 1 :] if not after.label.startswith("[<")]
-            return [*hops[:index], hop._replace(label=".__dict__", kind="field"), *rest]
-        if hop.label == "<context>":
-            return _of_context(heap, route) or hops
-    while hops and (hops[-1].label.startswith("+0x") or hops[-1].label in ("<cache>", "<cache entry>", "<buffer>")):
-        hops.pop()
-    return hops
-
-
-def _function(heap: Heap, frame: int) -> str | None:
-    """What a frame object runs: before 3.11 threads have these."""
-    code = next((row[0] for row in heap._graph.edges_out(frame) if row[1] == ".f_code"), None)
-    return None if code is None else heap.node(code).text
-
-
-def _locals(heap: Heap, route: Route, total: int) -> tuple[str | None, tuple[Local, ...]]:
-    """The running function on a route, and its variables that matter for `total` bytes."""
-    for step, after in pairwise(route):
-        node = heap.node(step[0])
-        if node.type not in ("<frame>", "frame"):
+def _locals(heap: Heap, steps: Steps, total: int) -> tuple[str | None, tuple[Local, ...]]:
+    """The running function on a path, and its variables that matter for `total` bytes."""
+    for index in range(min(len(steps), DEEPEST)):
+        label = steps.label(index)
+        if label.kind not in ("local", "cell"):
             continue
-        rows = [row for row in heap._graph.edges_out(node.id) if row[2] in ("local", "cell")]
-        kept = [(row, heap._graph.retained(row[0])) for row in rows]
+        frame = heap.node(steps.ids[index])
+        rows = [row for row in heap._graph.edges_out(frame.id) if row[2] in ("local", "cell")]
+        kept = [(row, heap._graph.kept(row[0])) for row in rows]
         found = [
-            Local(row[1].partition(" ")[2], heap.node(row[0]).type, retained)
+            Local(Label.of(row).name or "?", heap.node(row[0]).type, retained)
             for row, retained in kept
-            if row[0] == after[0] or 10 * retained > total
+            if row[0] == steps.ids[index + 1] or 10 * retained > total
         ]
-        name = node.text or _function(heap, node.id)
-        return name, tuple(sorted(found, key=lambda local: -local.bytes))
+        return heap._graph.what(frame.id), tuple(sorted(found, key=lambda local: -local.bytes))
     return None, ()
-
-
-def _of_context(heap: Heap, route: Route) -> list[_names.Hop]:
-    """From the variable on whose value it is: a context maps it to the value, side by side in one node."""
-    for step, after in pairwise(route):
-        rows = heap._graph.edges_out(step[0])
-        found = [index for index, row in enumerate(rows) if row[0] == after[0]]
-        near = [rows[index][0] for index in (*(i + 1 for i in found), *(i - 1 for i in found)) if 0 <= index < len(rows)]
-        variable = next((id for id in near if heap.node(id).type.endswith("ContextVar")), None)
-        if variable is not None:
-            (way,) = _core.routes(heap._graph, [variable])
-            hops = analysis.hops(heap, heap.roots()["roots"].id, way)
-            get = _names.Hop("_contextvars.ContextVar", None, frozenset(), ".get()", "call")
-            return [*hops, get, *analysis.hops(heap, after[0], route[route.index(after) + 1 :])]
-    return []
 
 
 def _below(heap: Heap, ids: tuple[int, ...], times: float) -> tuple[Below, ...]:
@@ -259,14 +225,14 @@ def _below(heap: Heap, ids: tuple[int, ...], times: float) -> tuple[Below, ...]:
     return tuple(Below(type, round(times * count), round(times * total)) for type, count, total in rows[:BELOW])
 
 
-def _holder(hops: Sequence[_names.Hop], keep_stdlib: bool) -> str | None:
+def _holder(heap: Heap, steps: Steps, keep_stdlib: bool) -> str | None:
     """The nearest that a programmer wrote: no container, and nothing of the standard library unless that is to be kept."""
-    for hop in reversed(hops):
-        if hop.flags & {"module", "type"} or (hop.type in ("<frame>", "function") and hop.name):
-            found = hop.name
-        else:
-            found = hop.type if "." in hop.type else None
-        if found and (keep_stdlib or found.split(".")[0] not in sys.stdlib_module_names or hop.type in ("<frame>", "function")):
+    for id in reversed(steps.ids[max(len(steps) - DEEPEST, 0) : -1]):
+        node = heap.node(id)
+        called = node.flags & {"module", "type"} or (node.type in ("<frame>", "function") and node.text)
+        found = node.text if called else node.type if "." in node.type else None
+        own = node.type in ("<frame>", "function")
+        if found and (keep_stdlib or own or found.split(".")[0] not in sys.stdlib_module_names):
             return found
     return None
 
@@ -296,80 +262,16 @@ def _variable(name: str) -> str:
     return ".".join(words[:2]) if len(words) > 2 or (len(words) == 2 and "[" in name) else ""
 
 
-# ---- advice -----------------------------------------------------------------------------------------------------------
-
-# The first line whose words are met decides: words of types and labels on the way to the suspect, or below it.
-ON_THE_WAY = (
-    (("queue.", "asyncio.queues."), "A queue that is filled faster than it is emptied: give it a maxsize."),
-    (
-        ("functools._lru_cache_wrapper",),
-        "A functools cache: give it a maxsize or clear it; on a method it keeps every instance alive.",
-    ),
-    (("gc.garbage",), "gc.garbage: empty it, and switch DEBUG_SAVEALL off."),
-    (("atexit",), "A function given to atexit: unregister() it when its object is closed."),
-    (
-        ("traceback", "__traceback__"),
-        "An exception keeps the frames of its traceback, with all their locals: keep its text instead.",
-    ),
-    (("logging.", "logging.Handler"), "A logging handler: remove or flush it; MemoryHandler and caplog keep their records."),
-    (
-        ("<thread-local data>", "_thread._local"),
-        "Thread-local data lives as long as its thread: clear it after each piece of work.",
-    ),
-    (("<context>", "Context", "_contextvars.ContextVar", "hamt"), "A context variable: reset() it with its token."),
-    (
-        ("_asyncio.Task", "_asyncio.Future", "asyncio."),
-        "asyncio tasks that never end: await or cancel them, and drop them when done.",
-    ),
-    (
-        ("weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"),
-        "In a weak dictionary a value that refers to its own key keeps both: use a weakref.",
-    ),
-    (("collections.deque",), "A deque without an end: give it a maxlen."),
-    (("<frame>", "frame"), "A local variable of a running function: del it, or let the function end."),
-    (("generator", "async_generator", "coroutine"), "A generator that is never closed keeps its locals: close() it."),
-)
-UNDER = (
-    (("_asyncio.Task", "coroutine"), "Tasks that never end: await or cancel them, and drop them from here when they are done."),
-    (("generator", "async_generator"), "Generators that are never closed keep their locals: close() them."),
-    (("traceback",), "Stored exceptions keep the frames of their tracebacks: keep their texts, or clear __traceback__."),
-    (("method",), "Bound methods keep their objects alive: unsubscribe, or hold them by weakref.WeakMethod."),
-    (("function", "cell"), "Functions with closures keep what they use: unsubscribe them when they are done."),
-    (("memoryview", "numpy.ndarray"), "Small views keep whole buffers alive: copy the part that is needed."),
-)
-CALLED = ("function", "method", "functools.partial", "builtin_function_or_method")
-OF_A_KIND = {
-    "garbage": "Reference cycles: gc.collect() frees them, unless the collector is off; cut one edge with a weakref.",
-    "C references": "No Python object holds them: C code keeps a reference, or forgot to give one back (Py_DECREF).",
-}
-
-
-def _advice(kind: str, name: str, types: set[str], below: set[str], hops: Sequence[_names.Hop]) -> str:
-    if name.startswith("C references") and (types | below).intersection(CALLED):
-        return "Functions that only C code holds: was each atexit.register() undone, and each callback of a library?"
-    if kind in OF_A_KIND:
-        return OF_A_KIND[kind]
-    words = [*types, *(hop.label for hop in hops), name]
-    for known, line in ON_THE_WAY:
-        if any(
-            word == key or word.strip(".") == key or (key.endswith(".") and word.startswith(key)) for key in known for word in words
-        ):
-            return line
-    for known, line in UNDER:
-        if below.intersection(known):
-            return line
-    return "Does it ever shrink? Bound it, or remove entries when their work is done."
-
-
 # ---- diff -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DiffRow(Row):
-    """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep.
-    `counts` and `sizes` of these objects, with all that they keep, are those of each heap. `new` are objects that were not there
-    before, however many went (of three heaps: and stayed), known of heaps of one process, else None. `slope` is how fast their
-    sizes grow, in bytes an hour: the straight line that fits three heaps best; None for two, or when their times do not rise.
+    """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep: what
+    came less what went. `counts` and `sizes` of these objects are those of each heap. `new` are objects that were not there before,
+    however many went, known of heaps of one process, else None. `slope` is how fast their sizes grow, in bytes an hour: the
+    straight line that fits three heaps best; None for two, or when their times do not rise. `owners` are the names of those that
+    refer to what grew, where it is several or another than `name`. `in_use` says that a running function's own variables hold it.
     `node` is the id of the holder, in the newest heap that has it."""
 
     name: str
@@ -380,17 +282,35 @@ class DiffRow(Row):
     sizes: tuple[int, ...]
     new: int | None
     slope: float | None
+    owners: tuple[str, ...]
+    in_use: bool
     node: int
 
 
 @dataclass(frozen=True)
+class MoreReferences(Row):
+    """An object to which C code has `count` more references than before: what it is, its name, and its id in the newest heap."""
+
+    what: str
+    name: str
+    count: int
+    node: int
+
+    def __str__(self) -> str:
+        return f"C code keeps {number(self.count)} more references to {self.what} ({self.name})"
+
+
+@dataclass(frozen=True)
 class Diff:
-    """What grew between two heaps; of three, what is new in the second and still there in the third. Most bytes first: a sequence
-    of the first `limit` rows of `found`. `bytes` are those of each heap."""
+    """What grew between two heaps, or from the first to the last of three: a sequence of the first `limit` rows of `found`, what
+    lasts before what is in use, most bytes first. `bytes` are those of each heap; `unattributed` is the growth that no row of
+    `found` has, so that rows and it add up to `growth`. `references` are objects of which C code holds more references."""
 
     rows: tuple[DiffRow, ...]
     bytes: tuple[int, ...]
     found: int
+    unattributed: int
+    references: tuple[MoreReferences, ...] = ()
 
     @property
     def growth(self) -> int:
@@ -404,16 +324,18 @@ class Diff:
         return self.rows[index]
 
     def to_dict(self) -> Json:
-        """{bytes, growth, found, rows: [{name, type, count, bytes, counts, sizes, new, slope, node}]}."""
+        """{bytes, growth, found, unattributed, rows: [DiffRow.to_dict()], references: [{what, name, count, node}]}."""
         rows = [row.to_dict() for row in self.rows]
-        return {"bytes": list(self.bytes), "growth": self.growth, "found": self.found, "rows": rows}
+        more = [row.to_dict() for row in self.references]
+        facts = {"bytes": list(self.bytes), "growth": self.growth, "found": self.found, "unattributed": self.unattributed}
+        return {**facts, "rows": rows, "references": more}
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows as text, under `headers`."""
-        known, three = any(row.new is not None for row in self.rows), len(self.bytes) > 2
+        known, three = self._columns()
         cells = [
             (
-                *(row.name, row.type, f"{row.count:+,}"),
+                *(_held_by(row), row.type, f"{row.count:+,}"),
                 *(("" if row.new is None or not row.count else f"{row.new:,}",) if known else ()),
                 f"+{size(row.bytes)}",
                 *((_slope_text(row.slope),) if three else ()),
@@ -421,21 +343,38 @@ class Diff:
             )
             for row in self.rows
         ]
-        whole = ("whole heap", "", "", *(("",) if known else ()), _signed(self.growth), *(("",) if three else ()))
-        return [*cells, (*whole, *map(size, self.bytes))]
+        hidden = self.growth - self.unattributed - sum(row.bytes for row in self.rows)
+        more = [self._line(f"... {number(self.found - len(self.rows))} more rows", hidden)] if self.found > len(self.rows) else []
+        rest = [self._line("not attributed", self.unattributed)] if self.unattributed else []
+        whole = self._line("whole heap", self.growth)[: -len(self.bytes)]
+        return [*cells, *more, *rest, (*whole, *map(size, self.bytes))]
+
+    def _columns(self) -> tuple[bool, bool]:
+        """Is it known which objects are new? Are there three heaps?"""
+        return any(row.new is not None for row in self.rows), len(self.bytes) > 2
+
+    def _line(self, name: str, total: int) -> tuple[str, ...]:
+        known, three = self._columns()
+        return (name, "", "", *(("",) if known else ()), _signed(total), *(("",) if three else ()), *("" for _ in self.bytes))
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Of cells()."""
-        known, three = any(row.new is not None for row in self.rows), len(self.bytes) > 2
+        known, three = self._columns()
         more = (*(("new",) if known else ()), "growth", *(("an hour",) if three else ()))
         return ("held by", "type", "objects", *more, *"ABC"[: len(self.bytes)])
 
     def __str__(self) -> str:
-        return _text.plain(self.headers, self.cells())
+        return "\n".join([_text.plain(self.headers, self.cells()), *map(str, self.references)])
 
     def _repr_html_(self) -> str:
-        return _text.html(self.headers, self.cells())
+        return _text.html(self.headers, self.cells()) + "".join(f"<p>{_text.escape(str(row))}</p>" for row in self.references)
+
+
+def _held_by(row: DiffRow) -> str:
+    """The name, with what else is known of who holds it."""
+    owners = ", ".join(owner.removeprefix(row.name).lstrip(".") for owner in row.owners)
+    return f"{'in use by ' if row.in_use else ''}{row.name}{f' ({owners})' if owners else ''}"
 
 
 def _signed(total: int) -> str:
@@ -444,16 +383,6 @@ def _signed(total: int) -> str:
 
 def _slope_text(slope: float | None) -> str:
     return "" if slope is None else _signed(round(slope))
-
-
-def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
-    """For Heap.diff(): two or three heaps, the oldest first."""
-    graphs = tuple(heap._graph for heap in heaps)
-    totals, one_process, found, rows = _core.diff(graphs, -1 if limit is None else limit)
-    places = [(holder or grown) for holder, grown, _, _ in rows]
-    routes = _routes(heaps, places)
-    made = (_row(heaps, row, place, route, one_process) for row, place, route in zip(rows, places, routes, strict=True))
-    return Diff(tuple(made), totals, found)
 
 
 def _slope(times: Sequence[float], sizes: Sequence[int]) -> float | None:
@@ -465,29 +394,85 @@ def _slope(times: Sequence[float], sizes: Sequence[int]) -> float | None:
     return 3600.0 * sum((time - middle) * (total - level) for time, total in zip(times, sizes, strict=True)) / spread
 
 
-def _routes(heaps: Sequence[Heap], places: Sequence[tuple[Any, ...]]) -> list[Route]:
-    """The way to each place, by one search of each heap."""
-    ways: dict[tuple[int, int], Route] = {}
+def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
+    """For Heap.diff(): two or three heaps, the oldest first."""
+    graphs = tuple(heap._graph for heap in heaps)
+    found = _core.growth(graphs)
+    if found is None:
+        return _between_processes(heaps, limit)
+    totals, unattributed, rows, references = found
+    shown = rows[:limit]
+    named = _places(heaps, [(row[1], row[2], row[0] == "variable") for row in shown])
+    made = tuple(_grown(heaps, row, name) for row, name in zip(shown, named, strict=True))
+    return Diff(made, totals, len(rows), unattributed, _more_references(heaps[-1], references[:limit]))
+
+
+def _places(heaps: Sequence[Heap], places: Sequence[tuple[int, int, bool]]) -> list[str]:
+    """The names of nodes of several heaps, all of one by one search; of its holder where that is asked for and the node is one of
+    many: (index of the heap, node, ask)."""
+    out: dict[tuple[int, int, bool], str] = {}
     for index, heap in enumerate(heaps):
         ids = sorted({place[1] for place in places if place[0] == index})
-        if ids:
-            ways.update(((index, id), way) for id, way in zip(ids, _core.routes(heap._graph, ids), strict=True))
-    return [ways[place[0], place[1]] for place in places]
+        for (id, name), steps in zip(zip(ids, _names.names(heap, ids), strict=True), _names.steps(heap, ids), strict=True):
+            out[index, id, False] = name
+            out[index, id, True] = name if _is_variable(heap, steps) else _names.names(heap, (steps.ids[-2],))[0]
+    return [out[place] for place in places]
 
 
-def _row(heaps: Sequence[Heap], row: tuple[Any, ...], place: tuple[int, int], route: Route, one_process: bool) -> DiffRow:
+def _is_variable(heap: Heap, steps: Steps) -> bool:
+    """Whether the end of a path has a name of its own, and is not one of many in a container."""
+    if len(steps) < 2 or steps.label(len(steps) - 1).kind not in PATHLIKE:
+        return True
+    above = steps.label(len(steps) - 2)
+    return above.kind == "field" and above.name == "__dict__"
+
+
+def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str) -> DiffRow:
+    kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners = row
+    if kind == "C references":
+        name = f"held by C code: {heaps[index]._graph.what(node)}"
+    elif kind == "garbage":
+        name = f"garbage: {type}"
+    elif several:
+        name = _names.masked(name, keys=True)
+    spans = (0,) if len(heaps) == 2 else (0, 1)
+    all_counts = (base_count, *(base_count + counts[span] for span in spans))
+    all_sizes = (base_bytes, *(base_bytes + sizes[span] for span in spans))
+    slope = _slope([heap.info.time for heap in heaps], all_sizes)
+    named = _owners(heaps[-1], owners, name, several)
+    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, node)
+
+
+def _owners(heap: Heap, owners: Sequence[int], name: str, several: bool) -> tuple[str, ...]:
+    """The names of who refers to what grew, when that says more than `name`."""
+    found = tuple(dict.fromkeys(_names.masked(owner, keys=several) for owner in _names.names(heap, owners)))
+    return () if found in ((name,), ()) else found
+
+
+def _more_references(heap: Heap, rows: Sequence[tuple[int, int]]) -> tuple[MoreReferences, ...]:
+    named = _names.names(heap, [node for node, _ in rows])
+    return tuple(MoreReferences(heap._graph.what(node), name, more, node) for (node, more), name in zip(rows, named, strict=True))
+
+
+# ---- between processes ------------------------------------------------------------------------------------------------
+
+
+def _between_processes(heaps: Sequence[Heap], limit: int | None) -> Diff:
+    """Objects of one path signature are one row, whichever process they lived in."""
+    totals, rows = _core.diff(tuple(heap._graph for heap in heaps))
+    places = [(holder or grown) for holder, grown, _, _ in rows]
+    named = _places(heaps, [(place[0], place[1], holder is None) for place, (holder, *_) in zip(places, rows, strict=True)])
+    made = [_matched(heaps, row, name) for row, name in zip(rows, named, strict=True) if row[3] >= FLOOR]
+    unattributed = totals[-1] - totals[0] - sum(row.bytes for row in made)
+    return Diff(tuple(made[:limit]), totals, len(made), unattributed)
+
+
+def _matched(heaps: Sequence[Heap], row: tuple[Any, ...], name: str) -> DiffRow:
     holder, grown, _, total = row
-    heap = heaps[place[0]]
-    if holder is None and route and route[-1][2] in PATHLIKE and not _in_namespace(heap, route):
-        route = route[:-1]  # one of many: their holder says where they are
-    _, _, kind, counts, _, new = grown or holder
-    sizes = (grown or holder)[4]
+    _, _, type, counts, sizes = grown or holder
+    place = holder or grown
+    if place[1] == heaps[place[0]].roots()["unreachable"].id:
+        name = f"garbage: {type}"
     more = min(counts[1:]) - counts[0] if grown else 0
-    garbage = place[1] == heap.roots()["unreachable"].id
-    name = f"garbage: {kind}" if garbage else _words(_hops(heap, route), kind)
     slope = _slope([heap.info.time for heap in heaps], sizes)
-    return DiffRow(name, kind, more, total, counts, sizes, new if one_process and grown else None, slope, place[1])
-
-
-def _in_namespace(heap: Heap, route: Route) -> bool:
-    return len(route) > 1 and route[-2][1] == ".__dict__"
+    return DiffRow(name, type, more, total, counts, sizes, None, slope, (), False, place[1])

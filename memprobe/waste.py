@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _core, _text, leaks
+from memprobe import _names, _text
+from memprobe._labels import EdgeRow, Label
+from memprobe._names import Steps
 from memprobe._text import number, size
 from memprobe.results import Json, Node, Row
 
@@ -122,27 +124,28 @@ def waste(heap: Heap, limit: int | None) -> Waste:
     hashed, costs, totals, found = heap._graph.waste(-1 if limit is None else max(limit, 1))
     rows = [row for row in found if row[0] != "duplicate"][:limit]
     values = [row for row in found if row[0] == "duplicate"][:limit]
-    routes = _core.routes(heap._graph, [row[2] for row in (*rows, *values)])
+    ids = [row[2] for row in (*rows, *values)]
+    named = list(zip(_names.names(heap, ids), _names.steps(heap, ids), strict=True))
     unknown = (*(() if hashed else (WITHOUT_HASHES,)), *(() if costs else (WITHOUT_COSTS,)))
     return Waste(
-        tuple(_row(heap, row, route) for row, route in zip(rows, routes, strict=False)),
-        tuple(_duplicate(heap, row, route) for row, route in zip(values, routes[len(rows) :], strict=True)),
+        tuple(_row(heap, row, *place) for row, place in zip(rows, named, strict=False)),
+        tuple(_duplicate(heap, row, name) for row, (name, _) in zip(values, named[len(rows) :], strict=True)),
         tuple(WasteTotal(kind, *totals[kind]) for kind in KINDS),
         unknown,
     )
 
 
-def _duplicate(heap: Heap, found: tuple[Any, ...], route: leaks.Route) -> Duplicate:
+def _duplicate(heap: Heap, found: tuple[Any, ...], called: str) -> Duplicate:
     _, type, node, *_, count, total = found
-    return Duplicate(_value(heap.node(node)) or leaks.route_words(heap, route, type), type, count, total, node)
+    return Duplicate(_value(heap.node(node)) or called, type, count, total, node)
 
 
-def _row(heap: Heap, found: tuple[Any, ...], route: leaks.Route) -> WasteRow:
+def _row(heap: Heap, found: tuple[Any, ...], called: str, steps: Steps) -> WasteRow:
     kind, type, node, owner, held, detail, slots, weakrefs, count, total = found
     if kind in ("slots", "unshared"):
         advice = _slots(heap, heap.node(node), slots, weakrefs) if kind == "slots" else _unshared(detail)
         return WasteRow(kind, type, type, count, total, advice, node)
-    name = _place(heap, owner, held, count, route, type)
+    name = _place(heap, owner, held, count, called, steps)
     if kind == "copies":
         return WasteRow("duplicate", name, type, count, total, DUPLICATES[type], node)
     advice = ARRAYS[detail] if kind == "boxed" else CONTAINERS[kind].format(type=type)
@@ -173,17 +176,16 @@ def _value(node: Node) -> str | None:
     return shown if len(shown) <= TEXT else f"{shown[: TEXT - 1]}…"
 
 
-def _place(heap: Heap, owner: str | None, held: Sequence[tuple[Any, ...]], count: int, route: leaks.Route, type: str) -> str:
-    """An attribute of a class, `app.Session.data`; of others the way to the first, its last step masked for many."""
+def _place(heap: Heap, owner: str | None, held: Sequence[EdgeRow], count: int, called: str, steps: Steps) -> str:
+    """An attribute of a class, `app.Session.data`; of others the name of the first, its last step masked for many."""
     if not held or owner is None:
-        return leaks.route_words(heap, route, type)
-    holder, label, kind = held[0][:3]
-    attribute = label[2:-2] if kind == "value" and label.startswith("['") else label.lstrip(".")
-    if "." in owner and not heap.node(holder).flags & {"synthetic"} and kind in ("value", "attr", "field", "offset"):
-        return f"{owner}.{attribute}"
-    if count == 1 or not route:
-        return leaks.route_words(heap, route, type)
-    return f"{leaks.route_words(heap, route[:-1], owner)}[…]"
+        return called
+    label = Label.of(held[0])
+    if label.name and "." in owner and not heap.node(held[0][0]).flags & {"synthetic"} and label.kind in ("value", "attr", "field"):
+        return f"{owner}.{label.name}"
+    if count == 1 or not steps:
+        return called
+    return f"{_names.names(heap, (steps.ids[-2],))[0]}[…]"
 
 
 # ---- advice -------------------------------------------------------------------------------------------------------------
@@ -215,11 +217,11 @@ def _slots(heap: Heap, instance: Node, count: int, weakrefs: bool) -> str:
 
 def _attributes(heap: Heap, instance: Node) -> list[str]:
     """The names that an instance has in its dict, or would."""
-    rows = heap._graph.edges_out(instance.id)
-    own = next((row[0] for row in rows if row[1] == ".__dict__"), None)
-    inline = [row[1].lstrip(".") for row in rows if row[2] == "attr"]
-    values = [] if own is None else heap._graph.edges_out(own)
-    return inline or [row[1][2:-2] for row in values if row[2] == "value" and row[1].startswith("['")]
+    edges = instance.references()
+    own = next((edge.target for edge in edges if edge.label.name == "__dict__"), None)
+    values = [] if own is None else own.references()
+    inline = [edge.label.name for edge in edges if edge.kind == "attr" and edge.label.name]
+    return inline or [edge.label.name for edge in values if edge.kind == "value" and edge.label.name]
 
 
 def _unshared(odd: str | None) -> str:

@@ -245,45 +245,6 @@ static int find_all_growth(work *w) {
     return status;
 }
 
-/* ---- one process ------------------------------------------------------------------------------------------------------ */
-
-static bool same_number(const mpr_graph *a, const mpr_graph *b, const char *key) {
-    const mpr_info *x = mpr_graph_info(a, key), *y = mpr_graph_info(b, key);
-    return x && y && !x->is_text && !y->is_text && x->number == y->number;
-}
-
-static bool is_one_process(const work *w) {
-    for (uint32_t i = 1; i < w->out->graphs; i++)
-        if (!same_number(w->graphs[0], w->graphs[i], "pid")) return false;
-    return true;
-}
-
-/* Is the node of the second heap in this one, too? */
-static bool is_there(const work *w, uint32_t node, uint32_t which) {
-    uint32_t other;
-    return mpr_graph_find(w->graphs[which], mpr_graph_address(w->graphs[1], node), &other) &&
-           w->dominators[which]->parent[other] != MPR_NO_NODE && w->row[which][other] == w->row[1][node];
-}
-
-/* Only of rows that grew: they are few. */
-static int count_fresh(work *w) {
-    mpr_diff *out = w->out;
-    const mpr_dominators *d = w->dominators[1];
-    bool any = false;
-    uint8_t *asked = mpr_alloc_array(out->alloc, out->rows.count, 1);
-    int status = asked ? MPR_OK : MPR_ENOMEM;
-    for (size_t i = 0; i < out->growth.count && asked; i++)
-        if (out->growth.items[i].grown != MPR_NO_ROW) any = (asked[out->growth.items[i].grown] = 1);
-    for (uint32_t node = 0; node < d->nodes && any && status == MPR_OK; node++) {
-        uint32_t row = w->row[1][node];
-        if (d->parent[node] != MPR_NO_NODE && asked[row] && !is_there(w, node, 0) && (out->graphs == 2 || is_there(w, node, 2)))
-            out->rows.items[row].fresh++;
-        status = report(w, node, d->nodes);
-    }
-    mpr_alloc_free(out->alloc, asked, out->rows.count, 1);
-    return status;
-}
-
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
 
 int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *dominators, uint32_t count, mpr_progress progress,
@@ -298,8 +259,6 @@ int mpr_diff_make(const mpr_graph *const *graphs, const mpr_dominators *const *d
         add_up(&diff);
         if (count > 1) status = find_all_growth(&w);
     }
-    diff.one_process = count > 1 && is_one_process(&w);
-    if (status == MPR_OK && diff.one_process) status = count_fresh(&w);
     for (uint32_t i = 0; i < count; i++) mpr_alloc_free(diff.alloc, w.row[i], graphs[i]->nodes, sizeof *w.row[i]);
     if (status == MPR_OK)
         *out = diff;

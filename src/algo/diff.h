@@ -4,9 +4,7 @@
  * Rows form a tree as their nodes do in the dominator tree. A row grows when it has more nodes; what hangs below growing nodes grows with
  * them. So a leak is told once, at the *holder*: the lowest row that does not grow itself but has a row that does among its children, or grows
  * in its own bytes. With three heaps, only what is in the second and still in the third counts: the smaller of both, less the first.
- *
- * Within one process a node of one heap *is* a node of another when address and signature, hence type, agree: so many of a row that grew are
- * new, however many went at the same time. */
+ * Within one process algo/growth.h compares object by object. */
 #ifndef MPR_ALGO_DIFF_H
 #define MPR_ALGO_DIFF_H
 
@@ -26,8 +24,6 @@ typedef struct mpr_diff_row {
     uint64_t count[MPR_DIFF_MOST]; /* nodes in each heap */
     uint64_t bytes[MPR_DIFF_MOST]; /* their own */
     uint64_t whole[MPR_DIFF_MOST]; /* and those of all rows below */
-    uint64_t
-        fresh; /* of one process, and of the row that grew: nodes that are in the second heap (and in the third), not in the first */
 } mpr_diff_row;
 
 /* What grew: rows `grown` of what `holder` holds, most bytes first in it; `bytes` and `count` of growth, of all of its growing rows. */
@@ -40,7 +36,6 @@ typedef struct mpr_diff_growth {
 typedef struct mpr_diff {
     mpr_alloc *alloc;
     uint32_t graphs;
-    bool one_process; /* by their facts: `fresh` is known */
     MPR_VEC(mpr_diff_row) rows; /* each after its parent */
     MPR_VEC(mpr_diff_growth) growth; /* most bytes first; only what grew */
 } mpr_diff;

@@ -34,6 +34,7 @@ typedef struct frame {
 
 typedef struct work {
     const mpr_graph *g;
+    const uint16_t *rank; /* of each node, or NULL: all edges count */
     mpr_alloc *alloc;
     mpr_progress progress;
     void *context;
@@ -118,12 +119,14 @@ static int advance(work *w, frame *f, uint32_t *found) {
     const mpr_graph *g = w->g;
     uint64_t end = mpr_graph_first(g, f->node + 1);
     uint32_t own = w->number[f->node] - 1;
+    uint16_t rank = w->rank ? w->rank[f->node] : MPR_RANK_LASTING;
     while (f->next <= end) {
         uint64_t k = f->next++;
         if (k + AHEAD < end) fetch_far(w, g->target[k + AHEAD]);
         if (k + 2 < end) fetch_near(w, g->target[k + 2]);
         uint32_t target = k < end ? g->target[k] : class_of(w, f->node);
         if (k < end ? !mpr_label_strong(g->label[k]) : target == MPR_NO_NODE) continue;
+        if (rank != MPR_RANK_LASTING && w->rank[target] < rank) continue;
         int status = take(w, own, target);
         if (status != 0) {
             *found = target;
@@ -301,9 +304,9 @@ static int run_result(work *w, mpr_dominators *out) {
     return report(w, 3, 0);
 }
 
-int mpr_dominators_find(const mpr_graph *g, mpr_progress progress, void *context, mpr_dominators *out) {
+int mpr_dominators_find(const mpr_graph *g, const mpr_ranks *ranks, mpr_progress progress, void *context, mpr_dominators *out) {
     mpr_dominators d = {.alloc = g->alloc, .nodes = g->nodes};
-    work w = {.g = g, .alloc = g->alloc, .progress = progress, .context = context};
+    work w = {.g = g, .rank = ranks ? ranks->value : NULL, .alloc = g->alloc, .progress = progress, .context = context};
     w.order = d.order = numbers(&w, g->nodes);
     int status = d.order ? run_search(&w) : MPR_ENOMEM;
     if (status == MPR_OK) {

@@ -1,149 +1,193 @@
 /* SPDX-License-Identifier: MIT
- * Breadth first from the node to its holders, their holders ... up to the super-root. Each entry of the queue is a path from its node down to
- * the one asked for, by the chain of entries that led to it; a node may stand in the queue `limit` times, so that the paths found differ in more
- * than their beginning.
- *
- * The reverse index has holders but no labels: the edge is looked for among the holder's own, and the search for one strong edge
- * ends at the first. A holder that has stood in the queue often enough is not looked at again. */
+ * A *tail* is the end of a path: a node, and by which edges it leads down to the one asked for. Each tail gives the paths by the other
+ * holders of its node, and each holder, the one that names the node among them, makes a longer tail. Tails stand in a queue, so that paths
+ * come in the order of how near to the node they part from the first. A node is the head of one tail at most. */
 #include "algo/paths.h"
 
-#include "algo/steps.h"
+#include <stdlib.h>
+
 #include "base/status.h"
-#include "base/vec.h"
 
-#define REPORT_EVERY 16384u /* queue entries */
-
-typedef struct entry {
-    uint64_t edge;  /* of this node, to that of the entry before */
+typedef struct tail {
+    uint64_t edge;  /* of `node`, to that of the tail below; MPR_NO_EDGE for the first */
     uint32_t node;
-    uint32_t below; /* index of the entry before; its own for the first */
-} entry;
+    uint32_t below; /* index of that tail; its own for the first */
+} tail;
+
+typedef struct candidate {
+    uint64_t edge;
+    uint32_t node;
+    uint32_t class; /* what is better is less: typed, then by the group of its root */
+    uint32_t depth; /* steps from the super-root */
+} candidate;
 
 typedef struct search {
     mpr_graph *g;
-    mpr_paths_options options;
+    mpr_name_tree *names;
+    mpr_progress progress;
+    void *context;
     unsigned limit;
-    uint8_t *times; /* in the queue, by node */
-    MPR_VEC(entry) queue;
-    MPR_VEC(mpr_path_step) steps;
-    MPR_VEC(size_t) firsts;
+    uint64_t *seen; /* a bit a node: it heads a tail */
+    MPR_VEC(tail) tails;
+    MPR_VEC(candidate) found;
+    MPR_VEC(uint32_t) holders;
+    mpr_paths *out;
 } search;
 
-static bool follows(const search *s, mpr_label label) { return mpr_steps_follow(label, !s->options.skip_housekeeping); }
+static bool is_seen(const search *s, uint32_t node) { return s->seen[node >> 6] >> (node & 63) & 1; }
 
-/* The holder's first edge to target that is followed: 1 and *edge, or 0. */
-static int find_edge(const search *s, uint32_t holder, uint32_t target, uint64_t *edge) {
+static int push_tail(search *s, uint32_t node, uint64_t edge, uint32_t below) {
+    tail t = {.edge = edge, .node = node, .below = below};
+    s->seen[node >> 6] |= UINT64_C(1) << (node & 63);
+    return mpr_vec_push(&s->tails, s->g->alloc, t);
+}
+
+/* Write down the path that names `node`, and the tail `at` behind it: `edge` leads from the one to the other. */
+static int keep_path(search *s, uint32_t node, uint64_t edge, uint32_t at) {
+    mpr_paths *out = s->out;
+    int status = mpr_name_tree_path(s->g, s->names, node, &out->step);
+    for (;; at = s->tails.items[at].below) {
+        if (status != MPR_OK) return status;
+        const tail *t = &s->tails.items[at];
+        out->step.items[out->step.count - 1].edge = edge;
+        status = mpr_vec_push(&out->step, s->g->alloc, ((mpr_step){.node = t->node, .edge = MPR_NO_EDGE}));
+        edge = t->edge;
+        if (t->below == at) break;
+    }
+    out->count++;
+    return status == MPR_OK ? mpr_vec_push(&out->first, s->g->alloc, out->step.count) : status;
+}
+
+/* ---- other holders ----------------------------------------------------------------------------------------------------- */
+
+/* What holds the node of a tail but the one that names it. Groups of all static and interned objects say nothing. */
+static int list_holders(search *s, uint32_t node) {
     const mpr_graph *g = s->g;
-    uint64_t end = mpr_graph_first(g, holder + 1);
-    for (uint64_t k = mpr_graph_first(g, holder); k < end; k++)
-        if (g->target[k] == target && follows(s, g->label[k])) {
-            *edge = k;
-            return 1;
-        }
-    return 0;
-}
-
-/* True when the node is on the path of entry `at`: only one that has stood in the queue can be, which most have not. */
-static bool on_path(const search *s, uint32_t at, uint32_t node) {
-    if (s->times[node] == 0) return false;
-    for (;; at = s->queue.items[at].below) {
-        if (s->queue.items[at].node == node) return true;
-        if (s->queue.items[at].below == at) return false;
+    const mpr_reverse *r = g->reverse;
+    uint32_t last = MPR_NO_NODE, named = s->names->parent[node];
+    s->holders.count = 0;
+    for (uint64_t k = r->first[node]; k < r->first[node + 1] && s->holders.count < MPR_PATHS_HOLDERS; k++) {
+        uint32_t holder = r->source[k];
+        if (holder == last || holder == named || is_seen(s, holder) || (g->flags[holder] & MPR_NODE_OWN)) continue;
+        last = holder;
+        if (holder == g->group[MPR_GROUP_STATIC] || holder == g->group[MPR_GROUP_INTERNED]) continue;
+        if (mpr_vec_push(&s->holders, g->alloc, holder) != MPR_OK) return MPR_ENOMEM;
     }
-}
-
-static bool closed(const search *s, uint32_t node) {
-    return (s->g->flags[node] & MPR_NODE_OWN) || (s->options.walls && s->options.walls[node]) || s->times[node] >= s->limit;
-}
-
-/* Write down the path of entry `at`. */
-static int keep_path(search *s, uint32_t at) {
-    mpr_alloc *alloc = s->g->alloc;
-    for (;; at = s->queue.items[at].below) {
-        const entry *e = &s->queue.items[at];
-        mpr_path_step step = {.edge = e->edge, .node = e->node};
-        if (mpr_vec_push(&s->steps, alloc, step) != MPR_OK) return MPR_ENOMEM;
-        if (e->below == at) return mpr_vec_push(&s->firsts, alloc, s->steps.count);
-    }
-}
-
-/* Queue a holder of entry `at`; the super-root completes a path and is not queued again. */
-static int take_holder(search *s, uint32_t at, uint32_t holder) {
-    entry e = {.node = holder, .below = at};
-    if (closed(s, holder) || on_path(s, at, holder) || !find_edge(s, holder, s->queue.items[at].node, &e.edge)) return MPR_OK;
-    if (s->queue.count >= UINT32_MAX) return MPR_ELIMIT;
-    if (mpr_vec_push(&s->queue, s->g->alloc, e) != MPR_OK) return MPR_ENOMEM;
-    if (holder == s->g->group[MPR_GROUP_ROOT]) return keep_path(s, (uint32_t)s->queue.count - 1);
-    s->times[holder]++;
     return MPR_OK;
 }
 
-/* All holders of an entry's node, each once (they ascend, with repetitions). */
-static int expand(search *s, uint32_t at) {
-    const mpr_reverse *reverse = s->g->reverse;
-    uint32_t node = s->queue.items[at].node, last = MPR_NO_NODE;
-    int status = MPR_OK;
-    for (uint64_t k = reverse->first[node]; k < reverse->first[node + 1] && s->firsts.count <= s->limit && status == MPR_OK; k++) {
-        if (reverse->source[k] == last) continue;
-        last = reverse->source[k];
-        status = take_holder(s, at, last);
-    }
+/* Modules and interpreter, then threads, then what only C holds, garbage last. */
+static uint32_t class_of_root(const mpr_graph *g, uint32_t group) {
+    static const mpr_group order[] = {MPR_GROUP_MODULES, MPR_GROUP_INTERPRETER, MPR_GROUP_STATIC, MPR_GROUP_THREADS,
+                                      MPR_GROUP_C_REFERENCES};
+    uint32_t class = 0;
+    while (class < sizeof order / sizeof *order && g->group[order[class]] != group) class++;
+    return class + 1;
+}
+
+/* Go up from a holder to the super-root: false when the path leads through the tail, which it cannot begin then. */
+static bool measure(const search *s, candidate *c) {
+    const uint32_t *parent = s->names->parent;
+    uint32_t root = s->g->group[MPR_GROUP_ROOT], node = c->node;
+    for (; parent[node] != root && node != root; node = parent[node], c->depth++)
+        if (is_seen(s, node)) return false;
+    c->class = class_of_root(s->g, node);
+    return true;
+}
+
+static bool is_housekeeping(const search *s, uint32_t holder, uint64_t edge) {
+    mpr_label label = s->g->label[edge];
+    return mpr_label_housekeeping(label) && !mpr_name_tree_is_typed(s->g, s->names, holder, edge);
+}
+
+static int add_candidate(search *s, uint32_t holder, uint32_t node) {
+    candidate c = {.node = holder, .edge = mpr_name_tree_edge_of(s->g, s->names, holder, node)};
+    bool known = s->names->parent[holder] != MPR_NO_NODE && c.edge != MPR_NO_EDGE;
+    if (!known || is_housekeeping(s, holder, c.edge) || !measure(s, &c)) return MPR_OK;
+    if (mpr_name_tree_typed(s->names, holder) && mpr_name_tree_is_typed(s->g, s->names, holder, c.edge)) c.class = 0;
+    return mpr_vec_push(&s->found, s->g->alloc, c);
+}
+
+static int by_merit(const void *left, const void *right) {
+    const candidate *a = left, *b = right;
+    if (a->class != b->class) return a->class < b->class ? -1 : 1;
+    if (a->depth != b->depth) return a->depth < b->depth ? -1 : 1;
+    return (a->node > b->node) - (a->node < b->node);
+}
+
+/* All candidates for the head of a tail, the best first. */
+static int find_candidates(search *s, uint32_t node) {
+    int status = list_holders(s, node);
+    s->found.count = 0;
+    if (status == MPR_OK) status = mpr_name_tree_reach(s->g, s->names, s->holders.items, s->holders.count, s->progress, s->context);
+    for (size_t i = 0; i < s->holders.count && status == MPR_OK; i++) status = add_candidate(s, s->holders.items[i], node);
+    if (s->found.count > 1) qsort(s->found.items, s->found.count, sizeof *s->found.items, by_merit);
     return status;
 }
 
-static int report(const search *s, uint32_t done) {
-    if (done % REPORT_EVERY != 0 || !s->options.progress) return MPR_OK;
-    return s->options.progress(s->options.context, done, s->g->nodes) == 0 ? MPR_OK : MPR_ECANCELLED;
+/* A module, a class and their namespaces have names of their own: who else refers to them is beside the point. */
+static bool is_named(const search *s, uint32_t node) {
+    const mpr_graph *g = s->g;
+    uint32_t parent = s->names->parent[node];
+    if (g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_MODULE | MPR_NODE_TYPE)) return true;
+    if (g->flags[parent] & (MPR_NODE_MODULE | MPR_NODE_TYPE)) {
+        uint64_t edge = mpr_name_tree_edge(g, s->names, node);
+        return edge != MPR_NO_EDGE && mpr_steps_is_namespace(g->label[edge]);
+    }
+    return (g->flags[parent] & MPR_NODE_SYNTHETIC) && parent == g->group[MPR_GROUP_MODULES];
 }
+
+static int extend(search *s, uint32_t at) {
+    uint32_t node = s->tails.items[at].node, named = s->names->parent[node];
+    if (at > 0 && is_named(s, node)) return MPR_OK;
+    int status = find_candidates(s, node);
+    for (size_t i = 0; i < s->found.count && status == MPR_OK && s->out->count < s->limit; i++)
+        status = keep_path(s, s->found.items[i].node, s->found.items[i].edge, at);
+    if (status == MPR_OK && named != node && !is_seen(s, named))
+        status = push_tail(s, named, mpr_name_tree_edge(s->g, s->names, node), at);
+    for (size_t i = 0; i < s->found.count && status == MPR_OK; i++)
+        if (!is_seen(s, s->found.items[i].node)) status = push_tail(s, s->found.items[i].node, s->found.items[i].edge, at);
+    return status;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------------------------- */
 
 static int run(search *s, uint32_t node) {
-    entry start = {.edge = MPR_NO_EDGE, .node = node, .below = 0};
-    uint32_t root = s->g->group[MPR_GROUP_ROOT];
-    s->times = mpr_alloc_array(s->g->alloc, s->g->nodes, 1);
-    if (!s->times || mpr_vec_push(&s->firsts, s->g->alloc, 0) != MPR_OK) return MPR_ENOMEM;
-    int status = mpr_vec_push(&s->queue, s->g->alloc, start);
-    s->times[node] = (uint8_t)s->limit; /* it is on every path already */
-    if (status == MPR_OK && node == root) return keep_path(s, 0);
-    for (uint32_t at = 0; status == MPR_OK && at < s->queue.count && s->firsts.count <= s->limit; at++) {
-        status = report(s, at);
-        if (status == MPR_OK && s->queue.items[at].node != root) status = expand(s, at);
-    }
+    int status = mpr_vec_push(&s->out->first, s->g->alloc, 0);
+    if (status == MPR_OK) status = mpr_name_tree_reach(s->g, s->names, &node, 1, s->progress, s->context);
+    if (status != MPR_OK || s->names->parent[node] == MPR_NO_NODE) return status;
+    status = mpr_name_tree_path(s->g, s->names, node, &s->out->step);
+    if (status == MPR_OK) status = mpr_vec_push(&s->out->first, s->g->alloc, s->out->step.count);
+    s->out->count = 1;
+    if (status != MPR_OK || s->limit == 1) return status;
+    s->seen = mpr_alloc_array(s->g->alloc, s->g->nodes / 64 + 1, sizeof *s->seen);
+    if (!s->seen || mpr_graph_make_reverse(s->g) != MPR_OK) return MPR_ENOMEM;
+    status = push_tail(s, node, MPR_NO_EDGE, 0);
+    uint32_t at = 0;
+    for (; at < s->tails.count && status == MPR_OK && s->out->count < s->limit; at++) status = extend(s, at);
+    s->out->complete = at == s->tails.count;
     return status;
 }
 
-/* Hand the vectors over, cut to size. */
-static int make_result(search *s, mpr_paths *out) {
-    mpr_alloc *alloc = s->g->alloc;
-    mpr_paths paths = {.alloc = alloc, .count = s->firsts.count - 1};
-    paths.first = mpr_alloc_array(alloc, s->firsts.count, sizeof *paths.first);
-    paths.step = mpr_alloc_array(alloc, s->steps.count, sizeof *paths.step);
-    if (!paths.first || !paths.step) {
-        mpr_alloc_free(alloc, paths.first, s->firsts.count, sizeof *paths.first);
-        mpr_alloc_free(alloc, paths.step, s->steps.count, sizeof *paths.step);
-        return MPR_ENOMEM;
-    }
-    for (size_t i = 0; i < s->firsts.count; i++) paths.first[i] = s->firsts.items[i];
-    for (size_t i = 0; i < s->steps.count; i++) paths.step[i] = s->steps.items[i];
-    *out = paths;
-    return MPR_OK;
-}
-
-int mpr_paths_find(mpr_graph *g, uint32_t node, unsigned limit, const mpr_paths_options *options, mpr_paths *out) {
-    search s = {.g = g, .limit = limit < 255 ? limit : 255};
-    if (options) s.options = *options;
-    int status = mpr_graph_make_reverse(g);
-    if (status == MPR_OK) status = run(&s, node);
-    if (status == MPR_OK) status = make_result(&s, out);
-    mpr_alloc_free(g->alloc, s.times, g->nodes, 1);
-    mpr_vec_free(&s.queue, g->alloc);
-    mpr_vec_free(&s.steps, g->alloc);
-    mpr_vec_free(&s.firsts, g->alloc);
+int mpr_paths_find(mpr_graph *g, mpr_name_tree *names, uint32_t node, unsigned limit, mpr_progress progress, void *context,
+                   mpr_paths *out) {
+    mpr_paths paths = {.alloc = g->alloc};
+    search s = {.g = g, .names = names, .progress = progress, .context = context, .limit = limit, .out = &paths};
+    int status = run(&s, node);
+    mpr_alloc_free(g->alloc, s.seen, g->nodes / 64 + 1, sizeof *s.seen);
+    mpr_vec_free(&s.tails, g->alloc);
+    mpr_vec_free(&s.found, g->alloc);
+    mpr_vec_free(&s.holders, g->alloc);
+    if (status == MPR_OK)
+        *out = paths;
+    else
+        mpr_paths_free(&paths);
     return status;
 }
 
 void mpr_paths_free(mpr_paths *paths) {
     if (!paths->alloc) return;
-    mpr_alloc_free(paths->alloc, paths->step, paths->first[paths->count], sizeof *paths->step);
-    mpr_alloc_free(paths->alloc, paths->first, paths->count + 1, sizeof *paths->first);
+    mpr_vec_free(&paths->step, paths->alloc);
+    mpr_vec_free(&paths->first, paths->alloc);
     *paths = (mpr_paths){0};
 }

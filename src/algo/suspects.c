@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * From the top of the dominator tree down; only what is suspected is looked at closely. One search from the roots (algo/routes.h) names all
- * suspects, and ends when it has met them. */
+ * From the top of the dominator tree down; only what is suspected is looked at closely. */
 #include "algo/suspects.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "algo/routes.h"
 #include "algo/signature.h"
 #include "base/status.h"
 
@@ -30,14 +28,14 @@ typedef struct work {
     const mpr_graph *g;
     const mpr_dominators *d;
     const mpr_tree *tree;
+    mpr_name_tree *names;
     mpr_suspects *out;
     mpr_suspects_options options;
     uint8_t *transparent; /* by node */
-    uint8_t *wanted;      /* by node: routes are needed */
+    MPR_VEC(uint32_t) wanted; /* nodes whose paths are needed */
     MPR_VEC(uint32_t) open;   /* transparent nodes at the top */
     MPR_VEC(member) members;  /* top nodes that are no single suspects */
-    uint32_t *count;      /* by node: routes that lead through it */
-    mpr_routes routes;
+    uint32_t *count;      /* by node: paths that lead through it */
 } work;
 
 /* ---- what is looked through ------------------------------------------------------------------------------------------- */
@@ -48,15 +46,11 @@ static bool is_root_group(const mpr_graph *g, uint32_t node) {
     return false;
 }
 
-static bool is_field(mpr_label label, mpr_field field) {
-    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && mpr_label_payload(label) == (uint32_t)field;
-}
-
 /* A module or class and its namespace. */
 static void look_through(const mpr_graph *g, uint32_t node, uint8_t *out) {
     out[node] = 1;
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (is_field(g->label[k], MPR_FIELD_NAMESPACE) || is_field(g->label[k], MPR_FIELD_DICT)) out[g->target[k]] = 1;
+        if (mpr_steps_is_namespace(g->label[k])) out[g->target[k]] = 1;
 }
 
 /* sys.modules, and the namespaces that the interpreter itself holds. */
@@ -65,7 +59,8 @@ static void look_through_members(const mpr_graph *g, mpr_group group, uint8_t *o
     if (node == MPR_NO_NODE) return;
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
         mpr_label label = g->label[k];
-        if (is_field(label, MPR_FIELD_MODULES) || is_field(label, MPR_FIELD_SYSDICT) || is_field(label, MPR_FIELD_BUILTINS_DICT))
+        if (mpr_steps_is_field(label, MPR_FIELD_MODULES) || mpr_steps_is_field(label, MPR_FIELD_SYSDICT) ||
+            mpr_steps_is_field(label, MPR_FIELD_BUILTINS_DICT))
             out[g->target[k]] = 1;
     }
 }
@@ -99,8 +94,8 @@ static uint32_t find_point(const work *w, uint32_t node) {
 }
 
 static int add_suspect(work *w, mpr_suspect s) {
-    w->wanted[s.point == MPR_NO_NODE ? s.node : s.point] = 1;
-    return mpr_vec_push(&w->out->found, w->g->alloc, s);
+    int status = mpr_vec_push(&w->wanted, w->g->alloc, s.point == MPR_NO_NODE ? s.node : s.point);
+    return status == MPR_OK ? mpr_vec_push(&w->out->found, w->g->alloc, s) : status;
 }
 
 static int add_single(work *w, uint32_t node) {
@@ -243,8 +238,8 @@ static int take_samples(work *w, size_t at, uint64_t count) {
     int status = MPR_OK;
     for (uint64_t i = 0; i < count && status == MPR_OK; i += stride(count)) {
         uint32_t node = w->members.items[at + i].node;
-        w->wanted[node] = 1;
-        status = mpr_vec_push(&w->out->members, w->g->alloc, node);
+        status = mpr_vec_push(&w->wanted, w->g->alloc, node);
+        if (status == MPR_OK) status = mpr_vec_push(&w->out->members, w->g->alloc, node);
     }
     return status;
 }
@@ -302,59 +297,31 @@ static int find_garbage(work *w) {
     return s.node < g->nodes ? add_suspect(w, s) : MPR_OK;
 }
 
-/* ---- routes ----------------------------------------------------------------------------------------------------------- */
+/* ---- points of groups ------------------------------------------------------------------------------------------------- */
 
-/* The last node that is on the routes to more than 8/10 of a group's samples: nodes on so many stand in one line. */
+/* The last node that is on the paths to more than 8/10 of a group's samples: nodes on so many stand in one line. */
 static uint32_t common_point(work *w, const mpr_suspect *s) {
+    const mpr_name_tree *names = w->names;
     uint32_t point = MPR_NO_NODE;
     memset(w->count, 0, (size_t)w->g->nodes * sizeof *w->count);
     for (size_t i = 0; i < s->samples; i++) w->count[w->out->members.items[s->sample + i]]++;
-    for (uint32_t i = w->routes.count; i-- > 1;) w->count[w->routes.parent[w->routes.order[i]]] += w->count[w->routes.order[i]];
-    for (uint32_t i = 1; i < w->routes.count; i++)
-        if ((uint64_t)w->count[w->routes.order[i]] * 10 > s->samples * 8) point = w->routes.order[i];
+    for (uint32_t i = names->count; i-- > 1;) w->count[names->parent[names->order[i]]] += w->count[names->order[i]];
+    for (uint32_t i = 1; i < names->count; i++)
+        if ((uint64_t)w->count[names->order[i]] * 10 > s->samples * 8) point = names->order[i];
     if (point == MPR_NO_NODE || w->transparent[point] || (w->g->flags[point] & MPR_NODE_SYNTHETIC)) return MPR_NO_NODE;
     return point;
 }
 
 static int find_points(work *w) {
-    w->count = mpr_alloc_array(w->g->alloc, w->g->nodes, sizeof *w->count);
-    if (!w->count) return MPR_ENOMEM;
+    if (w->out->found.count == 0) return MPR_OK;
+    int status = mpr_name_tree_reach(w->g, w->names, w->wanted.items, w->wanted.count, w->options.progress, w->options.context);
+    w->count = status == MPR_OK ? mpr_alloc_array(w->g->alloc, w->g->nodes, sizeof *w->count) : NULL;
+    if (!w->count) return status == MPR_OK ? MPR_ENOMEM : status;
     for (size_t i = 0; i < w->out->found.count; i++) {
         mpr_suspect *s = &w->out->found.items[i];
         if (s->kind == MPR_SUSPECT_GROUP || s->kind == MPR_SUSPECT_C_REFERENCES) s->point = common_point(w, s);
     }
     return MPR_OK;
-}
-
-static void reverse(mpr_suspect_step *step, size_t count) {
-    for (size_t i = 0, k = count; i + 1 < k; i++) {
-        mpr_suspect_step other = step[--k];
-        step[k] = step[i];
-        step[i] = other;
-    }
-}
-
-static int write_route(work *w, mpr_suspect *s) {
-    mpr_suspect_step step = {.node = s->point == MPR_NO_NODE ? s->node : s->point, .edge = MPR_NO_EDGE};
-    s->first = w->out->route.count;
-    if (w->routes.parent[step.node] == MPR_NO_NODE) return MPR_OK;
-    for (;;) {
-        if (mpr_vec_push(&w->out->route, w->g->alloc, step) != MPR_OK) return MPR_ENOMEM;
-        if (w->routes.parent[step.node] == step.node) break;
-        step.edge = mpr_routes_edge(w->g, &w->routes, step.node);
-        step.node = w->routes.parent[step.node];
-    }
-    s->steps = w->out->route.count - s->first;
-    reverse(w->out->route.items + s->first, s->steps);
-    return MPR_OK;
-}
-
-static int find_routes(work *w) {
-    if (w->out->found.count == 0) return MPR_OK;
-    int status = mpr_routes_find(w->g, w->wanted, w->options.progress, w->options.context, &w->routes);
-    if (status == MPR_OK) status = find_points(w);
-    for (size_t i = 0; i < w->out->found.count && status == MPR_OK; i++) status = write_route(w, &w->out->found.items[i]);
-    return status;
 }
 
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
@@ -377,31 +344,29 @@ static void measure_whole(work *w) {
 static int run(work *w) {
     size_t nodes = w->g->nodes;
     w->transparent = mpr_alloc_array(w->g->alloc, nodes, 1);
-    w->wanted = mpr_alloc_array(w->g->alloc, nodes, 1);
-    if (!w->transparent || !w->wanted) return MPR_ENOMEM;
+    if (!w->transparent) return MPR_ENOMEM;
     measure_whole(w);
     mpr_suspects_transparent(w->g, w->transparent);
     int status = find_tops(w);
     if (status == MPR_OK) status = find_groups(w);
     if (status == MPR_OK) status = find_garbage(w);
-    if (status == MPR_OK) status = find_routes(w);
+    if (status == MPR_OK) status = find_points(w);
     if (status == MPR_OK && w->out->found.count > 1)
         qsort(w->out->found.items, w->out->found.count, sizeof *w->out->found.items, by_bytes);
     return status;
 }
 
-int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tree *tree, const mpr_suspects_options *options,
-                      mpr_suspects *out) {
+int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tree *tree, mpr_name_tree *names,
+                      const mpr_suspects_options *options, mpr_suspects *out) {
     mpr_suspects found = {.alloc = g->alloc};
-    work w = {.g = g, .d = d, .tree = tree, .out = &found};
+    work w = {.g = g, .d = d, .tree = tree, .names = names, .out = &found};
     if (options) w.options = *options;
     int status = run(&w);
     mpr_alloc_free(g->alloc, w.transparent, g->nodes, 1);
-    mpr_alloc_free(g->alloc, w.wanted, g->nodes, 1);
+    mpr_vec_free(&w.wanted, g->alloc);
     mpr_alloc_free(g->alloc, w.count, g->nodes, sizeof *w.count);
     mpr_vec_free(&w.open, g->alloc);
     mpr_vec_free(&w.members, g->alloc);
-    mpr_routes_free(&w.routes);
     if (status == MPR_OK)
         *out = found;
     else
@@ -412,7 +377,6 @@ int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tre
 void mpr_suspects_free(mpr_suspects *s) {
     if (!s->alloc) return;
     mpr_vec_free(&s->found, s->alloc);
-    mpr_vec_free(&s->route, s->alloc);
     mpr_vec_free(&s->members, s->alloc);
     *s = (mpr_suspects){0};
 }

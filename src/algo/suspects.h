@@ -11,11 +11,12 @@
  *   garbage    unreachable objects, when they are more than a tenth of the threshold
  *
  * The point of a single suspect: down to the biggest child while it retains 7/10 of its parent. That of a group: the last node that more than
- * 8/10 of the routes from the roots to its members (at most 10,000 of them, evenly taken) have in common. */
+ * 8/10 of the paths from the roots to its members (at most 10,000 of them, evenly taken) have in common. */
 #ifndef MPR_ALGO_SUSPECTS_H
 #define MPR_ALGO_SUSPECTS_H
 
 #include "algo/groups.h"
+#include "algo/name_tree.h"
 #include "algo/retained.h"
 #include "base/vec.h"
 
@@ -26,12 +27,6 @@ typedef enum mpr_suspect_kind {
     MPR_SUSPECT_GARBAGE
 } mpr_suspect_kind;
 
-/* node -> next: edge is of `node`; MPR_NO_EDGE for the reference to the class, and for the last step. */
-typedef struct mpr_suspect_step {
-    uint64_t edge;
-    uint32_t node;
-} mpr_suspect_step;
-
 typedef struct mpr_suspect {
     mpr_suspect_kind kind;
     uint32_t node;       /* the object; of many, the one that retains most */
@@ -40,14 +35,12 @@ typedef struct mpr_suspect {
     uint64_t count;      /* objects that are suspected together: 1 for a single one */
     uint64_t bytes;      /* what they retain */
     size_t sample, samples; /* of many: up to 10,000 of them, evenly taken, in `members` */
-    size_t first, steps; /* the route from the super-root to the point, or to the node when there is none */
 } mpr_suspect;
 
 typedef struct mpr_suspects {
     mpr_alloc *alloc;
     uint64_t whole, threshold; /* bytes */
     MPR_VEC(mpr_suspect) found; /* most bytes first */
-    MPR_VEC(mpr_suspect_step) route;
     MPR_VEC(uint32_t) members;
 } mpr_suspects;
 
@@ -57,9 +50,9 @@ typedef struct mpr_suspects_options {
     void *context;
 } mpr_suspects_options;
 
-/* options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
-int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tree *tree, const mpr_suspects_options *options,
-                      mpr_suspects *out);
+/* The names' tree is searched as far as the suspects need; options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
+int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tree *tree, mpr_name_tree *names,
+                      const mpr_suspects_options *options, mpr_suspects *out);
 /* One byte a node: != 0 for what is looked through. `out` comes zeroed. Not the group of garbage. */
 void mpr_suspects_transparent(const mpr_graph *g, uint8_t *out);
 

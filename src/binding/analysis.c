@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "algo/paths.h"
 #include "algo/reach.h"
 #include "algo/scc.h"
 #include "base/vec.h"
@@ -19,11 +18,8 @@ int binding_progress(void *context, uint64_t done, uint64_t total) {
 
 /* ---- dominators ---- */
 
-int binding_graph_dominate(graph_object *self) {
-    int status = MPR_OK;
-    if (self->dominators.parent == NULL) {
-        status = mpr_dominators_find(self->graph, binding_progress, NULL, &self->dominators);
-    }
+/* 0, or -1 with the exception of a status. */
+static int raised(int status) {
     if (status != MPR_OK) {
         binding_error(status);
         return -1;
@@ -31,16 +27,19 @@ int binding_graph_dominate(graph_object *self) {
     return 0;
 }
 
+int binding_graph_dominate(graph_object *self) {
+    int status = self->ranks.alloc == NULL ? mpr_ranks_find(self->graph, &self->ranks) : MPR_OK;
+    if (status == MPR_OK && self->dominators.parent == NULL) {
+        status = mpr_dominators_find(self->graph, &self->ranks, binding_progress, NULL, &self->dominators);
+    }
+    return raised(status);
+}
+
 int binding_graph_make_tree(graph_object *self) {
     if (binding_graph_dominate(self) < 0) {
         return -1;
     }
-    int status = self->tree.first == NULL ? mpr_tree_make(&self->dominators, &self->tree) : MPR_OK;
-    if (status != MPR_OK) {
-        binding_error(status);
-        return -1;
-    }
-    return 0;
+    return raised(self->tree.first == NULL ? mpr_tree_make(&self->dominators, &self->tree) : MPR_OK);
 }
 
 /* The node of an argument, with the dominators made: MPR_NO_NODE with an exception. */
@@ -49,7 +48,19 @@ static uint32_t dominated_node(graph_object *self, PyObject *argument) {
     return id != MPR_NO_NODE && binding_graph_dominate(self) < 0 ? MPR_NO_NODE : id;
 }
 
+/* What would be freed with a node: over all edges, whatever only runs at the moment. */
 PyObject *binding_graph_retained(PyObject *self, PyObject *argument) {
+    graph_object *o = cast(self);
+    uint32_t id = binding_graph_node(o->graph, argument);
+    bool known = o->freed.parent != NULL;
+    if (id == MPR_NO_NODE || (!known && raised(mpr_dominators_find(o->graph, NULL, binding_progress, NULL, &o->freed)) < 0)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(o->freed.retained[id]);
+}
+
+/* What a node keeps in the rank tree. */
+PyObject *binding_graph_kept(PyObject *self, PyObject *argument) {
     uint32_t id = dominated_node(cast(self), argument);
     return id == MPR_NO_NODE ? NULL : PyLong_FromUnsignedLongLong(cast(self)->dominators.retained[id]);
 }
@@ -109,6 +120,50 @@ PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keyw
     return list;
 }
 
+typedef struct kind_total {
+    uint64_t count, bytes, most;
+    uint32_t node;
+} kind_total;
+
+static PyObject *kind_rows(const graph_object *o, const kind_total *total) {
+    PyObject *list = PyList_New(0);
+    for (uint32_t type = 0; list != NULL && type < o->graph->type_count; type++) {
+        if (total[type].count == 0) {
+            continue;
+        }
+        PyObject *name = binding_type_text(o->graph, type);
+        binding_append(&list, name == NULL ? NULL
+                                           : Py_BuildValue("(NKKI)", name, (unsigned long long)total[type].count,
+                                                           (unsigned long long)total[type].bytes, (unsigned)total[type].node));
+    }
+    return list;
+}
+
+/* What a node immediately keeps, by type: (type, objects, bytes with all that they keep, the one that keeps most). */
+PyObject *binding_graph_children(PyObject *self, PyObject *argument) {
+    graph_object *o = cast(self);
+    uint32_t id = dominated_node(o, argument);
+    size_t types = o->graph->type_count;
+    kind_total *total =
+        id == MPR_NO_NODE || binding_graph_make_tree(o) < 0 ? NULL : mpr_alloc_array(&o->alloc, types, sizeof *total);
+    if (total == NULL) {
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    for (uint32_t k = o->tree.first[id]; k < o->tree.first[id + 1]; k++) {
+        uint32_t child = o->tree.child[k];
+        kind_total *t = &total[o->graph->type[child]];
+        uint64_t bytes = o->dominators.retained[child];
+        if (t->count++ == 0 || bytes > t->most) {
+            t->most = bytes;
+            t->node = child;
+        }
+        t->bytes += bytes;
+    }
+    PyObject *list = kind_rows(o, total);
+    mpr_alloc_free(&o->alloc, total, types, sizeof *total);
+    return list;
+}
+
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
     graph_object *o = cast(self);
     (void)unused;
@@ -127,71 +182,6 @@ PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
         binding_append(&list, row);
     }
     mpr_alloc_free(&o->alloc, bytes, count, sizeof *bytes);
-    return list;
-}
-
-/* ---- paths ---- */
-
-/* [(next node, label, kind, weak, housekeeping), ...] from the super-root on. */
-static PyObject *path_list(const mpr_graph *g, const mpr_path_step *step, size_t count) {
-    PyObject *list = PyList_New(0);
-    for (size_t i = 0; list != NULL && i + 1 < count; i++) {
-        if (binding_graph_append_edge(list, g, step[i].node, step[i].edge, step[i + 1].node) < 0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-static PyObject *path_lists(const mpr_graph *g, const mpr_paths *paths) {
-    PyObject *out = PyList_New(0);
-    for (size_t i = 0; out != NULL && i < paths->count; i++) {
-        PyObject *path = path_list(g, paths->step + paths->first[i], paths->first[i + 1] - paths->first[i]);
-        binding_append(&out, path);
-    }
-    return out;
-}
-
-int binding_paths_best(mpr_graph *g, uint32_t node, unsigned limit, mpr_progress progress, mpr_paths *out) {
-    uint8_t *walls = mpr_alloc_array(g->alloc, g->nodes, 1);
-    if (walls == NULL) {
-        return MPR_ENOMEM;
-    }
-    for (uint32_t group = MPR_GROUP_STATIC; group < MPR_GROUP_COUNT; group++) {
-        if (g->group[group] != MPR_NO_NODE && g->group[group] != node) {
-            walls[g->group[group]] = 1;
-        }
-    }
-    mpr_paths_options options = {.walls = walls, .progress = progress};
-    int status = mpr_paths_find(g, node, limit, &options, out);
-    if (status == MPR_OK && out->count == 0) {
-        mpr_paths_free(out);
-        options.walls = NULL;
-        status = mpr_paths_find(g, node, limit, &options, out);
-    }
-    mpr_alloc_free(g->alloc, walls, g->nodes, 1);
-    return status;
-}
-
-PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"id", "limit", NULL};
-    graph_object *o = cast(self);
-    PyObject *argument;
-    int limit = 1;
-    mpr_paths paths = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|i", names, &argument, &limit)) {
-        return NULL;
-    }
-    uint32_t id = binding_graph_node(o->graph, argument);
-    if (id == MPR_NO_NODE) {
-        return NULL;
-    }
-    if (limit < 1 || limit > 255) {
-        return PyErr_Format(PyExc_ValueError, "limit is %d: ask for 1 to 255 paths.", limit);
-    }
-    int status = binding_paths_best(o->graph, id, (unsigned)limit, binding_progress, &paths);
-    PyObject *list = status == MPR_OK ? path_lists(o->graph, &paths) : binding_error(status);
-    mpr_paths_free(&paths);
     return list;
 }
 

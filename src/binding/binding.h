@@ -7,6 +7,7 @@
 #include "cpython/selfcheck.h"
 
 #include "algo/dominators.h"
+#include "algo/names.h"
 #include "algo/paths.h"
 #include "algo/retained.h"
 #include "graph/graph.h"
@@ -37,8 +38,11 @@ typedef struct graph_object {
     PyObject_HEAD
     mpr_alloc alloc;
     mpr_graph *graph; /* NULL until it is made: such an object is never given to Python */
-    mpr_dominators dominators; /* made by the first question that needs them */
+    mpr_ranks ranks;           /* these are made by the first question that needs them */
+    mpr_dominators dominators; /* of the rank tree */
     mpr_tree tree;
+    mpr_dominators freed;      /* of all edges: what would be freed with a node */
+    mpr_name_tree names;
 } graph_object;
 
 /* Are the dominators there, or can they be made now? 0, or -1 with an exception. */
@@ -46,6 +50,12 @@ int binding_graph_dominate(graph_object *self);
 
 /* And the way down from each of them? 0, or -1 with an exception. */
 int binding_graph_make_tree(graph_object *self);
+
+/* Can names be looked for? 0, or -1 with an exception. */
+int binding_graph_begin_names(graph_object *self);
+
+/* [((text, evaluable, length of the module's name), steps as bytes)] of paths, or NULL with an exception. keys may be NULL. */
+PyObject *binding_path_rows(const mpr_graph *g, const mpr_paths *paths, const mpr_name_keys *keys);
 
 /* The node that an argument names, or MPR_NO_NODE with an exception. */
 uint32_t binding_graph_node(const mpr_graph *g, PyObject *argument);
@@ -62,6 +72,12 @@ int binding_progress(void *context, uint64_t done, uint64_t total);
 
 /* Methods of Graph that analyse, in a file of their own. */
 PyObject *binding_graph_retained(PyObject *self, PyObject *id);
+PyObject *binding_graph_kept(PyObject *self, PyObject *id);
+PyObject *binding_graph_children(PyObject *self, PyObject *id);
+PyObject *binding_graph_what(PyObject *self, PyObject *id);
+PyObject *binding_graph_names(PyObject *self, PyObject *ids);
+PyObject *binding_graph_name_paths(PyObject *self, PyObject *ids);
+PyObject *binding_graph_step(PyObject *self, PyObject *args);
 PyObject *binding_graph_dominator(PyObject *self, PyObject *id);
 PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
@@ -73,10 +89,6 @@ PyObject *binding_graph_waste(PyObject *self, PyObject *args, PyObject *keywords
 /* The nodes that take part in cycles, those of garbage alone if asked: a vector in the graph's memory. No signal handler
  * runs. */
 int binding_cyclic_nodes(graph_object *self, bool garbage, bool housekeeping, uint32_t **items, size_t *count, size_t *capacity);
-
-/* Paths that a programmer can use: through "C references" and "static" only when there is no other. progress may be NULL: then no
- * signal handler runs. */
-int binding_paths_best(mpr_graph *g, uint32_t node, unsigned limit, mpr_progress progress, mpr_paths *out);
 
 /* Capture into `out`, without ever letting another thread run: 0, or -1 with an exception. */
 int binding_capture(mod_state *state, graph_object *out, cpy_contents contents);

@@ -120,6 +120,7 @@ PyObject *binding_graph_columns(PyObject *self, PyTypeObject *defining, PyObject
         put(dict, "flags", make(type, o, g->flags, "H", g->nodes, sizeof *g->flags)) < 0 ||
         put_unfolded(dict, "residual", type, o, "q", residual_bits, g->nodes) < 0 ||
         put(dict, "retained", make(type, o, o->dominators.retained, "Q", g->nodes, sizeof *o->dominators.retained)) < 0 ||
+        put(dict, "rank", make(type, o, o->ranks.value, "H", g->nodes, sizeof *o->ranks.value)) < 0 ||
         put(dict, "dominator", make(type, o, o->dominators.parent, "I", g->nodes, sizeof *o->dominators.parent)) < 0 ||
         put_unfolded(dict, "first_edge", type, o, "Q", mpr_graph_first, g->nodes + 1) < 0 ||
         put(dict, "edge_target", make(type, o, g->target, "I", edges, sizeof *g->target)) < 0 ||

@@ -23,8 +23,11 @@ graph_object *binding_graph_new(mod_state *state) {
 
 static void dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    mpr_name_tree_free(&cast(self)->names);
+    mpr_dominators_free(&cast(self)->freed);
     mpr_tree_free(&cast(self)->tree);
     mpr_dominators_free(&cast(self)->dominators);
+    mpr_ranks_free(&cast(self)->ranks);
     mpr_graph_free(cast(self)->graph);
     type->tp_free(self);
     Py_DECREF(type);
@@ -410,7 +413,14 @@ static PyMethodDef methods[] = {
     {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
-    {"paths", KEYWORDS(binding_graph_paths), "Shortest paths from the roots to a node."},
+    {"kept", binding_graph_kept, METH_O, "Bytes that a node keeps in the rank tree."},
+    {"children", binding_graph_children, METH_O, "What a node immediately keeps in the rank tree, by type."},
+    {"what", binding_graph_what, METH_O, "What a node is: its type, and its name if it has one."},
+    {"names", binding_graph_names, METH_O,
+     "(text, evaluable, length of the module's name) of each of some nodes, None where nothing reaches it."},
+    {"name_paths", binding_graph_name_paths, METH_O, "The path that names each of some nodes, as bytes."},
+    {"step", binding_graph_step, METH_VARARGS, "The row of the edge of a step."},
+    {"paths", KEYWORDS(binding_graph_paths), "([(name, steps as bytes)], complete): different paths from the roots to a node."},
     {"cycles", KEYWORDS(binding_graph_cycles), "Cycles, biggest first."},
     {"waste", KEYWORDS(binding_graph_waste), "What could be saved, most bytes first."},
     {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},

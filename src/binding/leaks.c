@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * suspects, diff and routes: what leaks, as plain tuples. Names and advice are made of them in memprobe/leaks.py. */
+ * suspects and diff: what leaks, as plain tuples. Names and advice are made of them in memprobe/leaks.py. */
 #include "algo/diff.h"
-#include "algo/routes.h"
+#include "algo/growth.h"
 #include "algo/suspects.h"
 #include "binding/binding.h"
 
@@ -16,22 +16,7 @@ static graph_object *graph_of(PyObject *module, PyObject *argument) {
     return binding_graph_dominate(graph) < 0 ? NULL : graph;
 }
 
-/* Append a step of a route. */
-static void append_step(PyObject **list, const mpr_graph *g, uint32_t holder, uint64_t edge, uint32_t next) {
-    if (*list != NULL && binding_graph_append_edge(*list, g, holder, edge, next) < 0) {
-        Py_CLEAR(*list);
-    }
-}
-
 /* ---- suspects ---- */
-
-static PyObject *route_of(const mpr_graph *g, const mpr_suspect_step *step, size_t count) {
-    PyObject *list = PyList_New(0);
-    for (size_t i = 0; i + 1 < count; i++) {
-        append_step(&list, g, step[i].node, step[i].edge, step[i + 1].node);
-    }
-    return list;
-}
 
 static PyObject *id_tuple(const uint32_t *items, size_t count) {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);
@@ -52,18 +37,16 @@ static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, c
                                         [MPR_SUSPECT_C_REFERENCES] = "C references",
                                         [MPR_SUSPECT_GARBAGE] = "garbage"};
     const mpr_graph *g = o->graph;
-    PyObject *route = route_of(g, found->route.items + s->first, s->steps);
-    PyObject *type = route == NULL ? NULL : binding_type_text(g, s->type);
+    PyObject *type = binding_type_text(g, s->type);
     PyObject *members = type == NULL ? NULL : id_tuple(found->members.items + s->sample, s->samples);
     PyObject *point = members == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
     if (point == NULL) {
-        Py_XDECREF(route);
         Py_XDECREF(type);
         Py_XDECREF(members);
         return NULL;
     }
-    return Py_BuildValue("(sINNKKNN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
-                         (unsigned long long)s->bytes, route, members);
+    return Py_BuildValue("(sINNKKN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
+                         (unsigned long long)s->bytes, members);
 }
 
 static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *found) {
@@ -86,12 +69,12 @@ static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) 
         return PyErr_Format(PyExc_ValueError, "the threshold is %d permille of the heap: give 1 to 1000.", permille);
     }
     graph_object *o = graph_of(module, argument);
-    if (o == NULL || binding_graph_make_tree(o) < 0) {
+    if (o == NULL || binding_graph_make_tree(o) < 0 || binding_graph_begin_names(o) < 0) {
         return NULL;
     }
     mpr_suspects found = {0};
     mpr_suspects_options options = {.permille = (unsigned)permille, .progress = binding_progress};
-    int status = mpr_suspects_find(o->graph, &o->dominators, &o->tree, &options, &found);
+    int status = mpr_suspects_find(o->graph, &o->dominators, &o->tree, &o->names, &options, &found);
     PyObject *answer = status == MPR_OK ? suspects_answer(o, &found) : binding_error(status);
     mpr_suspects_free(&found);
     return answer;
@@ -152,79 +135,118 @@ static PyObject *below(PyObject *module, PyObject *args) {
     return list;
 }
 
-/* ---- routes ---- */
-
-/* One byte a node: the nodes of a sequence. NULL with an exception. */
-static uint8_t *wanted_of(graph_object *o, PyObject *fast) {
-    uint8_t *wanted = mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
-    if (wanted == NULL) {
-        PyErr_NoMemory();
-    }
-    for (Py_ssize_t i = 0; wanted != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
-        uint32_t node = binding_graph_node(o->graph, PySequence_Fast_GET_ITEM(fast, i));
-        if (node == MPR_NO_NODE) {
-            mpr_alloc_free(&o->alloc, wanted, o->graph->nodes, 1);
-            return NULL;
-        }
-        wanted[node] = 1;
-    }
-    return wanted;
-}
-
-/* The steps to a node, [] when no root reaches it. */
-static PyObject *steps_to(const mpr_graph *g, const mpr_routes *routes, uint32_t node) {
-    PyObject *list = PyList_New(0);
-    if (routes->parent[node] == MPR_NO_NODE) {
-        return list;
-    }
-    for (; routes->parent[node] != node; node = routes->parent[node]) {
-        append_step(&list, g, routes->parent[node], mpr_routes_edge(g, routes, node), node);
-    }
-    if (list != NULL && PyList_Reverse(list) < 0) {
-        Py_CLEAR(list);
-    }
-    return list;
-}
-
-static PyObject *routes_answer(const graph_object *o, const mpr_routes *found, PyObject *fast) {
-    PyObject *list = PyList_New(0);
-    for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
-        binding_append(&list, steps_to(o->graph, found, binding_graph_node(o->graph, PySequence_Fast_GET_ITEM(fast, i))));
-    }
-    return list;
-}
-
-static PyObject *find_routes(graph_object *o, PyObject *fast) {
-    mpr_routes found = {0};
-    uint8_t *wanted = wanted_of(o, fast);
-    if (wanted == NULL) {
-        return NULL;
-    }
-    int status = mpr_routes_find(o->graph, wanted, binding_progress, NULL, &found);
-    mpr_alloc_free(&o->alloc, wanted, o->graph->nodes, 1);
-    PyObject *answer = status == MPR_OK ? routes_answer(o, &found, fast) : binding_error(status);
-    mpr_routes_free(&found);
-    return answer;
-}
-
-static PyObject *routes(PyObject *module, PyObject *args) {
-    PyObject *argument, *ids;
-    if (!PyArg_ParseTuple(args, "O!O", binding_state(module)->graph_type, &argument, &ids)) {
-        return NULL;
-    }
-    PyObject *fast = PySequence_Tuple(ids); /* a copy: signal handlers run meanwhile */
-    PyObject *answer = fast == NULL ? NULL : find_routes((graph_object *)argument, fast);
-    Py_XDECREF(fast);
-    return answer;
-}
-
-/* ---- diff ---- */
+/* ---- growth within one process ---- */
 
 static PyObject *numbers(const uint64_t *value, uint32_t count) {
     return count == 2
                ? Py_BuildValue("(KK)", (unsigned long long)value[0], (unsigned long long)value[1])
                : Py_BuildValue("(KKK)", (unsigned long long)value[0], (unsigned long long)value[1], (unsigned long long)value[2]);
 }
+
+/* The ids of nodes up to the first MPR_NO_NODE. */
+static PyObject *owner_ids(const uint32_t *owner) {
+    uint32_t count = 0;
+    while (count < MPR_GROWTH_OWNERS && owner[count] != MPR_NO_NODE) {
+        count++;
+    }
+    return binding_ids(owner, count);
+}
+
+static PyObject *growth_row(const mpr_growth_row *row, graph_object *const *graphs) {
+    static const char *const kinds[] = {[MPR_GROWTH_HELD] = "held",
+                                        [MPR_GROWTH_VARIABLE] = "variable",
+                                        [MPR_GROWTH_ITSELF] = "itself",
+                                        [MPR_GROWTH_C] = "C references",
+                                        [MPR_GROWTH_GARBAGE] = "garbage"};
+    PyObject *type = binding_type_text(graphs[row->type_graph]->graph, row->type);
+    PyObject *owners = type == NULL ? NULL : owner_ids(row->owner);
+    if (owners == NULL) {
+        Py_XDECREF(type);
+        return NULL;
+    }
+    return Py_BuildValue("(sIINO(LL)(LL)KKKON)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
+                         row->several ? Py_True : Py_False, (long long)row->count[0], (long long)row->count[1],
+                         (long long)row->bytes[0], (long long)row->bytes[1], (unsigned long long)row->came[1],
+                         (unsigned long long)row->base_count, (unsigned long long)row->base_bytes, row->in_use ? Py_True : Py_False,
+                         owners);
+}
+
+static PyObject *growth_rows(const mpr_growth *growth, graph_object *const *graphs) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < growth->rows.count; i++) {
+        binding_append(&list, growth_row(&growth->rows.items[i], graphs));
+    }
+    return list;
+}
+
+static PyObject *reference_rows(const mpr_growth *growth) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < growth->references.count; i++) {
+        const mpr_growth_reference *row = &growth->references.items[i];
+        binding_append(&list, Py_BuildValue("(IL)", (unsigned)row->node, (long long)row->more[1]));
+    }
+    return list;
+}
+
+static PyObject *growth_answer(const mpr_growth *growth, graph_object *const *graphs) {
+    PyObject *rows = growth_rows(growth, graphs), *references = rows == NULL ? NULL : reference_rows(growth);
+    PyObject *bytes = references == NULL ? NULL : numbers(growth->bytes, growth->graphs);
+    if (bytes == NULL) {
+        Py_XDECREF(rows);
+        Py_XDECREF(references);
+        return NULL;
+    }
+    return Py_BuildValue("(NLNN)", bytes, (long long)growth->unattributed, rows, references);
+}
+
+static PyObject *make_growth(graph_object *const *graphs, uint32_t count) {
+    mpr_growth_heap heaps[MPR_GROWTH_MOST];
+    mpr_growth growth = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        heaps[i] = (mpr_growth_heap){.graph = graphs[i]->graph, .ranks = &graphs[i]->ranks, .dominators = &graphs[i]->dominators};
+    }
+    int status = mpr_growth_find(heaps, count, binding_progress, NULL, &growth);
+    PyObject *answer = status == MPR_OK ? growth_answer(&growth, graphs) : binding_error(status);
+    mpr_growth_free(&growth);
+    return answer;
+}
+
+/* Two or three graphs of a tuple, with their dominators: how many, or 0 with an exception. */
+static uint32_t graphs_of(PyObject *module, PyObject *tuple, graph_object **graphs) {
+    Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+    if (count < 2 || count > (Py_ssize_t)MPR_GROWTH_MOST) {
+        PyErr_Format(PyExc_ValueError, "%zd heaps are compared: give two or three, the oldest first.", count);
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        graphs[i] = graph_of(module, PyTuple_GET_ITEM(tuple, i));
+        if (graphs[i] == NULL) {
+            return 0;
+        }
+    }
+    return (uint32_t)count;
+}
+
+static PyObject *growth(PyObject *module, PyObject *argument) {
+    graph_object *graphs[MPR_GROWTH_MOST];
+    const mpr_graph *graph[MPR_GROWTH_MOST];
+    if (!PyTuple_Check(argument)) {
+        return PyErr_Format(PyExc_TypeError, "a tuple of graphs is needed, not %.100s", Py_TYPE(argument)->tp_name);
+    }
+    uint32_t count = graphs_of(module, argument, graphs);
+    for (uint32_t i = 0; i < count; i++) {
+        graph[i] = graphs[i]->graph;
+    }
+    if (count == 0) {
+        return NULL;
+    }
+    if (!mpr_growth_is_one_process(graph, count)) {
+        Py_RETURN_NONE;
+    }
+    return make_growth(graphs, count);
+}
+
+/* ---- diff between processes ---- */
 
 static PyObject *diff_row(const mpr_diff *diff, graph_object *const *graphs, uint32_t index) {
     if (index == MPR_NO_ROW) {
@@ -239,11 +261,10 @@ static PyObject *diff_row(const mpr_diff *diff, graph_object *const *graphs, uin
         Py_XDECREF(whole);
         return NULL;
     }
-    return Py_BuildValue("(IINNNK)", (unsigned int)row->graph, (unsigned int)row->node, type, counts, whole,
-                         (unsigned long long)row->fresh);
+    return Py_BuildValue("(IINNN)", (unsigned int)row->graph, (unsigned int)row->node, type, counts, whole);
 }
 
-static PyObject *growth_row(const mpr_diff *diff, graph_object *const *graphs, const mpr_diff_growth *growth) {
+static PyObject *holder_row(const mpr_diff *diff, graph_object *const *graphs, const mpr_diff_growth *growth) {
     PyObject *holder = diff_row(diff, graphs, growth->holder);
     PyObject *grown = holder == NULL ? NULL : diff_row(diff, graphs, growth->grown);
     if (grown == NULL) {
@@ -253,52 +274,39 @@ static PyObject *growth_row(const mpr_diff *diff, graph_object *const *graphs, c
     return Py_BuildValue("(NNLL)", holder, grown, (long long)growth->count, (long long)growth->bytes);
 }
 
-static PyObject *diff_answer(const mpr_diff *diff, graph_object *const *graphs, Py_ssize_t limit) {
+static PyObject *diff_answer(const mpr_diff *diff, graph_object *const *graphs) {
     PyObject *list = PyList_New(0);
-    for (size_t i = 0; list != NULL && i < diff->growth.count && (limit < 0 || i < (size_t)limit); i++) {
-        binding_append(&list, growth_row(diff, graphs, &diff->growth.items[i]));
+    for (size_t i = 0; list != NULL && i < diff->growth.count; i++) {
+        binding_append(&list, holder_row(diff, graphs, &diff->growth.items[i]));
     }
     PyObject *whole = list == NULL ? NULL : numbers(diff->rows.items[0].whole, diff->graphs);
     if (whole == NULL) {
         Py_XDECREF(list);
         return NULL;
     }
-    return Py_BuildValue("(NOnN)", whole, diff->one_process ? Py_True : Py_False, (Py_ssize_t)diff->growth.count, list);
+    return Py_BuildValue("(NN)", whole, list);
 }
 
-static PyObject *make_diff(graph_object *const *graphs, uint32_t count, Py_ssize_t limit) {
+static PyObject *diff(PyObject *module, PyObject *argument) {
+    graph_object *graphs[MPR_GROWTH_MOST];
     const mpr_graph *graph[MPR_DIFF_MOST];
     const mpr_dominators *dominators[MPR_DIFF_MOST];
-    mpr_diff diff = {0};
+    mpr_diff found = {0};
+    if (!PyTuple_Check(argument)) {
+        return PyErr_Format(PyExc_TypeError, "a tuple of graphs is needed, not %.100s", Py_TYPE(argument)->tp_name);
+    }
+    uint32_t count = graphs_of(module, argument, graphs);
+    if (count == 0) {
+        return NULL;
+    }
     for (uint32_t i = 0; i < count; i++) {
         graph[i] = graphs[i]->graph;
         dominators[i] = &graphs[i]->dominators;
     }
-    int status = mpr_diff_make(graph, dominators, count, binding_progress, NULL, &diff);
-    PyObject *answer = status == MPR_OK ? diff_answer(&diff, graphs, limit) : binding_error(status);
-    mpr_diff_free(&diff);
+    int status = mpr_diff_make(graph, dominators, count, binding_progress, NULL, &found);
+    PyObject *answer = status == MPR_OK ? diff_answer(&found, graphs) : binding_error(status);
+    mpr_diff_free(&found);
     return answer;
-}
-
-static PyObject *diff(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"graphs", "limit", NULL};
-    PyObject *tuple;
-    graph_object *graphs[MPR_DIFF_MOST];
-    Py_ssize_t limit = -1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|n", names, &PyTuple_Type, &tuple, &limit)) {
-        return NULL;
-    }
-    Py_ssize_t count = PyTuple_GET_SIZE(tuple);
-    if (count < 2 || count > (Py_ssize_t)MPR_DIFF_MOST) {
-        return PyErr_Format(PyExc_ValueError, "%zd heaps are compared: give two or three, the oldest first.", count);
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        graphs[i] = graph_of(module, PyTuple_GET_ITEM(tuple, i));
-        if (graphs[i] == NULL) {
-            return NULL;
-        }
-    }
-    return make_diff(graphs, (uint32_t)count, limit);
 }
 
 /* [(parent, node, type, objects, bytes with all below)], parents first; the first has none. */
@@ -334,8 +342,9 @@ static PyObject *grouped(PyObject *module, PyObject *argument) {
 PyMethodDef binding_leak_methods[] = {
     {"suspects", KEYWORDS(suspects), "Leak suspects of a graph, most bytes first."},
     {"below", below, METH_VARARGS, "What some nodes alone keep alive, by type."},
-    {"routes", routes, METH_VARARGS, "For each node of a graph, how a programmer would get there."},
-    {"diff", KEYWORDS(diff), "What grew between two graphs, or among three."},
+    {"growth", growth, METH_O,
+     "What grew between two graphs of one process, or among three; None for graphs of several processes."},
+    {"diff", diff, METH_O, "What grew between two graphs of any processes, or among three, by path signature."},
     {"grouped", grouped, METH_O, "The dominator tree of a graph, grouped by path signature."},
     {NULL, NULL, 0, NULL},
 };

@@ -7,8 +7,10 @@
 
 #include <string.h>
 
+#include "algo/names.h"
 #include "algo/paths.h"
 #include "base/vec.h"
+#include "cpython/walk.h"
 
 /* ---- the graph of this moment ---- */
 
@@ -102,15 +104,26 @@ PyObject *binding_with_objects(graph_object *graph, const uint32_t *nodes, size_
 
 typedef MPR_VEC(uint32_t) ids;
 
-static int path_nodes(const mpr_paths *paths, mpr_alloc *alloc, ids *out) {
+/* What is on the paths, and the keys by which dicts hold it. */
+static int path_nodes(const mpr_graph *g, const mpr_paths *paths, mpr_alloc *alloc, ids *out) {
     int status = MPR_OK;
-    for (size_t k = 0; status == MPR_OK && paths->count > 0 && k < paths->first[paths->count]; k++) {
-        status = mpr_vec_push(out, alloc, paths->step[k].node);
+    for (size_t k = 0; status == MPR_OK && k < paths->step.count; k++) {
+        uint64_t edge = paths->step.items[k].edge;
+        status = mpr_vec_push(out, alloc, paths->step.items[k].node);
+        if (status == MPR_OK && edge != MPR_NO_EDGE && mpr_label_kind_of(g->label[edge]) == MPR_LABEL_VALUE) {
+            status = mpr_vec_push(out, alloc, g->target[edge - 1]);
+        }
     }
     return status;
 }
 
-/* ((Graph, {id: object}), node): the graph, what is on the shortest paths to an object, and its node. */
+/* The text of a key that the answer holds: of a type whose contents can be read without running code. */
+static size_t key_text(void *context, uint32_t node, char *out, size_t size) {
+    const graph_object *graph = context;
+    return cpy_text_key((PyObject *)(uintptr_t)mpr_graph_address(graph->graph, node), out, size);
+}
+
+/* ((Graph, {id: object}), [path rows], complete): the graph, what is on the paths to an object, and the paths as Graph.paths() has them. */
 static PyObject *why_alive(PyObject *module, PyObject *args) {
     PyObject *object;
     int limit;
@@ -119,21 +132,28 @@ static PyObject *why_alive(PyObject *module, PyObject *args) {
     }
     graph_object *graph = binding_captured(module);
     uint32_t node;
-    if (graph == NULL || binding_find_object(graph->graph, object, &node) < 0) {
+    if (graph == NULL || binding_find_object(graph->graph, object, &node) < 0 || binding_graph_begin_names(graph) < 0) {
         Py_XDECREF(graph);
         return NULL;
     }
     mpr_paths paths = {0};
     ids nodes = {0};
-    int status = binding_paths_best(graph->graph, node, (unsigned)limit, NULL, &paths);
+    int status = mpr_paths_find(graph->graph, &graph->names, node, (unsigned)limit, NULL, NULL, &paths);
     if (status == MPR_OK) {
-        status = path_nodes(&paths, &graph->alloc, &nodes);
+        status = path_nodes(graph->graph, &paths, &graph->alloc, &nodes);
     }
     PyObject *both = status == MPR_OK ? binding_with_objects(graph, nodes.items, nodes.count) : binding_error(status);
+    mpr_name_keys keys = {.text = key_text, .context = graph};
+    PyObject *rows = both == NULL ? NULL : binding_path_rows(graph->graph, &paths, &keys);
+    PyObject *complete = paths.complete ? Py_True : Py_False;
     mpr_paths_free(&paths);
     mpr_vec_free(&nodes, &graph->alloc);
     Py_DECREF(graph);
-    return both == NULL ? NULL : Py_BuildValue("(NI)", both, (unsigned int)node);
+    if (rows == NULL) {
+        Py_XDECREF(both);
+        return NULL;
+    }
+    return Py_BuildValue("(NNO)", both, rows, complete);
 }
 
 /* (Graph, {id: object}): all objects that take part in cycles (of garbage alone, if asked), held. */
@@ -157,7 +177,7 @@ static PyObject *hold_cyclic(PyObject *module, PyObject *args) {
 PyMethodDef binding_question_methods[] = {
     {"retained_sizeof", retained_sizeof, METH_O, "Bytes that would be freed with an object."},
     {"why_alive", why_alive, METH_VARARGS,
-     "((Graph, {node: object}), node): the shortest paths to an object, and what is on them."},
+     "((Graph, {node: object}), [path rows], complete): the paths to an object, and what is on them."},
     {"hold_cyclic", hold_cyclic, METH_VARARGS, "(Graph, {node: object}): everything in cycles."},
     {NULL, NULL, 0, NULL},
 };

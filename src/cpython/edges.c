@@ -310,6 +310,11 @@ void cpy_edges_tell(cpy_walk *walk) {
         return;
     }
     walk->frame = type->has_frame && walk->can[CPY_CAN_FRAMES] ? cpy_layout_inner_frame(walk->object) : NULL;
+    if (walk->frame != NULL) {
+        cpy_frame frame;
+        cpy_layout_frame(walk->frame, &frame);
+        cpy_text_note_code(walk, frame.code);
+    }
     traverse(walk->object, walk->sink->edges == NULL && walk->skip == 0 && !walk->only ? visit_only : visit, walk);
     if (walk->frame != NULL) {
         tell_hidden_locals(walk);

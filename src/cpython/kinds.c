@@ -152,6 +152,25 @@ static void edges_builtin(cpy_walk *walk, PyObject *object) {
     }
 }
 
+/* The variables of a closure are the last of its function's code; their names are only noted here. */
+static void edges_function(cpy_walk *walk, PyObject *object) {
+    PyObject *closure = PyFunction_GET_CLOSURE(object);
+    PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(object);
+    int count = 0;
+    if (closure == NULL || !walk->withholds) {
+        return;
+    }
+    while (cpy_layout_local_name(code, count) != NULL) {
+        count++;
+    }
+    for (Py_ssize_t i = count - PyTuple_GET_SIZE(closure); i >= 0 && i < count; i++) {
+        cpy_text_note_name(walk, cpy_layout_local_name(code, (int)i));
+    }
+}
+
+/* A context variable is called as it was made: { name, default ... } */
+static void edges_context_variable(cpy_walk *walk, PyObject *object) { cpy_text_note_name(walk, WORD(object, 2)); }
+
 static void edges_module(cpy_walk *walk, PyObject *object) {
     cpy_walk_tell(walk, cpy_layout_module_name(object), mpr_label_field(MPR_FIELD_NAME));
 }
@@ -216,7 +235,8 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyFrozenSet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true, .complete_below = true},
     {.exact = &PyCode_Type, .owned = owned_code, .edges = edges_code, .complete = true},
-    {.exact = &PyFunction_Type, .places = places_function},
+    {.exact = &PyFunction_Type, .edges = edges_function, .places = places_function},
+    {.exact = &PyContextVar_Type, .edges = edges_context_variable},
     {.exact = &PyMethod_Type, .places = places_method},
     {.exact = &PyCFunction_Type, .edges = edges_builtin, .places = places_builtin},
     {.exact = &PyCell_Type, .places = places_cell},

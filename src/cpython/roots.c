@@ -53,16 +53,9 @@ static bool is_own_frame(const cpy_walk *walk, const cpy_frame *frame) {
     return false;
 }
 
-static size_t name_frame(const cpy_frame *frame, char *out, size_t size) {
-    size_t length = cpy_text_put(out, size / 2, frame->code->co_name, 80);
-    length += (size_t)snprintf(out + length, 8, " (");
-    length += cpy_text_put(out + length, size - length - 24, frame->code->co_filename, 400);
-    return length + (size_t)snprintf(out + length, 24, ":%d)", frame->code->co_firstlineno);
-}
-
 static void tell_frame(cpy_walk *walk, const cpy_frame *frame, uint64_t address) {
     char text[1024];
-    size_t length = name_frame(frame, text, sizeof text);
+    size_t length = cpy_text_code(frame->code, text, sizeof text);
     tell_node(walk, address, walk->frame_type, is_own_frame(walk, frame) ? MPR_NODE_OWN_WALL : 0, text, length);
     cpy_edges_frame(walk, frame, false);
     cpy_walk_flush(walk);

@@ -6,6 +6,10 @@
  * With `hashes` a keyed hash of what atoms contain, all of it, which says nothing but whether two are equal. */
 #include "cpython/walk.h"
 
+#include <stdio.h>
+
+#include "graph/resolve.h"
+
 #define LONGEST 200 /* characters */
 
 static size_t put_utf8(char *out, Py_UCS4 c) {
@@ -99,6 +103,32 @@ void cpy_text_note_name(cpy_walk *walk, PyObject *key) {
     }
 }
 
+void cpy_text_note_code(cpy_walk *walk, PyCodeObject *code) {
+    uint32_t handle;
+    if (walk->defers_code && code != NULL) {
+        int added = mpr_addrset_add(&walk->names, (uint64_t)(uintptr_t)code, &handle);
+        walk->status = added < 0 ? added : walk->status;
+    }
+}
+
+size_t cpy_text_code(PyCodeObject *code, char *out, size_t size) {
+    size_t length = cpy_text_put(out, size / 2, code->co_name, 80);
+    length += (size_t)snprintf(out + length, 8, " (");
+    length += cpy_text_put(out + length, size - length - 24, code->co_filename, 400);
+    return length + (size_t)snprintf(out + length, 24, ":%d)", code->co_firstlineno);
+}
+
+/* The name of a code object; with file and line where it runs or is suspended, for there it is what holds variables. */
+static void tell_code(cpy_walk *walk) {
+    char text[1024];
+    PyCodeObject *code = (PyCodeObject *)walk->object;
+    if (mpr_addrset_contains(&walk->names, (uint64_t)(uintptr_t)code)) {
+        tell(walk, text, cpy_text_code(code, text, sizeof text));
+    } else {
+        tell_name_of(walk, code->co_name);
+    }
+}
+
 /* A key that is a path or has words in it is content, interned or not. */
 static bool reads_like_content(PyObject *str) {
     for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(str); i++) {
@@ -132,8 +162,36 @@ void cpy_text_tell(cpy_walk *walk, uint32_t flags) {
     } else if (PyFunction_Check(object)) {
         tell_name_of(walk, ((PyFunctionObject *)object)->func_qualname);
     } else if (PyCode_Check(object)) {
-        tell_name_of(walk, ((PyCodeObject *)object)->co_name);
+        tell_code(walk);
     }
+}
+
+/* ---- keys that are alive ---- */
+
+static size_t put_int(PyObject *key, char *out, size_t size) {
+    int overflow = 0;
+    long long value = PyLong_AsLongLongAndOverflow(key, &overflow);
+    int length = overflow != 0 ? 0 : snprintf(out, size, "%lld", value);
+    return length < 0 ? 0 : (size_t)length;
+}
+
+static size_t put_str(PyObject *key, char *out, size_t size) {
+    char text[LONGEST * 4 + 4];
+    if (PyUnicode_GET_LENGTH(key) > LONGEST / 4) {
+        return 0;
+    }
+    return mpr_resolved_quote(text, cpy_text_put(text, sizeof text, key, LONGEST), out, size);
+}
+
+size_t cpy_text_key(PyObject *key, char *out, size_t size) {
+    if (PyLong_CheckExact(key)) {
+        return put_int(key, out, size);
+    }
+    if (PyUnicode_CheckExact(key)) {
+        return put_str(key, out, size);
+    }
+    const char *word = key == Py_None ? "None" : key == Py_True ? "True" : key == Py_False ? "False" : "";
+    return (size_t)snprintf(out, size, "%s", word);
 }
 
 /* ---- hashes ---- */

@@ -247,6 +247,7 @@ static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
     record->own = is_own(walk, type);
     record->is_class = PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS);
     record->is_str = PyType_FastSubclass(type, Py_TPFLAGS_UNICODE_SUBCLASS);
+    record->is_code = type == &PyCode_Type;
     record->is_module = PyType_IsSubtype(type, &PyModule_Type);
     record->has_frame = cpy_layout_has_frame(type);
     record->has_managed_dict = walk->can[CPY_CAN_INLINE] && cpy_layout_has_managed_dict(type);

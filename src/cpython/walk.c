@@ -88,9 +88,9 @@ static void tell_itself(cpy_walk *walk) {
     }
 }
 
-/* To be told when everything else has been. */
-static void withhold(cpy_walk *walk, PyObject *str) {
-    int marked = mpr_workset_mark(&walk->withheld, (uint64_t)(uintptr_t)str);
+/* An object that is emitted when everything else has been. */
+static void put_off(cpy_walk *walk, mpr_workset *set, PyObject *object) {
+    int marked = mpr_workset_mark(set, (uint64_t)(uintptr_t)object);
     walk->status = marked < 0 ? marked : walk->status;
 }
 
@@ -100,7 +100,11 @@ static void take(cpy_walk *walk, PyObject *object) {
         return;
     }
     if (walk->withholds && type->is_str && cpy_is_interned(object)) {
-        withhold(walk, object);
+        put_off(walk, &walk->withheld, object);
+        return;
+    }
+    if (walk->defers_code && type->is_code) {
+        put_off(walk, &walk->deferred_code, object);
         return;
     }
     walk->object = object;
@@ -137,13 +141,21 @@ static bool step(cpy_walk *walk) {
     return true;
 }
 
+static void take_all(cpy_walk *walk, mpr_workset *set) {
+    for (uint64_t address; walk->status == MPR_OK && mpr_workset_take(set, &address, 1) == 1;) {
+        take(walk, (PyObject *)(uintptr_t)address);
+    }
+}
+
 int cpy_walk_run(cpy_walk *walk) {
     while (step(walk)) {
     }
-    walk->withholds = false;
-    for (uint64_t address; walk->status == MPR_OK && mpr_workset_take(&walk->withheld, &address, 1) == 1;) {
-        take(walk, (PyObject *)(uintptr_t)address);
+    walk->defers_code = false;
+    take_all(walk, &walk->deferred_code);
+    while (step(walk)) { /* what only code objects refer to */
     }
+    walk->withholds = false;
+    take_all(walk, &walk->withheld);
     return walk->status;
 }
 
@@ -277,6 +289,8 @@ int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_p
     mpr_addrset_init(&walk->frozen, alloc);
     mpr_addrset_init(&walk->names, alloc);
     mpr_workset_init(&walk->withheld, alloc);
+    mpr_workset_init(&walk->deferred_code, alloc);
+    walk->defers_code = sink->text != NULL && !sink->brief;
     walk->withholds = sink->text != NULL && !sink->brief;
     walk->interned = cpy_layout_interned();
     int status = mpr_image_read(&walk->image, alloc);
@@ -300,6 +314,7 @@ void cpy_walk_end(cpy_walk *walk) {
     mpr_addrset_free(&walk->frozen);
     mpr_addrset_free(&walk->names);
     mpr_workset_free(&walk->withheld);
+    mpr_workset_free(&walk->deferred_code);
     mpr_image_free(&walk->image, walk->alloc);
     mpr_vec_free(&walk->own, walk->alloc);
     Py_CLEAR(walk->listed);

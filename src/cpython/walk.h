@@ -39,7 +39,7 @@ struct cpy_type {
     size_t fixed; /* bytes of each instance, buffers included; 0 when they differ */
     bool is_gc, is_heap, is_python, has_managed_dict;
     bool asks_is_gc; /* some instances are not collected: PyObject_IS_GC says which */
-    bool is_class, is_module, is_str, has_frame; /* what its instances are */
+    bool is_class, is_module, is_str, is_code, has_frame; /* what its instances are */
     bool is_ordinary; /* none of these, and not memprobe's */
     bool is_brief; /* nor would a sink that wants little want more than its type: a str, too */
     bool is_leaf; /* instances refer to nothing */
@@ -95,8 +95,9 @@ struct cpy_walk {
     uint64_t key[2];
     uint64_t nodes; /* told */
     bool withholds; /* interned strings come last: only then is it known which of them are names, and may be told */
-    mpr_addrset names;
-    mpr_workset withheld;
+    bool defers_code; /* code objects come before these: only then is it known which of them run, or are suspended */
+    mpr_addrset names; /* strings that are names, and code that runs */
+    mpr_workset withheld, deferred_code;
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
     int status; /* the first failure: the walk ends there */
@@ -212,8 +213,17 @@ void cpy_text_tell(cpy_walk *walk, uint32_t flags);
 /* The key of a dict, or the name of a variable: a name if it is interned. */
 void cpy_text_note_name(cpy_walk *walk, PyObject *key);
 
+/* The code of a frame or generator: its text has file and line, too. */
+void cpy_text_note_code(cpy_walk *walk, PyCodeObject *code);
+
+/* "function (file:line)", into out: the length written. */
+size_t cpy_text_code(PyCodeObject *code, char *out, size_t size);
+
 /* The hash of what the object in hand contains, if it is a str, bytes, int or float, told to the sink. */
 void cpy_text_tell_digest(cpy_walk *walk);
+
+/* A key as Python writes it, of a type that can be read without running code (int, str, bool, None): the length written, 0 for others. */
+size_t cpy_text_key(PyObject *key, char *out, size_t size);
 
 /* At most `most` characters of a str as UTF-8, at most `size` bytes: the length written. Allocates nothing. */
 size_t cpy_text_put(char *out, size_t size, PyObject *str, Py_ssize_t most);

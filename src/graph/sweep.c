@@ -54,9 +54,10 @@ static void leave(mpr_sweep *s, const mpr_graph *g, uint32_t node) {
             enter(s, g->target[k]);
         }
     }
-    uint32_t class = g->types[g->type[node]].node;
-    if (s->housekeeping && class != MPR_NO_NODE) {
-        enter(s, class);
+    const mpr_type *type = &g->types[g->type[node]];
+    bool owns = (type->flags & MPR_TYPE_HEAP) && !(g->flags[node] & MPR_NODE_SYNTHETIC); /* its class */
+    if (s->housekeeping && owns && type->node != MPR_NO_NODE) {
+        enter(s, type->node);
     }
 }
 

@@ -26,6 +26,7 @@ static const struct {
     {"signature", test_signature},
     {"suspects", test_suspects},
     {"diff", test_diff},
+    {"growth", test_growth},
     {"waste", test_waste},
     {"worst", test_worst},
 };

@@ -133,6 +133,7 @@ void test_paths(test *t);
 void test_signature(test *t);
 void test_suspects(test *t);
 void test_diff(test *t);
+void test_growth(test *t);
 void test_waste(test *t);
 void test_worst(test *t);
 

@@ -16,7 +16,9 @@ static bool relax(const mpr_graph *g, bool housekeeping, const uint8_t *walls, u
             bool follow = mpr_label_strong(g->label[k]) && (housekeeping || !mpr_label_housekeeping(g->label[k]));
             if (follow && !reached[to] && !(walls && walls[to])) changed = (reached[to] = 1);
         }
-        uint32_t class = g->types[g->type[i]].node;
+        const mpr_type *type = &g->types[g->type[i]];
+        bool owns = (type->flags & MPR_TYPE_HEAP) && !(g->flags[i] & MPR_NODE_SYNTHETIC); /* of other types nobody does */
+        uint32_t class = owns ? type->node : MPR_NO_NODE;
         if (housekeeping && class != MPR_NO_NODE && !reached[class] && !(walls && walls[class])) changed = (reached[class] = 1);
     }
     return changed;

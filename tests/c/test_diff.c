@@ -15,7 +15,7 @@ typedef struct heaps {
 
 static bool dominate(heaps *h, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        if (!h->graph[i] || mpr_dominators_find(h->graph[i], NULL, NULL, &h->d[i]) != MPR_OK) return false;
+        if (!h->graph[i] || mpr_dominators_find(h->graph[i], NULL, NULL, NULL, &h->d[i]) != MPR_OK) return false;
         h->dominators[i] = &h->d[i];
     }
     return true;
@@ -85,38 +85,6 @@ static void with_itself(test *t, uint64_t seed) {
     CHECK(t, a.used == 0);
 }
 
-/* The first growth has so many objects that were not there; of heaps of several processes that is not known. */
-static void fresh(test *t, const program *p, uint32_t count, uint64_t expected) {
-    mpr_alloc a;
-    heaps h = {0};
-    mpr_diff diff = {0};
-    mpr_alloc_pages(&a);
-    for (uint32_t i = 0; i < count; i++) h.graph[i] = program_make(&a, &p[i]);
-    if (CHECK(t, dominate(&h, count) && mpr_diff_make(h.graph, h.dominators, count, NULL, NULL, &diff) == MPR_OK)) {
-        bool known = p[0].pid != 0 && p[0].pid == p[count - 1].pid;
-        CHECK(t, diff.one_process == known && diff.growth.count > 0);
-        CHECK(t, diff.rows.items[diff.growth.items[0].grown].fresh == (known ? expected : 0));
-    }
-    mpr_diff_free(&diff);
-    forget(&h, count);
-    CHECK(t, a.used == 0);
-}
-
-static void all_fresh(test *t) {
-    program p[3] = {{.variables = 2, .items = {100, 7}, .item_size = 48, .pid = 7},
-                    {.variables = 2, .items = {150, 7}, .item_size = 48, .pid = 7},
-                    {.variables = 2, .items = {160, 7}, .item_size = 48, .pid = 7}};
-    fresh(t, p, 2, 50);
-    fresh(t, p, 3, 50);
-    p[1].replaced = 30;
-    fresh(t, p, 2, 80);
-    fresh(t, p, 3, 50); /* those did not stay */
-    p[2].replaced = 20;
-    fresh(t, p, 3, 70);
-    p[1].pid = p[2].pid = 8;
-    fresh(t, p, 2, 80);
-}
-
 /* The first growth is at the variable's list, and has these items and bytes. */
 static void planted(test *t, const program *p, uint32_t count, uint32_t variable, int64_t items) {
     mpr_alloc a;
@@ -180,7 +148,6 @@ static void without_memory(test *t) {
 
 void test_diff(test *t) {
     all_planted(t);
-    all_fresh(t);
     for (uint64_t seed = 1; seed <= (t->quick ? 5u : 10000u); seed++) random_pair(t, seed);
     for (uint64_t seed = 1; seed <= (t->quick ? 2u : 50u); seed++) with_itself(t, seed);
     without_memory(t);

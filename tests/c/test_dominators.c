@@ -108,7 +108,7 @@ static void against_definition(test *t, uint64_t seed) {
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, seed, &shape);
     if (!CHECK(t, g != NULL)) return;
-    if (CHECK(t, mpr_dominators_find(g, NULL, NULL, &found) == MPR_OK)) {
+    if (CHECK(t, mpr_dominators_find(g, NULL, NULL, NULL, &found) == MPR_OK)) {
         uint8_t *dominates = matrix_of(g);
         compare(t, g, &found, dominates);
         order_is_right(t, g, &found);
@@ -127,7 +127,7 @@ static void random_arrows(test *t, uint64_t seed) {
     mpr_dominators found = {0};
     test_alloc_init(&a);
     mpr_graph *g = graph_random(&a.alloc, seed, 40);
-    if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &found) == MPR_OK)) {
+    if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, NULL, &found) == MPR_OK)) {
         uint8_t *dominates = matrix_of(g);
         compare(t, g, &found, dominates);
         order_is_right(t, g, &found);
@@ -152,7 +152,7 @@ static void worst_case(test *t, uint32_t n) {
         arrows[count++] = (arrow){i, 0};
     }
     mpr_graph *g = graph_of(&a, n, arrows, count, 0);
-    if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &found) == MPR_OK)) {
+    if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, NULL, &found) == MPR_OK)) {
         CHECK(t, found.retained[0] == g->totals.bytes && found.reached == g->nodes);
         for (uint32_t i = 1; i < n; i += 1 + n / 1000) CHECK(t, found.parent[i] == (i % 2 ? i - 1 : i - 2));
     }
@@ -176,7 +176,7 @@ static void without_memory(test *t) {
         a.tripped = false;
         mpr_tree tree = {0};
         uint64_t by_type[16];
-        int status = mpr_dominators_find(g, NULL, NULL, &found);
+        int status = mpr_dominators_find(g, NULL, NULL, NULL, &found);
         if (status == MPR_OK) status = mpr_tree_make(&found, &tree);
         if (status == MPR_OK) status = mpr_retained_by_type(g, &found, &tree, NULL, NULL, by_type);
         CHECK(t, (status == MPR_ENOMEM) == a.tripped);
@@ -186,7 +186,7 @@ static void without_memory(test *t) {
     }
     a.fail_at = 0;
     mpr_dominators found = {0};
-    CHECK(t, g != NULL && mpr_dominators_find(g, at_once, NULL, &found) == MPR_ECANCELLED && found.alloc == NULL);
+    CHECK(t, g != NULL && mpr_dominators_find(g, NULL, at_once, NULL, &found) == MPR_ECANCELLED && found.alloc == NULL);
     mpr_graph_free(g);
     CHECK(t, a.live == 0 && a.wrong == 0);
 }

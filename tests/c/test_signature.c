@@ -17,7 +17,7 @@ static uint64_t *sorted_of(const mpr_graph *g) {
     mpr_dominators d = {0};
     mpr_signatures s = {0};
     uint64_t *out = NULL;
-    if (mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK && mpr_signatures_find(g, &d, NULL, NULL, &s) == MPR_OK) {
+    if (mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK && mpr_signatures_find(g, &d, NULL, NULL, &s) == MPR_OK) {
         out = malloc(g->nodes * sizeof *out);
         memcpy(out, s.value, g->nodes * sizeof *out);
         qsort(out, g->nodes, sizeof *out, by_value);
@@ -74,7 +74,7 @@ static void on_a_heap(test *t, uint64_t seed) {
     mpr_signatures s = {0};
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, seed, &shape);
-    if (!CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK)) return;
+    if (!CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK)) return;
     if (CHECK(t, mpr_signatures_find(g, &d, NULL, NULL, &s) == MPR_OK)) {
         for (uint32_t i = 0; i < g->nodes; i++) {
             bool reached = d.parent[i] != MPR_NO_NODE || i == g->group[MPR_GROUP_ROOT];
@@ -96,7 +96,7 @@ static void without_memory(test *t) {
     mpr_signatures s = {0};
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, 7, &shape);
-    bool tripped = CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK);
+    bool tripped = CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK);
     for (uint64_t nth = 1; tripped; nth++) {
         a.calls = 0;
         a.fail_at = nth;

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 
 #include "algo/diff.h"
+#include "algo/growth.h"
+#include "algo/names.h"
 #include "algo/paths.h"
 #include "algo/reach.h"
-#include "algo/routes.h"
 #include "algo/scc.h"
 #include "algo/suspects.h"
 #include "algo/waste.h"
@@ -30,40 +31,53 @@ static void cycles_of(test *t, const mpr_graph *g, const answers *known) {
     mpr_scc_free(&scc);
 }
 
-static void ways_to(test *t, mpr_graph *g, uint32_t last, const answers *known) {
+static void paths_to(test *t, mpr_graph *g, uint32_t last, const answers *known) {
     mpr_paths paths = {0};
-    mpr_routes routes = {0};
+    mpr_name_tree names = {0};
+    mpr_name name = {0};
     uint64_t objects = 0, bytes = 0;
-    uint32_t first = 0, steps = 0;
+    uint32_t first = 0;
     uint8_t *marks = calloc(g->nodes, 1);
     CHECK(t, mpr_reach(g, &first, 1, NULL, marks, &objects, &bytes) == MPR_OK && objects == known->reached);
-    CHECK(t, mpr_paths_find(g, last, 3, NULL, &paths) == MPR_OK);
-    CHECK(t, paths.count > 0 && paths.first[1] - paths.first[0] == known->far + 1);
-    for (uint32_t i = 0; i < g->nodes; i++) marks[i] = i == last;
-    if (CHECK(t, mpr_routes_find(g, marks, NULL, NULL, &routes) == MPR_OK)) {
-        for (uint32_t at = last; routes.parent[at] != at && steps <= g->nodes; at = routes.parent[at]) steps++;
-        CHECK(t, steps == known->far);
-    }
+    CHECK(t, mpr_name_tree_begin(g, &names) == MPR_OK && mpr_paths_find(g, &names, last, 3, NULL, NULL, &paths) == MPR_OK);
+    CHECK(t, paths.count > 0 && paths.first.items[1] == known->far + 1);
+    CHECK(t, mpr_names_join(g, paths.step.items, paths.first.items[1], NULL, &name) == MPR_OK);
+    CHECK(t, name.text.count > 0 && (known->far < 100 || name.text.count < (size_t)12 * known->far));
+    mpr_vec_free(&name.text, g->alloc);
     free(marks);
-    mpr_routes_free(&routes);
+    mpr_name_tree_free(&names);
     mpr_paths_free(&paths);
+}
+
+static void growth_of(test *t, const mpr_graph *g, const mpr_dominators *d) {
+    mpr_ranks ranks = {0};
+    mpr_growth growth = {0};
+    if (!CHECK(t, mpr_ranks_find(g, &ranks) == MPR_OK)) return;
+    mpr_growth_heap heaps[] = {{g, &ranks, d}, {g, &ranks, d}, {g, &ranks, d}};
+    CHECK(t, mpr_growth_find(heaps, 3, NULL, NULL, &growth) == MPR_OK && growth.rows.count == 0 && growth.unattributed == 0);
+    mpr_growth_free(&growth);
+    mpr_ranks_free(&ranks);
 }
 
 static void tree_of(test *t, const mpr_graph *g, uint32_t last, const answers *known) {
     mpr_dominators d = {0};
     mpr_tree tree = {0};
+    mpr_name_tree names = {0};
     mpr_suspects suspects = {0};
     mpr_diff diff = {0};
     uint32_t deep = 0;
-    if (!CHECK(t, mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK && mpr_tree_make(&d, &tree) == MPR_OK)) return;
+    if (!CHECK(t, mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK && mpr_tree_make(&d, &tree) == MPR_OK)) return;
     for (uint32_t at = d.parent[last]; at != MPR_NO_NODE; at = d.parent[at]) deep++;
     CHECK(t, deep == known->deep && d.retained[g->group[MPR_GROUP_ROOT]] == g->totals.bytes);
     const mpr_graph *graphs[] = {g, g};
     const mpr_dominators *dominators[] = {&d, &d};
-    CHECK(t, mpr_suspects_find(g, &d, &tree, NULL, &suspects) == MPR_OK && suspects.found.count > 0);
+    CHECK(t, mpr_name_tree_begin(g, &names) == MPR_OK);
+    CHECK(t, mpr_suspects_find(g, &d, &tree, &names, NULL, &suspects) == MPR_OK && suspects.found.count > 0);
+    growth_of(t, g, &d);
     CHECK(t, mpr_diff_make(graphs, dominators, 2, NULL, NULL, &diff) == MPR_OK && diff.growth.count == 0);
     mpr_diff_free(&diff);
     mpr_suspects_free(&suspects);
+    mpr_name_tree_free(&names);
     mpr_tree_free(&tree);
     mpr_dominators_free(&d);
 }
@@ -77,7 +91,7 @@ static void ask_all(test *t, uint32_t nodes, const arrow *arrows, size_t count, 
     if (CHECK(t, g != NULL)) {
         cycles_of(t, g, known);
         tree_of(t, g, last, known);
-        ways_to(t, g, last, known);
+        paths_to(t, g, last, known);
         CHECK(t, mpr_waste_find(g, NULL, &waste) == MPR_OK && waste.rows.count == 0);
     }
     mpr_waste_free(&waste);
@@ -137,7 +151,7 @@ static void unreached(test *t, uint32_t pairs) {
     }
     mpr_alloc_pages(&a);
     mpr_graph *g = graph_of(&a, 1 + 2 * pairs, arrows, (size_t)2 * pairs, 0);
-    if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, &d) == MPR_OK)) {
+    if (CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK)) {
         CHECK(t, g->totals.unreachable_objects == 2 * pairs);
         CHECK(t, d.retained[g->group[MPR_GROUP_UNREACHABLE]] == g->totals.unreachable_bytes);
         cycles_of(t, g, &(answers){.cyclic = 2 * pairs, .components = pairs});

@@ -8,10 +8,11 @@
 
 #include "algo/diff.h"
 #include "algo/groups.h"
+#include "algo/growth.h"
+#include "algo/names.h"
 #include "algo/paths.h"
 #include "algo/reach.h"
 #include "algo/retained.h"
-#include "algo/routes.h"
 #include "algo/scc.h"
 #include "algo/suspects.h"
 #include "algo/waste.h"
@@ -78,23 +79,26 @@ static void find_cycles(mpr_graph *g, bool housekeeping) {
     mpr_scc_free(&scc);
 }
 
-static void find_ways(mpr_graph *g) {
-    mpr_paths paths = {0};
-    mpr_routes routes = {0};
-    uint8_t *wanted = mpr_alloc_array(g->alloc, g->nodes, 1);
-    for (uint32_t node = 0; node < g->nodes; node += 1 + g->nodes / 4) {
-        mpr_paths_find(g, node, 3, NULL, &paths);
+static void find_names(mpr_graph *g) {
+    mpr_name_tree names = {0};
+    mpr_name name = {0};
+    if (mpr_name_tree_begin(g, &names) != MPR_OK) return;
+    for (uint32_t node = 0; node < g->nodes; node += 1 + g->nodes / 16) {
+        mpr_paths paths = {0};
+        if (mpr_paths_find(g, &names, node, 3, NULL, NULL, &paths) == MPR_OK)
+            for (size_t i = 0; i < paths.count; i++) {
+                size_t first = paths.first.items[i];
+                mpr_names_join(g, paths.step.items + first, paths.first.items[i + 1] - first, NULL, &name);
+            }
         mpr_paths_free(&paths);
-        if (wanted) wanted[node] = 1;
     }
-    if (wanted && mpr_routes_find(g, wanted, NULL, NULL, &routes) == MPR_OK)
-        for (uint32_t i = 0; i < routes.count; i++) mpr_routes_edge(g, &routes, routes.order[i]);
-    mpr_routes_free(&routes);
-    mpr_alloc_free(g->alloc, wanted, g->nodes, 1);
+    mpr_vec_free(&name.text, g->alloc);
+    mpr_name_tree_free(&names);
 }
 
 static void find_suspects(const mpr_graph *g, const mpr_dominators *d) {
     mpr_tree tree = {0};
+    mpr_name_tree names = {0};
     mpr_suspects suspects = {0};
     mpr_suspects_options options = {.permille = 1};
     uint64_t *by_type = mpr_alloc_array(g->alloc, g->type_count, sizeof *by_type);
@@ -102,9 +106,10 @@ static void find_suspects(const mpr_graph *g, const mpr_dominators *d) {
     if (mpr_tree_make(d, &tree) == MPR_OK && by_type && below) {
         mpr_retained_by_type(g, d, &tree, NULL, NULL, by_type);
         mpr_suspects_below(g, &tree, &g->group[MPR_GROUP_ROOT], 1, below);
-        mpr_suspects_find(g, d, &tree, &options, &suspects);
+        if (mpr_name_tree_begin(g, &names) == MPR_OK) mpr_suspects_find(g, d, &tree, &names, &options, &suspects);
         for (size_t i = 0; i < suspects.found.count; i++) require(suspects.found.items[i].node < g->nodes);
     }
+    mpr_name_tree_free(&names);
     mpr_suspects_free(&suspects);
     mpr_alloc_free(g->alloc, below, g->type_count, sizeof *below);
     mpr_alloc_free(g->alloc, by_type, g->type_count, sizeof *by_type);
@@ -120,6 +125,14 @@ static void find_growth(const mpr_graph *g, const mpr_dominators *d) {
         if (mpr_diff_make(graphs, dominators, count, NULL, NULL, &diff) == MPR_OK) require(diff.growth.count == 0);
         mpr_diff_free(&diff);
     }
+    mpr_ranks ranks = {0};
+    mpr_growth growth = {0};
+    if (mpr_ranks_find(g, &ranks) == MPR_OK) {
+        mpr_growth_heap heaps[] = {{g, &ranks, d}, {g, &ranks, d}, {g, &ranks, d}};
+        if (mpr_growth_find(heaps, 3, NULL, NULL, &growth) == MPR_OK) require(growth.rows.count == 0 && growth.unattributed == 0);
+        mpr_growth_free(&growth);
+    }
+    mpr_ranks_free(&ranks);
 }
 
 static void find_waste(const mpr_graph *g) {
@@ -131,14 +144,14 @@ static void find_waste(const mpr_graph *g) {
 
 static void analyse(mpr_graph *g) {
     mpr_dominators dominators = {0};
-    if (mpr_dominators_find(g, NULL, NULL, &dominators) == MPR_OK) {
+    if (mpr_dominators_find(g, NULL, NULL, NULL, &dominators) == MPR_OK) {
         require(dominators.retained[g->group[MPR_GROUP_ROOT]] <= g->totals.bytes);
         find_suspects(g, &dominators);
         find_growth(g, &dominators);
     }
     find_cycles(g, false);
     find_cycles(g, true);
-    find_ways(g);
+    find_names(g);
     find_waste(g);
     mpr_dominators_free(&dominators);
 }

@@ -69,7 +69,7 @@ def test_diff(folder: Path) -> None:
     assert grown[0].counts == (12000, 14000) and grown.bytes == (grown.bytes[0], grown.bytes[0] + grown.growth)
     assert 200_000 < grown[0].bytes < 2_000_000
     three = c.diff(b, a, limit=1)
-    assert (three[0].name, three[0].count, three[0].counts, len(three)) == ("__main__.sessions", 2000, (12000, 14000, 16000), 1)
+    assert (three[0].name, three[0].count, three[0].counts, len(three)) == ("__main__.sessions", 4000, (12000, 14000, 16000), 1)
     assert "__main__.sessions" in str(three) and json.dumps(three.to_dict())
     assert not a.diff(b).rows or a.diff(b)[0].name != "__main__.sessions"
     assert a.diff(a).rows == () and a.diff(a).growth == 0
@@ -77,7 +77,7 @@ def test_diff(folder: Path) -> None:
 
 def test_what_is_new_and_how_fast(folder: Path, tmp_path: Path) -> None:
     a, b, c = (memprobe.load(folder / f"{name}.snap") for name in "abc")
-    assert b.diff(a)[0].new == c.diff(b, a)[0].new == 2000 and b.diff(a)[0].slope is None
+    assert b.diff(a)[0].new == 2000 and c.diff(b, a)[0].new == 4000 and b.diff(a)[0].slope is None
     row, times = c.diff(b, a)[0], [heap.info.time for heap in (a, b, c)]
     slope = linear_regression(times, row.sizes).slope * 3600
     assert row.slope == pytest.approx(slope) and row.slope > 0
@@ -95,8 +95,8 @@ def test_what_is_new_and_how_fast(folder: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
     churn = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(tmp_path / "a.snap"))
     row = next(row for row in churn.rows if row.name == "__main__.sessions")
-    assert (row.count, row.new, row.type) == (100, 600, "list")
-    assert memprobe.load(tmp_path / "b.snap").diff(a)[0].new is None
+    assert row.type == "list" and 95 <= row.count <= 100 and 590 <= row.new <= 600  # an address may be used again
+    assert all(row.new is None for row in memprobe.load(tmp_path / "b.snap").diff(a).rows)
 
 
 def test_heaps_of_other_processes_compare(folder: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_whoever_uses_it_at_the_moment(tmp_path: Path) -> None:
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
     grown = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(tmp_path / "a.snap"))
-    assert (grown[0].name, grown[0].count) == ("__main__.sessions", 1000)
+    assert grown[0].name == "__main__.sessions" and 990 <= grown[0].count <= 1000
     assert grown[0].bytes < 500_000
 
 
@@ -198,14 +198,18 @@ def test_a_question_computes_its_own_answer_only(folder: Path) -> None:
     }
     alone = {name: kept_by(question, load()) for name, question in questions.items()}
     nodes, edges = load().nodes, load().info.edges
-    assert not any(alone[name] for name in ("types", "find", "deep_sizeof", "cycles", "waste")), alone
-    assert 0 < alone["retained"] < alone["suspects"] <= 32 * nodes, alone  # the tree, its way down, and no reverse index
-    assert 4 * edges <= alone["paths"] == alone["referrers"] <= 8 * (nodes + 4) + 4 * edges, alone  # the index, and no tree
-    assert alone["dominators"] == alone["suspects"] + alone["paths"]  # it names what it finds
+    assert not any(alone[name] for name in ("types", "find", "deep_sizeof", "cycles")), alone
+    assert alone["waste"] <= 10 * nodes, alone  # names
+    assert 0 < alone["retained"] < alone["suspects"] <= 40 * nodes, (
+        alone
+    )  # dominators; ranks, their tree and names; no reverse index
+    assert 4 * edges <= alone["referrers"] <= 8 * (nodes + 4) + 4 * edges, alone  # the index
+    assert alone["referrers"] < alone["paths"] <= alone["referrers"] + 10 * nodes, alone  # and names
     heap = load()
     together = {name: kept_by(question, heap) for name, question in questions.items()}
-    assert sum(together.values()) == alone["dominators"], together
-    assert not any(kept_by(question, heap) for question in questions.values())  # and nothing twice
+    assert sum(together.values()) <= alone["suspects"] + alone["retained"] + alone["referrers"] + 4 * nodes, together
+    again = {name: kept_by(question, heap) for name, question in questions.items()}
+    assert not any(again.values()), again  # and nothing twice
 
 
 def test_an_answer_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

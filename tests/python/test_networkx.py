@@ -93,7 +93,10 @@ def compare(heap: memprobe.Heap, dice: random.Random, edges: list[list[int]]) ->
                 graph.add_edge(node, columns["edge_target"][k])
     assert sorted((i, t) for i in objects for t in graph[i]) == sorted({(i, t) for i, targets in enumerate(edges) for t in targets})
 
-    found = networkx.immediate_dominators(graph, root)
+    ranks = ranks_of(heap, graph)
+    assert {v: rank for v, rank in enumerate(columns["rank"]) if rank != 0xFFFF} == ranks
+    kept = [(u, v) for u, v in graph.edges if ranks[v] >= ranks[u]]  # what a later rank holds does not count
+    found = networkx.immediate_dominators(networkx.DiGraph(kept), root)
     found.pop(root, None)
     assert {v: d for v, d in enumerate(columns["dominator"]) if d != 0xFFFFFFFF} == found
     tree = networkx.DiGraph((d, v) for v, d in found.items())
@@ -111,15 +114,41 @@ def compare(heap: memprobe.Heap, dice: random.Random, edges: list[list[int]]) ->
 
     node = dice.choice(list(objects))
     assert heap.deep_sizeof(heap.node(node)) == sum(columns["size"][v] for v in {node, *networkx.descendants(mine, node)})
-    walls = {id for name, id in heap._graph.groups().items() if name not in ("roots", "threads", "modules", "interpreter")}
-    free = graph.subgraph(set(graph) - walls)
-    way = free if networkx.has_path(free, root, node) else graph
-    paths = heap._graph.paths(node, 3)
+    groups = heap._graph.groups()
+    for later in (
+        ("static and immortal objects", "C references", "unreachable"),
+        ("C references", "unreachable"),
+        ("unreachable",),
+        (),
+    ):
+        way = graph.subgraph(set(graph) - {groups[name] for name in later if name in groups})
+        if networkx.has_path(way, root, node):
+            break
+    paths = heap.paths(heap.node(node), 3)
     if networkx.has_path(way, root, node):
-        lengths = [len(path) for path in paths]
-        assert lengths[0] == networkx.shortest_path_length(way, root, node) and lengths == sorted(lengths)
+        assert len(paths[0].steps) == networkx.shortest_path_length(way, root, node)
+        for path in paths:
+            ids = [step.holder.id for step in path.steps]
+            assert all(graph.has_edge(u, v) for u, v in zip(ids, [*ids[1:], node], strict=True)) and len(set(ids)) == len(ids)
     else:
         assert not paths
+
+
+def ranks_of(heap: memprobe.Heap, graph: networkx.DiGraph) -> dict[int, int]:
+    """What lasts, what only C holds, garbage: each without what an earlier one reaches."""
+    groups = heap._graph.groups()
+    out = {id: 0 for name, id in groups.items() if name in ("roots", "threads", "interned strings")}
+    last = 1  # beside frames, of which there are none
+    for rank, names in (
+        (0, ("modules", "interpreter", "static and immortal objects")),
+        (last + 1, ("C references",)),
+        (last + 2, ("unreachable",)),
+    ):
+        for name in names:
+            if name in groups:
+                reached = {groups[name], *networkx.descendants(graph, groups[name])}
+                out.update((node, rank) for node in reached if node not in out)
+    return out
 
 
 @pytest.mark.parametrize("part", range(10))

@@ -18,14 +18,14 @@ ZOO = Path(__file__).parents[1] / "zoo"
 
 # What a programmer would call the culprit: the answer may go on from there. … is any word.
 CULPRITS = {
-    "at_exit": "C references: … of at_exit.Connection",
+    "at_exit": "held by C code: …,… method Connection.close",
     "bound_methods": "bound_methods.timer.callbacks",
     "buffer_views": "buffer_views.columns['price']",
-    "c_references": "C references: c_references.Frame",
+    "c_references": "held by C code: …,… c_references.Frame",
     "callback_closures": "callback_closures.on_shutdown",
     "class_registry": "class_registry.Widget.instances",
-    "closure_cell": "closure_cell.translate.__closure__[0].cell_contents",
-    "context_variable": "context_variable.trail.get()",
+    "closure_cell": "closure_cell.translate: closure memo",
+    "context_variable": "ContextVar 'trail'",
     "cycles_gc_off": "garbage: cycles_gc_off.Element",
     "default_argument": "default_argument.record.__defaults__[0]",
     "event_subscribers": "event_subscribers.paid.receivers",
