@@ -208,10 +208,10 @@ class Heap:
         """The graph as arrays that numpy takes as they are (`numpy.asarray(view)`), read-only; they keep the heap alive.
 
         A row a node: address, size, retained (uint64, bytes), residual (int64, references), type (uint32, index into types),
-        flags (uint16, bits as memprobe.results.FLAGS), dominator (uint32; 0xFFFFFFFF: none), rank (uint16: 0 lasts, then frames, C
-        references, unreachable; 0xFFFF: memprobe's own). retained and dominator are those of the rank tree. The edges of node i are rows
-        first_edge[i] to first_edge[i + 1] - 1 (uint64, one more than nodes) of edge_target (uint32, node) and edge_label
-        (uint32, docs/FORMAT.md). Computes dominators. type, flags, retained, dominator, edge_target and edge_label are the
+        flags (uint16, bits as memprobe.results.FLAGS), dominator (uint32; 0xFFFFFFFF: none), rank (uint16: 0 lasts, then frames,
+        C references, unreachable; 0xFFFF: memprobe's own). retained and dominator are those of the rank tree. The edges of node i
+        are rows first_edge[i] to first_edge[i + 1] - 1 (uint64, one more than nodes) of edge_target (uint32, node) and edge_label
+        (uint32, docs/FORMAT.md). Computes dominators. type, flags, retained, dominator, rank, edge_target and edge_label are the
         heap's own memory, not copies."""
         return self._graph.columns()
 
