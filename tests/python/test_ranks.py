@@ -72,14 +72,15 @@ async def main():
 asyncio.run(main())
 """,
     "garbage, generators and C code": """
-import ctypes, gc
+import atexit, gc
 class Node:
     def __init__(self): self.me, self.rows = self, [[1], [2]]
+    def close(self): pass
 gc.collect()
 gc.disable()
 for _ in range(30): Node()
 held = Node
-for _ in range(10): ctypes.pythonapi.Py_IncRef(ctypes.py_object(Node()))
+for _ in range(10): atexit.register(Node().close)
 def rows():
     kept = [[n] for n in range(10)]
     yield kept
@@ -121,16 +122,31 @@ class Graph:
         self.heap = heap
         self.columns = {name: numpy.asarray(view).tolist() for name, view in heap.columns().items()}
         self.own = [bool(flags & 0x1000) for flags in self.columns["flags"]]
+        self.classes = self.find_classes()
         self.out: list[list[int]] = [list(self.strong(node)) for node in range(heap.nodes)]
         self.groups = {name: node.id for name, node in heap.roots().items()}
         self.rank = [NOWHERE] * heap.nodes
         self.lasting_of_threads: list[tuple[int, int]] = []  # (thread, what it has for as long as it lives)
         self.find_ranks()
 
+    def find_classes(self) -> dict[int, int]:
+        """The node of the class of each type's instances, whose edges to it are the column `type`."""
+        by_name: dict[str | None, list[int]] = {}
+        for node, flags in enumerate(self.columns["flags"]):
+            if flags & 0x0080 and not flags & (0x1000 | 0x0020):  # a static type is not held by its instances
+                by_name.setdefault(self.heap.node(node).text, []).append(node)
+        instances = {type: node for node, type in enumerate(self.columns["type"])}
+        found = {type: by_name.get(self.heap.node(node).type, []) for type, node in instances.items()}
+        return {type: nodes[0] for type, nodes in found.items() if len(nodes) == 1}
+
     def strong(self, node: int) -> Iterator[int]:
+        if self.own[node]:
+            return
+        if self.columns["type"][node] in self.classes:
+            yield self.classes[self.columns["type"][node]]
         first, labels, targets = self.columns["first_edge"], self.columns["edge_label"], self.columns["edge_target"]
         for k in range(first[node], first[node + 1]):
-            if not labels[k] & WEAK and not self.own[targets[k]] and not self.own[node]:
+            if not labels[k] & WEAK and not self.own[targets[k]]:
                 yield targets[k]
 
     def reach(self, roots: list[int], rank: int) -> None:
@@ -257,4 +273,3 @@ def test_suspects_of_waiting_tasks(tmp_path: Path, shared: str, answer: str, end
     (heap,) = heaps_of(tmp_path, script, times=1)
     first = heap.suspects()[0]
     assert re.fullmatch(rf"main \(.*program\.py:\d+\){ending}", first.name), first.name
-    assert "await or cancel" in first.advice
