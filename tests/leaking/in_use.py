@@ -38,8 +38,8 @@ ROUNDS = {
     "growing_deque": ("measure(first)", "measured", "measured"),
     "interned_strings": (EACH.format(3_000) + "tokenize(f'user_{number}_name user_{number}_mail get')", "seen", "seen"),
     "kept_exception": (
-        "try: load([f'name{i},{i},{i * 7}' for i in range(2_000 + first // 5)] + ['broken,x,y'])\n"
-        "except ValueError as problem: last_failure = problem",
+        "try: load([f'name{i},{i},{i * 7}' for i in range(2_000)] + ['broken,x,y'])\n"
+        "except ValueError as problem: problem.__context__, last_failure = last_failure, problem",
         "last_failure",
         "last_failure",
     ),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: E501
-"""Small programs, each with one big thing in its heap, and the advice that is right: (name, source, words of the line, or "" for no
-specific advice). Half of them are traps: the type occurs, the cause does not.
+"""Small programs, each with one big thing in its heap: RIGHT have (name, source, words of the advice that is right); NONE are traps,
+in which the type occurs and the cause does not: (name, source, name of the first suspect), and no cause may be named.
 
 python advice_programs.py runs each in a forked process as a module `app`, and prints [name, first suspect's name, advice] as JSON,
 a line each. A program that calls `ask()` is asked there, others at their end."""

@@ -8,7 +8,9 @@ import json
 import os
 import platform
 import sys
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 HEADS = {
     "stable": (
@@ -34,8 +36,19 @@ def record(part: str, name: str, result: str) -> None:
             file.write(json.dumps([name, result]) + "\n")
 
 
+def outcomes(folder: Path) -> str:
+    """What pytest says of each file of tests (results.xml)."""
+    counts: dict[str, Counter[str]] = {}
+    for test in ElementTree.parse(folder / "results.xml").iter("testcase"):
+        (outcome,) = {child.tag for child in test} & {"failure", "error", "skipped"} or {"passed"}
+        counts.setdefault(test.get("classname", "").rpartition(".")[2], Counter())[outcome] += 1
+    columns = ("passed", "failure", "error", "skipped")
+    rows = (f"| {name} | {' | '.join(str(count[column]) for column in columns)} |" for name, count in sorted(counts.items()))
+    return "\n".join(["## Tests\n", "| | passed | failed | broken | skipped |", "|---|---|---|---|---|", *rows, ""])
+
+
 def report(folder: Path) -> str:
-    parts = [TITLE.format(platform.python_version(), platform.machine())]
+    parts = [TITLE.format(platform.python_version(), platform.machine()), outcomes(folder)]
     for part, (head, words) in HEADS.items():
         path = folder / f"{part}.jsonl"
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -18,7 +18,7 @@ class Job:
     def run(self) -> int:
         global done
         rows = [(row, self.text) for row in range(dice.randrange(10, 2_000))]
-        time.sleep(0.003)
+        time.sleep(0.005)
         done += 1
         room.release()
         return len(rows)
@@ -32,5 +32,3 @@ with ThreadPoolExecutor(4) as pool:
         number += 1
         if number == 500:
             print("warm", flush=True)
-        elif number % 50 == 0:
-            time.sleep(0.01)
