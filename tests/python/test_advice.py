@@ -13,7 +13,7 @@ import advice_programs
 import pytest
 from campaign import record
 
-BOUND = re.compile(r"with a (bound|maxsize|maxlen).*")  # to say that there is one is no advice to give it one
+BOUND = re.compile(r"[^.]*\bwith a (bound|maxsize|maxlen)\b.*")  # to say that there is one is no advice to give it one
 # Words of every line that names a cause.
 SPECIFIC = re.compile(
     r"maxsize|maxlen|WeakMethod|subscribe|atexit|traceback|weak|\bclose\(\)|\bawait\b|[Tt]hread-local|[Cc]ontext variable|functools"
