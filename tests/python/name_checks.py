@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import memprobe
@@ -138,7 +139,7 @@ def check(heap: memprobe.Heap, older: memprobe.Heap, nodes: int, live: int, seed
     lists = ("different", "wrong", "live_different", "answers_different", "pictures_different")
     found: Found = {"same": 0, "evaluated": 0, "live": 0, "answers": 0, "pictures": 0, **{name: [] for name in lists}}
     chosen = sample(heap, dice, nodes)
-    parts = (
+    parts: tuple[Callable[[], None], ...] = (
         lambda: check_typed(heap, chosen, found),
         lambda: check_pictures(heap, chosen, max(10, live // 4), found),
         lambda: check_live(heap, chosen, live, found),

@@ -88,9 +88,9 @@ def heaps_of(folder: Path, script: Path, *words: object, times: int = 3) -> list
 
 
 def newest(heaps: Sequence[memprobe.Heap]) -> memprobe.Diff:
-    """What grew from the first to the last."""
+    """What grew from the first to the last: all rows."""
     *older, last = heaps
-    return last.diff(*reversed(older))
+    return last.diff(*reversed(older), limit=None)
 
 
 def check_sum(found: memprobe.Diff) -> None:

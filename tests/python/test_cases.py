@@ -28,6 +28,11 @@ def first(found: memprobe.Diff) -> tuple[str, str]:
     return found[0].name, found[0].type
 
 
+def near(count: int, expected: int) -> bool:
+    """Of a builtin type a few are where another object was before, and pass for that."""
+    return abs(count - expected) <= expected // 200
+
+
 # ---- what grows, whoever uses it ---------------------------------------------------------------------------------------------
 
 
@@ -86,7 +91,7 @@ def test_shared_two(tmp_path: Path) -> None:
             rows = [row for row in found.rows if row.type == kind]
             assert len(rows) == 1, found
             assert set(rows[0].owners) == owners, rows
-            assert rows[0].count == 2_000 * (len(found.bytes) - 1), rows
+            assert near(rows[0].count, 2_000 * (len(found.bytes) - 1)), rows
             assert all(owner.rpartition(".")[2] in str(found) for owner in owners), found
         assert {row.type for row in found.rows[:2]} == set(expected), found
 
@@ -99,6 +104,34 @@ def test_idle(tmp_path: Path) -> None:
     file = sorted(map(str, tmp_path.glob("*.snap")))
     done = subprocess.run([sys.executable, "-m", "memprobe", "diff", *file], capture_output=True, text=True)
     assert done.returncode == 0 and "Next: memprobe paths" not in done.stdout and "C references" not in done.stdout, done
+
+
+def test_local_growth(tmp_path: Path) -> None:
+    """Its outermost function has it, and it says that it is of a running function."""
+    heaps = heaps_of(tmp_path, case("local_growth"))
+    for found in (heaps[1].diff(heaps[0], limit=None), newest(heaps)):
+        row = found[0]
+        assert re.fullmatch(r"consume \(.*local_growth\.py:\d+\): local undelivered", row.name), found
+        assert (row.type, row.in_use) == ("dict", True) and near(row.count, 3_000 * (len(found.bytes) - 1)), found
+        assert "in use" in str(found), found
+        check_sum(found)
+
+
+def test_what_lasts_is_not_in_use(tmp_path: Path) -> None:
+    found = newest(heaps_of(tmp_path, case("missed_growth"), 2))
+    assert [row.name for row in found.rows if not row.in_use] == ["__main__.server.cache.items"], found
+
+
+def test_two_leaks_are_two_rows(tmp_path: Path) -> None:
+    heaps = heaps_of(tmp_path, case("two_leaks"))
+    expected = {"__main__.application.state.sessions", "__main__.application.state.audit"}
+    assert {row.name for row in heaps[-1].suspects().rows[:2]} == expected, heaps[-1].suspects()
+    found = newest(heaps)
+    assert {row.name for row in found.rows[:2]} == expected, found
+    counts = {row.type: row.count for row in found.rows[:2]}
+    assert counts.keys() == {"__main__.Session", "tuple"} and near(counts["__main__.Session"], 10_000), found
+    assert near(counts["tuple"], 20_000), found
+    check_sum(found)
 
 
 # ---- chains ------------------------------------------------------------------------------------------------------------------

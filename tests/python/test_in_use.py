@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from campaign import record
-from services import TESTS, newest
+from services import TESTS, check_sum, newest
 
 import memprobe
 
@@ -73,6 +73,7 @@ def test_the_culprit_comes_first(tmp_path: Path, name: str) -> None:
             owners = getattr(diff[0], "owners", ()) if diff.rows else ()  # a thread's arguments are another, as long as it runs
             if not any(re.match(CULPRITS[name], words) for words in (first, *owners)):
                 wrong.append(f"{first[:120]} ({', '.join(uses[index : index + 3])})")
+            check_sum(diff)
         for file in tmp_path.glob("*.snap"):
             file.unlink()
     WRONG[name] = len(wrong)

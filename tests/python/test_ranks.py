@@ -181,10 +181,10 @@ class Graph:
         rank = 0
         lasting = [self.groups[name] for name in NUMBERED[:3] if name in self.groups]
         self.reach([*lasting, *(id for _, id in self.lasting_of_threads)], rank)
-        for mine, rest in zip(frames, others, strict=True):
-            for frame in mine:
+        for ids, rest in zip(frames, others, strict=True):
+            for id in ids:
                 rank += 1
-                self.reach([frame], rank)
+                self.reach([id], rank)
             rank += 1
             self.reach(rest, rank)
         for name in NUMBERED[3:]:
@@ -209,7 +209,7 @@ class Graph:
             graph.add_edges_from((node, target) for target in targets if self.rank[target] >= self.rank[node] != NOWHERE)
         graph.add_edges_from(self.lasting_of_threads)
         root = self.groups["roots"]
-        found = networkx.immediate_dominators(graph, root)
+        found: dict[int, int] = networkx.immediate_dominators(graph, root)
         found.pop(root, None)
         return found
 

@@ -15,7 +15,7 @@ def parsed(source: Iterator[str]) -> Iterator[tuple[str, ...]]:
 
 
 number = 1_000_000
-streams = []
+streams: list[Iterator[tuple[str, ...]]] = []
 while len(streams) < 100:
     streams.append(parsed(lines(number)))
     number += 1
