@@ -1,9 +1,8 @@
-"""An asyncio service: 150 clients, each with one request in flight, through a queue of bounded length."""
+"""An asyncio service: 150 clients, each with one request in flight, and 20 workers that are always at one."""
 
 import asyncio
-import random
 
-dice = random.Random(6)
+Jobs = asyncio.Queue[tuple["Request", "asyncio.Future[str]"]]
 served = 0
 
 
@@ -13,28 +12,27 @@ class Request:
         self.lines = [f"line {line} of {client:06}" for line in range(4)]
 
 
-async def backend(jobs: "asyncio.Queue[tuple[Request, asyncio.Future[str]]]") -> None:
+async def worker(jobs: Jobs, pause: float) -> None:
     while True:
         request, answer = await jobs.get()
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(pause)
         answer.set_result(request.lines[0])
 
 
-async def client(number: int, jobs: "asyncio.Queue[tuple[Request, asyncio.Future[str]]]", pause: float) -> None:
+async def client(number: int, jobs: Jobs) -> None:
     global served
     while True:
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         await jobs.put((Request(number), answer))
         await answer
         served += 1
-        await asyncio.sleep(pause * dice.random())
 
 
 async def main() -> None:
-    jobs: asyncio.Queue[tuple[Request, asyncio.Future[str]]] = asyncio.Queue(maxsize=200)
-    workers = [asyncio.create_task(backend(jobs)) for _ in range(20)]
-    clients = [asyncio.create_task(client(number, jobs, 0.02)) for number in range(150)]
-    while served < 2_000:
+    jobs: Jobs = asyncio.Queue(maxsize=200)
+    workers = [asyncio.create_task(worker(jobs, 0.01)) for _ in range(20)]
+    clients = [asyncio.create_task(client(number, jobs)) for number in range(150)]
+    while served < 1_000:
         await asyncio.sleep(0.01)
     print("warm", flush=True)
     await asyncio.gather(*workers, *clients)
