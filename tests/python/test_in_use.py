@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,8 +49,8 @@ CULPRITS = {
 }
 TRIPLES = max(1, int(os.environ.get("TRIPLES", "27")) // len(CULPRITS))  # of each program; `make campaign` takes 243 in all
 IN_A_ROW = 3  # triples of one process
-WRONG = dict.fromkeys(CULPRITS, 0)  # of those that were run
-RUN: list[str] = []
+RUN: dict[str, int] = {}  # how many were wrong, by program
+Triple = tuple[memprobe.Diff, list[str]]  # what grew, and what ran at each moment
 
 
 def heaps(name: str, seed: int, moments: int, folder: Path) -> tuple[list[memprobe.Heap], list[str]]:
@@ -60,30 +61,40 @@ def heaps(name: str, seed: int, moments: int, folder: Path) -> tuple[list[mempro
     return [memprobe.load(folder / f"{name}.{seed}.{index + 1}.snap") for index in range(moments)], done.stdout.split()
 
 
-@pytest.mark.parametrize("name", CULPRITS)
-def test_the_culprit_comes_first(tmp_path: Path, name: str) -> None:
-    wrong: list[str] = []
-    RUN.append(name)
+@pytest.fixture(scope="module", params=CULPRITS)
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Triple]]:
+    """The name of a leaking program, and what grew in its triples."""
+    name, triples = request.param, []
     for start in range(0, TRIPLES, IN_A_ROW):
         count = min(IN_A_ROW, TRIPLES - start)
-        found, uses = heaps(name, start, count + 2, tmp_path)
-        for index in range(count):
-            diff = newest(found[index : index + 3])
-            first = f"{diff[0].name}  {diff[0].type} {diff[0].count:+}" if diff.rows else "no row"
-            owners = getattr(diff[0], "owners", ()) if diff.rows else ()  # a thread's arguments are another, as long as it runs
-            if not any(re.match(CULPRITS[name], words) for words in (first, *owners)):
-                wrong.append(f"{first[:120]} ({', '.join(uses[index : index + 3])})")
-            check_sum(diff)
-        for file in tmp_path.glob("*.snap"):
-            file.unlink()
-    WRONG[name] = len(wrong)
+        folder = tmp_path_factory.mktemp(name)
+        found, uses = heaps(name, start, count + 2, folder)
+        triples += [(newest(found[index : index + 3]), uses[index : index + 3]) for index in range(count)]
+        shutil.rmtree(folder)
+    return name, triples
+
+
+def test_the_culprit_comes_first(program: tuple[str, list[Triple]]) -> None:
+    name, triples = program
+    wrong: list[str] = []
+    for diff, uses in triples:
+        first = f"{diff[0].name}  {diff[0].type} {diff[0].count:+}" if diff.rows else "no row"
+        owners = getattr(diff[0], "owners", ()) if diff.rows else ()  # a thread's arguments are another, as long as it runs
+        if not any(re.match(CULPRITS[name], words) for words in (first, *owners)):
+            wrong.append(f"{first[:120]} ({', '.join(uses)})")
+    RUN[name] = len(wrong)
     record("leaking", name, f"{TRIPLES - len(wrong)} of {TRIPLES}{': ' if wrong else ''}{'; '.join(wrong[:3])}")
     assert len(wrong) <= TRIPLES // 9, "\n".join(wrong)
+
+
+def test_rows_add_up(program: tuple[str, list[Triple]]) -> None:
+    for diff, _ in program[1]:
+        check_sum(diff)
 
 
 def test_ninety_five_of_a_hundred() -> None:
     if len(RUN) < len(CULPRITS):
         pytest.skip("not all programs were run")
-    wrong, all = sum(WRONG.values()), TRIPLES * len(CULPRITS)
+    wrong, all = sum(RUN.values()), TRIPLES * len(CULPRITS)
     record("leaking", "in all", f"{all - wrong} of {all}")
-    assert wrong <= 0.05 * all, {name: count for name, count in WRONG.items() if count}
+    assert wrong <= 0.05 * all, {name: count for name, count in RUN.items() if count}
