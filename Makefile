@@ -35,7 +35,7 @@ test: build ## run the Python tests (ARGS=... goes to pytest)
 
 CAMPAIGN := old_files cases stable in_use advice one_name ranks
 
-campaign: build ## the tests of what memprobe says, with all their samples (half an hour); writes docs/TRUTH.md
+campaign: build ## the tests of what memprobe says, with all their samples (ten minutes); writes docs/TRUTH.md
 	@rm -rf build/campaign && mkdir -p build/campaign
 	@CAMPAIGN=$(abspath build/campaign) TRIPLES=243 STABLE=20 NAMES=10000 NAMES_LIVE=200 $(PY) -m pytest -q \
 	  --junitxml build/campaign/results.xml $(CAMPAIGN:%=tests/python/test_%.py) $(ARGS); status=$$?; \
