@@ -126,8 +126,9 @@ def check_pictures(heap: memprobe.Heap, nodes: list[memprobe.Node], count: int, 
         name = heap.paths(node)[0]
         if not name.evaluable or heap.node(node.id).flags & {"module", "type", "namespace"}:
             continue
-        start = name.expression.partition("[")[0].partition(".")[0]
-        if start in memprobe.show_backrefs(node).dot:
+        start = name.expression.partition("[")[0].split(".")[:2]  # of a builtin type the type alone may be there
+        dot = memprobe.show_backrefs(node).dot
+        if any(word in dot for word in start):
             found["pictures"] += 1
         else:
             found["pictures_different"].append(f"{short(name.expression)} is not in the picture of {node}")
