@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling bench-servers test-servers accuracy demo format clean
+.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling bench-servers test-servers accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,14 @@ build: $(VENV)/built ## compile memprobe and install it, editable, in build/venv
 
 test: build ## run the Python tests (ARGS=... goes to pytest)
 	@$(PY) -m pytest tests/python $(ARGS)
+
+CAMPAIGN := old_files cases stable in_use advice one_name ranks
+
+campaign: build ## the tests of what memprobe says, with all their samples (ten minutes); writes docs/TRUTH.md
+	@rm -rf build/campaign && mkdir -p build/campaign
+	@CAMPAIGN=$(abspath build/campaign) TRIPLES=243 STABLE=20 NAMES=10000 NAMES_LIVE=200 $(PY) -m pytest -q \
+	  --junitxml build/campaign/results.xml $(CAMPAIGN:%=tests/python/test_%.py) $(ARGS); status=$$?; \
+	$(PY) tests/python/campaign.py build/campaign docs/TRUTH.md && exit $$status
 
 test-c: ## run the C tests of the core
 	@$(MAKE) --no-print-directory -C tests/c run
