@@ -127,7 +127,7 @@ static void count_nodes(work *w, uint32_t which, const uint8_t *transparent) {
 static int take_rows(work *w, uint32_t which) {
     const mpr_graph *g = w->graphs[which];
     mpr_signatures signatures = {0};
-    int status = mpr_signatures_find(g, w->dominators[which], w->progress, w->context, &signatures);
+    int status = mpr_signatures_find(g, w->dominators[which], NULL, w->progress, w->context, &signatures);
     if (status == MPR_OK) status = find_rows(w, which, signatures.value);
     mpr_signatures_free(&signatures);
     return status;

@@ -28,13 +28,13 @@ typedef struct pair {
 } pair;
 
 typedef struct frame {
-    uint64_t next; /* edge to follow next; the last + 1 is the class */
+    uint64_t next; /* edge to follow next; behind the last, steps beyond */
     uint32_t node;
 } frame;
 
 typedef struct work {
     const mpr_graph *g;
-    const uint16_t *rank; /* of each node, or NULL: all edges count */
+    const mpr_ranks *ranks; /* NULL: all edges count */
     mpr_alloc *alloc;
     mpr_progress progress;
     void *context;
@@ -114,19 +114,31 @@ MPR_FETCHER fetch_near(const work *w, uint32_t target) {
     __builtin_prefetch(&w->g->label[first]);
 }
 
+/* A step beyond the edges of a node: first its class; of a thread then what it keeps. Else MPR_NO_NODE. */
+static uint32_t step_beyond(const work *w, uint32_t node, uint64_t nth) {
+    if (nth == 0) return class_of(w, node);
+    const mpr_rank_root *root = &w->ranks->living.items[nth - 1];
+    return root->parent == node ? root->node : MPR_NO_NODE;
+}
+
+/* How many steps there are beyond. */
+static uint64_t steps_beyond(const work *w, uint32_t node) {
+    return 1 + (w->ranks && (w->g->flags[node] & MPR_NODE_SYNTHETIC) ? w->ranks->living.count : 0);
+}
+
 /* Follow a node's references up to one that leads to a new node: 1 and *found; 0 when they are through; or negative. */
 static int advance(work *w, frame *f, uint32_t *found) {
     const mpr_graph *g = w->g;
-    uint64_t end = mpr_graph_first(g, f->node + 1);
+    uint64_t end = mpr_graph_first(g, f->node + 1), last = end + steps_beyond(w, f->node);
     uint32_t own = w->number[f->node] - 1;
-    uint16_t rank = w->rank ? w->rank[f->node] : MPR_RANK_LASTING;
-    while (f->next <= end) {
+    uint16_t rank = w->ranks ? w->ranks->value[f->node] : MPR_RANK_LASTING;
+    while (f->next < last) {
         uint64_t k = f->next++;
         if (k + AHEAD < end) fetch_far(w, g->target[k + AHEAD]);
         if (k + 2 < end) fetch_near(w, g->target[k + 2]);
-        uint32_t target = k < end ? g->target[k] : class_of(w, f->node);
+        uint32_t target = k < end ? g->target[k] : step_beyond(w, f->node, k - end);
         if (k < end ? !mpr_label_strong(g->label[k]) : target == MPR_NO_NODE) continue;
-        if (rank != MPR_RANK_LASTING && w->rank[target] < rank) continue;
+        if (rank != MPR_RANK_LASTING && w->ranks->value[target] < rank) continue;
         int status = take(w, own, target);
         if (status != 0) {
             *found = target;
@@ -306,7 +318,7 @@ static int run_result(work *w, mpr_dominators *out) {
 
 int mpr_dominators_find(const mpr_graph *g, const mpr_ranks *ranks, mpr_progress progress, void *context, mpr_dominators *out) {
     mpr_dominators d = {.alloc = g->alloc, .nodes = g->nodes};
-    work w = {.g = g, .rank = ranks ? ranks->value : NULL, .alloc = g->alloc, .progress = progress, .context = context};
+    work w = {.g = g, .ranks = ranks, .alloc = g->alloc, .progress = progress, .context = context};
     w.order = d.order = numbers(&w, g->nodes);
     int status = d.order ? run_search(&w) : MPR_ENOMEM;
     if (status == MPR_OK) {

@@ -75,7 +75,7 @@ static int begin_side(work *w, side *s, const mpr_growth_heap *heap, mpr_progres
     if (!s->type || !s->transparent || !s->running) return MPR_ENOMEM;
     for (size_t i = 0; i < g->type_count; i++) s->type[i] = hash_text(g->strings + g->types[i].name, g->types[i].name_length);
     mpr_suspects_transparent(g, s->transparent);
-    return mpr_signatures_find(g, s->d, progress, context, &s->signatures);
+    return mpr_signatures_find(g, s->d, s->ranks, progress, context, &s->signatures);
 }
 
 static void end_side(const work *w, side *s) {

@@ -25,6 +25,7 @@ static bool is_str(const mpr_graph *g, uint32_t node) {
 static bool is_typed_field(const mpr_graph *g, uint32_t holder, mpr_label label) {
     if (mpr_steps_is_field(label, MPR_FIELD_NAMESPACE)) return g->flags[holder] & (MPR_NODE_MODULE | MPR_NODE_TYPE);
     if (mpr_label_housekeeping(label) || mpr_steps_is_field(label, MPR_FIELD_CLOSURE)) return false;
+    if (mpr_steps_is_field(label, MPR_FIELD_ANNOTATIONS)) return false; /* a function makes them when it is asked */
     return mpr_label_field_text(mpr_label_payload(label))[0] != '<';
 }
 
@@ -63,7 +64,7 @@ bool mpr_name_tree_typed(const mpr_name_tree *t, uint32_t node) { return is_set(
 static void meet(const mpr_graph *g, mpr_name_tree *t, uint32_t node, uint32_t parent) {
     if (t->parent[node] != MPR_NO_NODE || (g->flags[node] & MPR_NODE_OWN)) return;
     t->parent[node] = parent;
-    t->order[t->count++] = node;
+    if (mpr_vec_push(&t->order, t->alloc, node) != MPR_OK) t->status = MPR_ENOMEM;
     if (t->stage == MPR_NAMING_TYPED) set(t->typed, node);
     if (is_set(t->wanted, node)) t->missing--;
 }
@@ -110,7 +111,7 @@ static void meet_main(const mpr_graph *g, mpr_name_tree *t, uint32_t modules) {
 
 /* Leave a node for the first time; what is left stands on the lists of later stages. */
 static int visit(const mpr_graph *g, mpr_name_tree *t, uint32_t node, unsigned sorts) {
-    uint32_t ahead = t->order[t->at + AHEAD < t->count ? t->at + AHEAD : t->at];
+    uint32_t ahead = t->order.items[t->at + AHEAD < t->order.count ? t->at + AHEAD : t->at];
     __builtin_prefetch(&g->first_low[ahead]);
     if (is_sys_modules(g, t, node)) meet_main(g, t, node);
     unsigned left = leave(g, t, node, sorts);
@@ -152,10 +153,10 @@ static int leave_level(const mpr_graph *g, mpr_name_tree *t) {
     }
     for (; t->at < t->end; t->at++) {
         if (t->missing == 0) return MPR_OK;
-        int status = visit(g, t, t->order[t->at], TYPED | LOOSE);
+        int status = visit(g, t, t->order.items[t->at], TYPED | LOOSE);
         if (status != MPR_OK) return status;
     }
-    t->end = t->count;
+    t->end = (uint32_t)t->order.count;
     t->level++;
     if (t->at == t->end && t->next_loose == t->loose.count) t->stage = MPR_NAMING_ROOTS;
     return MPR_OK;
@@ -165,10 +166,10 @@ static int leave_level(const mpr_graph *g, mpr_name_tree *t) {
 static int leave_typed(const mpr_graph *g, mpr_name_tree *t) {
     if (t->at == t->end) {
         t->level++;
-        t->end = t->count;
+        t->end = (uint32_t)t->order.count;
     }
-    if (t->at < t->count) {
-        int status = visit(g, t, t->order[t->at], TYPED);
+    if (t->at < t->order.count) {
+        int status = visit(g, t, t->order.items[t->at], TYPED);
         t->at++;
         return status;
     }
@@ -177,10 +178,18 @@ static int leave_typed(const mpr_graph *g, mpr_name_tree *t) {
     return MPR_OK;
 }
 
+/* All is met: the tree remains. */
+static void finish(mpr_name_tree *t) {
+    t->stage = MPR_NAMING_DONE;
+    mpr_vec_free(&t->order, t->alloc);
+    mpr_vec_free(&t->loose, t->alloc);
+    mpr_vec_free(&t->chores, t->alloc);
+}
+
 /* What the roots of one rank reach; housekeeping waits for the living roots, which come second. */
 static int leave_of_roots(const mpr_graph *g, mpr_name_tree *t) {
-    if (t->at < t->count) {
-        int status = visit(g, t, t->order[t->at], TYPED | LOOSE);
+    if (t->at < t->order.count) {
+        int status = visit(g, t, t->order.items[t->at], TYPED | LOOSE);
         t->at++;
         return status;
     }
@@ -188,15 +197,15 @@ static int leave_of_roots(const mpr_graph *g, mpr_name_tree *t) {
     if (t->next_chore < t->chores.count && !living)
         t->stage = MPR_NAMING_HOUSEKEEPING;
     else if (!meet_roots(g, t))
-        t->stage = MPR_NAMING_DONE;
+        finish(t);
     return MPR_OK;
 }
 
 static int leave_chore(const mpr_graph *g, mpr_name_tree *t) {
     if (t->next_chore < t->chores.count) {
         leave(g, t, t->chores.items[t->next_chore++], TYPED | LOOSE | HOUSEKEEPING);
-    } else if (t->at < t->count) {
-        leave(g, t, t->order[t->at++], TYPED | LOOSE | HOUSEKEEPING);
+    } else if (t->at < t->order.count) {
+        leave(g, t, t->order.items[t->at++], TYPED | LOOSE | HOUSEKEEPING);
     } else {
         t->stage = MPR_NAMING_ROOTS;
     }
@@ -229,11 +238,10 @@ int mpr_name_tree_begin(const mpr_graph *g, mpr_name_tree *out) {
     mpr_name_tree t = {.alloc = g->alloc, .nodes = g->nodes};
     uint32_t root = g->group[MPR_GROUP_ROOT];
     t.parent = mpr_alloc_array(g->alloc, g->nodes, sizeof *t.parent);
-    t.order = mpr_alloc_array(g->alloc, g->nodes, sizeof *t.order);
     t.named = mpr_alloc_array(g->alloc, g->nodes / 64 + 1, sizeof *t.named);
     t.typed = mpr_alloc_array(g->alloc, g->nodes / 64 + 1, sizeof *t.typed);
     t.wanted = mpr_alloc_array(g->alloc, g->nodes / 64 + 1, sizeof *t.wanted);
-    int status = t.parent && t.order && t.named && t.typed && t.wanted ? mpr_ranks_roots(g, &t.roots) : MPR_ENOMEM;
+    int status = t.parent && t.named && t.typed && t.wanted ? mpr_ranks_roots(g, &t.roots) : MPR_ENOMEM;
     if (status != MPR_OK) {
         mpr_name_tree_free(&t);
         return status;
@@ -241,10 +249,14 @@ int mpr_name_tree_begin(const mpr_graph *g, mpr_name_tree *out) {
     memset(t.parent, 0xFF, (size_t)g->nodes * sizeof *t.parent);
     mark_named(g, &t);
     t.parent[root] = root;
-    t.order[t.count++] = root;
+    if (mpr_vec_push(&t.order, g->alloc, root) != MPR_OK) t.status = MPR_ENOMEM;
     t.at = 1; /* the super-root leads to all roots */
     meet_roots(g, &t);
-    t.end = t.count;
+    t.end = (uint32_t)t.order.count;
+    if (t.status != MPR_OK) {
+        mpr_name_tree_free(&t);
+        return MPR_ENOMEM;
+    }
     *out = t;
     return MPR_OK;
 }
@@ -252,7 +264,7 @@ int mpr_name_tree_begin(const mpr_graph *g, mpr_name_tree *out) {
 void mpr_name_tree_free(mpr_name_tree *t) {
     if (!t->alloc) return;
     mpr_alloc_free(t->alloc, t->parent, t->nodes, sizeof *t->parent);
-    mpr_alloc_free(t->alloc, t->order, t->nodes, sizeof *t->order);
+    mpr_vec_free(&t->order, t->alloc);
     mpr_alloc_free(t->alloc, t->named, t->nodes / 64 + 1, sizeof *t->named);
     mpr_alloc_free(t->alloc, t->typed, t->nodes / 64 + 1, sizeof *t->typed);
     mpr_alloc_free(t->alloc, t->wanted, t->nodes / 64 + 1, sizeof *t->wanted);
@@ -274,11 +286,12 @@ int mpr_name_tree_reach(const mpr_graph *g, mpr_name_tree *t, const uint32_t *wa
     int status = MPR_OK;
     for (size_t i = 0; i < count; i++) want(g, t, wanted[i]);
     while (t->missing > 0 && t->stage != MPR_NAMING_DONE && status == MPR_OK) {
-        if (progress != NULL && (reported == 0 || t->count - reported >= REPORT_EVERY)) {
-            reported = t->count;
-            if (progress(context, t->count, g->nodes) != 0) return MPR_ECANCELLED;
+        if (progress != NULL && (reported == 0 || t->order.count - reported >= REPORT_EVERY)) {
+            reported = (uint32_t)t->order.count;
+            if (progress(context, (uint32_t)t->order.count, g->nodes) != 0) return MPR_ECANCELLED;
         }
         status = advance(g, t);
+        if (status == MPR_OK) status = t->status;
     }
     return status;
 }

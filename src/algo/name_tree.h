@@ -24,8 +24,8 @@ typedef struct mpr_name_tree {
     mpr_alloc *alloc;
     uint32_t nodes;
     uint32_t *parent; /* of each node met; the super-root's is itself; MPR_NO_NODE for nodes not met yet */
-    uint32_t *order;  /* the nodes met, each after its parent: `count` of them, in a block of `nodes` */
-    uint32_t count;
+    MPR_VEC(uint32_t) order; /* the nodes met, each after its parent: the queue. It goes when the search is done */
+    int status;              /* MPR_ENOMEM when the queue could not grow */
     uint64_t *named;  /* a bit a node: a str whose contents are known */
     uint64_t *typed;  /* a bit a node: met over what can be typed alone */
     uint64_t *wanted; /* a bit a node that is still to be met; `missing` of them */

@@ -27,6 +27,7 @@ typedef struct builder {
     bool in_local;            /* inside a thread-local, before the name of its attribute */
     bool in_cache;            /* inside a functools cache, before what it keeps */
     bool unnamed;             /* the last part is " → Type" */
+    bool wrapped;             /* the last part is an attribute of a class, by what its function is wrapped in */
     int status;
 } builder;
 
@@ -366,10 +367,21 @@ static bool join_living_key(builder *b) {
     return true;
 }
 
+/* An attribute of a class that is not what its namespace has. */
+static bool is_wrapper(const mpr_graph *g, uint32_t node) { return type_is(g, node, "staticmethod") || type_is(g, node, "classmethod"); }
+
+/* Does the step after the next go on to the function that is wrapped? */
+static bool leaves_wrapper(const builder *b) {
+    uint64_t edge = b->step[b->at + 1].edge;
+    return edge != MPR_NO_EDGE && (mpr_steps_is_field(b->g->label[edge], MPR_FIELD_WRAPPED) || mpr_steps_is_field(b->g->label[edge], MPR_FIELD_FUNC));
+}
+
 /* A key of a namespace is an attribute. */
 static void join_value(builder *b) {
     bool word = b->label.is_text && is_word(b->label.name, b->label.length);
-    if ((b->in_namespace || b->in_local) && word) {
+    bool wrapper = is_wrapper(b->g, next_node(b)) && !(b->at + 2 < b->count && leaves_wrapper(b));
+    if ((b->in_namespace || b->in_local) && word && !wrapper) {
+        b->wrapped = is_wrapper(b->g, next_node(b));
         if (b->in_namespace) drop_part(b);
         begin_part(b);
         append_text(b, ".");
@@ -382,7 +394,23 @@ static void join_value(builder *b) {
     join_text(b);
 }
 
+/* What a function in a class is wrapped in is looked through by the attribute; a class method's is left by one step more. */
+static bool join_wrapped(builder *b) {
+    uint32_t holder = b->step[b->at].node;
+    bool is_static = type_is(b->g, holder, "staticmethod"), is_class = type_is(b->g, holder, "classmethod");
+    if (!b->wrapped || (b->label.number != MPR_FIELD_WRAPPED && b->label.number != MPR_FIELD_FUNC) || !(is_static || is_class)) return false;
+    if (is_class) {
+        begin_part(b);
+        append_text(b, ".__func__");
+    }
+    return true;
+}
+
 static void join_field(builder *b) {
+    bool wrapped = join_wrapped(b);
+    b->wrapped = false;
+    if (wrapped) return;
+    if (b->label.number == MPR_FIELD_ANNOTATIONS || b->label.number == MPR_FIELD_SUBCLASSES) b->evaluable = false;
     if (b->label.number == MPR_FIELD_CLOSURE && b->label.kind == MPR_LABEL_FIELD) {
         join_closure(b);
     } else if (b->label.number == MPR_FIELD_CACHE || b->label.number == MPR_FIELD_CACHE_ENTRY) {
@@ -559,6 +587,7 @@ int mpr_names_join(const mpr_graph *g, const mpr_step *step, size_t count, const
     builder b = {.g = g, .keys = keys, .step = step, .count = count};
     for (; b.at + 1 < count && b.status == MPR_OK; b.at++) join_step(&b);
     if (b.in_local) append_text(&b, ".__dict__");
+    if (b.in_namespace && count > 1 && (g->flags[step[count - 2].node] & MPR_NODE_TYPE)) b.evaluable = false; /* Python gives a proxy */
     if (count > 1 && !b.evaluable && is_function_like(g, step[count - 1].node)) restart_what(&b, "", step[count - 1].node);
     if (b.part.count == 0 && count > 0) {
         size_t length = 0;

@@ -187,6 +187,8 @@ int mpr_ranks_find(const mpr_graph *g, mpr_ranks *out) {
     for (size_t i = 0; i < roots.count; i++) {
         if (roots.items[i].node == g->group[MPR_GROUP_C_REFERENCES]) ranks.c_references = roots.items[i].rank;
         if (roots.items[i].node == g->group[MPR_GROUP_UNREACHABLE]) ranks.unreachable = roots.items[i].rank;
+        if (status == MPR_OK && roots.items[i].kind == MPR_ROOT_LIVING)
+            status = mpr_vec_push(&ranks.living, g->alloc, roots.items[i]);
     }
     mpr_vec_free(&roots, g->alloc);
     if (status == MPR_OK)
@@ -199,5 +201,6 @@ int mpr_ranks_find(const mpr_graph *g, mpr_ranks *out) {
 void mpr_ranks_free(mpr_ranks *ranks) {
     if (!ranks->alloc) return;
     mpr_alloc_free(ranks->alloc, ranks->value, ranks->nodes, sizeof *ranks->value);
+    mpr_vec_free(&ranks->living, ranks->alloc);
     *ranks = (mpr_ranks){0};
 }

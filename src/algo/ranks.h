@@ -23,13 +23,6 @@
 #define MPR_RANK_LAST_FRAME (UINT16_MAX - 4u) /* frames beyond share it */
 #define MPR_RANK_NONE UINT16_MAX              /* not reached: memprobe's own */
 
-typedef struct mpr_ranks {
-    mpr_alloc *alloc;
-    uint32_t nodes;
-    uint16_t *value; /* of each node */
-    uint16_t c_references, unreachable; /* the last two ranks */
-} mpr_ranks;
-
 /* Where reachability begins. `parent` refers to `node`: the super-root or a thread, neither of which is itself followed. A thread runs an event
  * loop by a variable of one of its frames: there is no edge between the two then. */
 typedef struct mpr_rank_root {
@@ -44,6 +37,14 @@ typedef struct mpr_rank_root {
 } mpr_rank_root;
 
 typedef MPR_VEC(mpr_rank_root) mpr_rank_roots;
+
+typedef struct mpr_ranks {
+    mpr_alloc *alloc;
+    uint32_t nodes;
+    uint16_t *value; /* of each node */
+    uint16_t c_references, unreachable; /* the last two ranks */
+    mpr_rank_roots living; /* what threads keep, by an edge or not */
+} mpr_ranks;
 
 /* All roots, by rank, by kind within rank 0. MPR_OK or MPR_ENOMEM; the caller frees `out` in any case, with the graph's allocator. */
 int mpr_ranks_roots(const mpr_graph *g, mpr_rank_roots *out);

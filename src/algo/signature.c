@@ -118,6 +118,7 @@ enum speaker {
 typedef struct work {
     const mpr_graph *g;
     const mpr_dominators *d;
+    const mpr_ranks *ranks; /* or NULL */
     mpr_progress progress;
     void *context;
     uint64_t *type;  /* hash of each type's name */
@@ -194,13 +195,17 @@ static void find_anchors(const work *w) {
 
 /* ---- the others */
 
+static bool is_of_later_rank(const work *w, uint32_t holder, uint32_t target) {
+    return w->ranks && w->ranks->value[holder] > w->ranks->value[target];
+}
+
 /* A holder's reference: of its dominator's the first is heard. */
 static inline void take_edge(const work *w, uint32_t holder, uint64_t edge, bool shares) {
     uint32_t target = w->g->target[edge];
     if (speaker_of(w, target) > SHARED || !mpr_label_strong(w->g->label[edge])) return;
     if (w->d->parent[target] == holder)
         say(w, target, DOMINATOR, label_of(w, holder, edge));
-    else if (shares && is_reached(w, target))
+    else if (shares && is_reached(w, target) && !is_of_later_rank(w, holder, target))
         say_smallest(w, target, SHARED, mix(w->type[w->g->type[holder]], label_of(w, holder, edge)));
 }
 
@@ -254,8 +259,8 @@ static int run(work *w) {
     return status;
 }
 
-int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, mpr_progress progress, void *context, mpr_signatures *out) {
-    work w = {.g = g, .d = d, .progress = progress, .context = context};
+int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, const mpr_ranks *ranks, mpr_progress progress, void *context, mpr_signatures *out) {
+    work w = {.g = g, .d = d, .ranks = ranks, .progress = progress, .context = context};
     w.type = mpr_alloc_array(g->alloc, g->type_count, sizeof *w.type);
     w.place = mpr_alloc_array(g->alloc, g->named_count, sizeof *w.place);
     w.state = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.state);

@@ -8,7 +8,7 @@
 #include "algo/signature.h"
 #include "base/status.h"
 
-#define DEEPEST 1000u     /* steps down to an accumulation point */
+#define DEEPEST 1000u     /* steps down to an accumulation point, or up from a sample */
 #define SAMPLES 10000u    /* members of a group whose routes are compared */
 #define BUCKET_BITS 12u
 #define NOBODY UINT64_MAX
@@ -299,17 +299,29 @@ static int find_garbage(work *w) {
 
 /* ---- points of groups ------------------------------------------------------------------------------------------------- */
 
-/* The last node that is on the paths to more than 8/10 of a group's samples: nodes on so many stand in one line. */
+/* One more path leads through each node above a sample, up to DEEPEST of them. */
+static void count_path(work *w, uint32_t node) {
+    const uint32_t *parent = w->names->parent;
+    for (unsigned depth = 0; depth < DEEPEST && parent[node] != MPR_NO_NODE; depth++, node = parent[node]) {
+        w->count[node]++;
+        if (parent[node] == node) break;
+    }
+}
+
+/* The last node that is on the paths to more than 8/10 of a group's samples: nodes on so many stand in one line, above any of the samples. */
 static uint32_t common_point(work *w, const mpr_suspect *s) {
-    const mpr_name_tree *names = w->names;
-    uint32_t point = MPR_NO_NODE;
+    const uint32_t *parent = w->names->parent;
     memset(w->count, 0, (size_t)w->g->nodes * sizeof *w->count);
-    for (size_t i = 0; i < s->samples; i++) w->count[w->out->members.items[s->sample + i]]++;
-    for (uint32_t i = names->count; i-- > 1;) w->count[names->parent[names->order[i]]] += w->count[names->order[i]];
-    for (uint32_t i = 1; i < names->count; i++)
-        if ((uint64_t)w->count[names->order[i]] * 10 > s->samples * 8) point = names->order[i];
-    if (point == MPR_NO_NODE || w->transparent[point] || (w->g->flags[point] & MPR_NODE_SYNTHETIC)) return MPR_NO_NODE;
-    return point;
+    for (size_t i = 0; i < s->samples; i++) count_path(w, w->out->members.items[s->sample + i]);
+    for (size_t i = 0; i < s->samples && i <= s->samples / 4; i++) { /* of so many, one is among those on whose paths it is */
+        uint32_t node = w->out->members.items[s->sample + i];
+        for (unsigned depth = 0; depth < DEEPEST && parent[node] != MPR_NO_NODE; depth++, node = parent[node]) {
+            if ((uint64_t)w->count[node] * 10 > s->samples * 8)
+                return w->transparent[node] || (w->g->flags[node] & MPR_NODE_SYNTHETIC) ? MPR_NO_NODE : node;
+            if (parent[node] == node) break;
+        }
+    }
+    return MPR_NO_NODE;
 }
 
 static int find_points(work *w) {

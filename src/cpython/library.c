@@ -190,7 +190,7 @@ static size_t owned_nothing(PyObject *object) {
 /* ---- the table ---- */
 
 static const struct cpy_place places_defaultdict[] = {WORD_PLACE(6, DEFAULT_FACTORY), END};
-static const struct cpy_place places_partial[] = {WORD_PLACE(2, FUNC), WORD_PLACE(3, ARGS), WORD_PLACE(4, KEYWORDS), END};
+static const struct cpy_place places_partial[] = {WORD_PLACE(2, PARTIAL_FUNC), WORD_PLACE(3, ARGS), WORD_PLACE(4, KEYWORDS), END};
 
 typedef struct library_row {
     cpy_kind kind;

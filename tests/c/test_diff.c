@@ -32,7 +32,7 @@ static void forget(heaps *h, uint32_t count) {
 static void check_rows(test *t, const heaps *h, const mpr_diff *diff, uint32_t which) {
     const mpr_graph *g = h->graph[which];
     mpr_signatures s = {0};
-    if (!CHECK(t, mpr_signatures_find(g, h->dominators[which], NULL, NULL, &s) == MPR_OK)) return;
+    if (!CHECK(t, mpr_signatures_find(g, h->dominators[which], NULL, NULL, NULL, &s) == MPR_OK)) return;
     for (uint32_t i = 0; i < diff->rows.count; i++) {
         const mpr_diff_row *row = &diff->rows.items[i];
         uint64_t count = 0, bytes = 0, whole = row->bytes[which];

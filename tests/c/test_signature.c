@@ -17,7 +17,7 @@ static uint64_t *sorted_of(const mpr_graph *g) {
     mpr_dominators d = {0};
     mpr_signatures s = {0};
     uint64_t *out = NULL;
-    if (mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK && mpr_signatures_find(g, &d, NULL, NULL, &s) == MPR_OK) {
+    if (mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK && mpr_signatures_find(g, &d, NULL, NULL, NULL, &s) == MPR_OK) {
         out = malloc(g->nodes * sizeof *out);
         memcpy(out, s.value, g->nodes * sizeof *out);
         qsort(out, g->nodes, sizeof *out, by_value);
@@ -75,7 +75,7 @@ static void on_a_heap(test *t, uint64_t seed) {
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, seed, &shape);
     if (!CHECK(t, g != NULL && mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK)) return;
-    if (CHECK(t, mpr_signatures_find(g, &d, NULL, NULL, &s) == MPR_OK)) {
+    if (CHECK(t, mpr_signatures_find(g, &d, NULL, NULL, NULL, &s) == MPR_OK)) {
         for (uint32_t i = 0; i < g->nodes; i++) {
             bool reached = d.parent[i] != MPR_NO_NODE || i == g->group[MPR_GROUP_ROOT];
             if (reached) CHECK(t, s.value[i] != 0);
@@ -101,12 +101,12 @@ static void without_memory(test *t) {
         a.calls = 0;
         a.fail_at = nth;
         a.tripped = false;
-        CHECK(t, (mpr_signatures_find(g, &d, NULL, NULL, &s) == MPR_ENOMEM) == a.tripped);
+        CHECK(t, (mpr_signatures_find(g, &d, NULL, NULL, NULL, &s) == MPR_ENOMEM) == a.tripped);
         mpr_signatures_free(&s);
         tripped = a.tripped;
     }
     a.fail_at = 0;
-    CHECK(t, mpr_signatures_find(g, &d, at_once, NULL, &s) == MPR_ECANCELLED && s.alloc == NULL);
+    CHECK(t, mpr_signatures_find(g, &d, NULL, at_once, NULL, &s) == MPR_ECANCELLED && s.alloc == NULL);
     mpr_dominators_free(&d);
     mpr_graph_free(g);
     CHECK(t, a.live == 0 && a.wrong == 0);
