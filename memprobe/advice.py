@@ -25,11 +25,12 @@ GC_GARBAGE = "gc.garbage: empty it, and switch DEBUG_SAVEALL off."
 LOCAL = "A local variable of a running function: del it, or let the function end."
 BOUNDED_CACHE = "A functools cache with a bound: a smaller maxsize keeps fewer results; cache_clear() empties it."
 UNBOUNDED_CACHE = "A functools cache without a bound: give it a maxsize or clear it; on a method it keeps every instance alive."
-QUEUE = "A queue that is filled faster than it is emptied: give it a maxsize."
+QUEUE = "A queue that is filled faster than it is emptied: put less, take more, or make put() wait for room."
 THREAD_LOCAL = "Thread-local data lives as long as its thread: clear it after each piece of work."
 CONTEXT = "A context variable: reset() it with its token."
 EXCEPTION = "An exception keeps the frames of its traceback, with all their locals: keep its text instead."
 HANDLER = "A logging handler: remove or flush it; MemoryHandler and caplog keep their records."
+DEQUE = "A deque without a bound: give it a maxlen, or take from its other end."
 WEAK = "In a weak dictionary a value that refers to its own key keeps both: use a weakref."
 GENERATOR = "A generator that is never closed keeps its locals: close() it."
 TASKS = "Tasks that never end: await or cancel them, and drop them from here when they are done."
@@ -52,7 +53,6 @@ BELOW: tuple[tuple[tuple[str, ...], str], ...] = (
     (("_asyncio.Task", "asyncio.tasks.Task", "coroutine"), TASKS),
     (("generator", "async_generator"), GENERATORS),
     (("method",), METHODS),
-    (("function", "cell"), FUNCTIONS),
     (("traceback",), EXCEPTION),
 )
 CONTAINERS = (
@@ -67,14 +67,16 @@ CONTAINERS = (
 )
 
 
-def of_suspect(heap: Heap, kind: str, point: int | None, at: int, steps: Steps) -> str:
-    """The line for a suspect: `point` is the object that keeps it all, or None for many; `at` is one of them; `steps` its path."""
+def of_suspect(heap: Heap, kind: str, type: str, point: int | None, at: int, steps: Steps) -> str:
+    """The line for a suspect, one object or many of a type: `point` is the object that keeps it all, or None; `at` is that or one of
+    many, and `steps` its path."""
     if kind == "garbage":
         return GARBAGE
     if kind == "C references":
         return C_CALLS if heap.node(at).type in CALLED else C_CODE
-    if point is None:
-        return _of_types(((heap.node(at).type, 1, 1, at),), 1) or GENERAL
+    many = _of_types(((type, 1, 1, at),), 1) if kind == "group" else None
+    if many or point is None:
+        return many or GENERAL
     kept = heap._graph.kept(point)
     below = heap._graph.children(point)
     found = _above(heap, point, steps) or _of_types(below, kept) or _of_objects(heap, below, kept)
@@ -97,6 +99,9 @@ def _above(heap: Heap, point: int, steps: Steps) -> str | None:
         if found:
             return found
     last = _labels(steps, -3)
+    node = heap.node(point)
+    if node.type == "collections.deque" and "bounded" not in node.flags:
+        return DEQUE
     if any(label.kind == "field" and label.name == "__traceback__" for label in last):
         return EXCEPTION
     if any(label.kind == "field" and label.name == "<thread-local data>" for label in _labels(steps, 4)):
@@ -116,8 +121,6 @@ def _of_owner(heap: Heap, node: Node, point: int) -> str | None:
         return special[node.type](heap, node.id)
     if node.type.rpartition(".")[2] in ("Context", "hamt", "hamt_bitmap_node") and node.id != point:
         return CONTEXT
-    if node.id == point and node.type in ("generator", "async_generator"):
-        return GENERATOR
     for types, line in ABOVE:
         if node.type in types or any(type.endswith(".") and node.type.startswith(type) for type in types):
             return line
@@ -192,9 +195,14 @@ def _of_objects(heap: Heap, below: Children, kept: int) -> str | None:
     for _, _, total, id in below:
         if 2 * total < kept:
             continue
+        node = heap.node(id)
         if _keeps_by(heap, id, "__traceback__"):
             return EXCEPTIONS
-        if heap.node(id).type in ("memoryview", "numpy.ndarray") and (_keeps_by(heap, id, "base") or _keeps_by(heap, id, "obj")):
+        if node.type == "function" and _keeps_by(heap, id, "__closure__"):
+            return FUNCTIONS
+        if (node.type == "memoryview" and heap._graph.kept(id) > 2 * node.size) or (
+            node.type == "numpy.ndarray" and _keeps_by(heap, id, "base")
+        ):
             return VIEWS
     return None
 

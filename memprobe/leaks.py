@@ -161,7 +161,7 @@ def _suspect(
         count=count,
         bytes=total,
         percent=100.0 * total / (whole or 1),
-        advice=advice.of_suspect(heap, kind, None if kind in MANY and point is None else at, at, steps),
+        advice=advice.of_suspect(heap, kind, type, None if kind in MANY and point is None else at, at, steps),
         frame=frame,
         locals=variables,
         below=below,
@@ -403,19 +403,20 @@ def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
     totals, unattributed, rows, references = found
     shown = rows[:limit]
     named = _places(heaps, [(row[1], row[2], row[0] == "variable") for row in shown])
-    made = tuple(_grown(heaps, row, name) for row, name in zip(shown, named, strict=True))
+    made = tuple(_grown(heaps, row, *place) for row, place in zip(shown, named, strict=True))
     return Diff(made, totals, len(rows), unattributed, _more_references(heaps[-1], references[:limit]))
 
 
-def _places(heaps: Sequence[Heap], places: Sequence[tuple[int, int, bool]]) -> list[str]:
-    """The names of nodes of several heaps, all of one by one search; of its holder where that is asked for and the node is one of
-    many: (index of the heap, node, ask)."""
-    out: dict[tuple[int, int, bool], str] = {}
+def _places(heaps: Sequence[Heap], places: Sequence[tuple[int, int, bool]]) -> list[tuple[str, int]]:
+    """Nodes of several heaps and their names, all of one by one search; their holders where that is asked for and the node is one
+    of many: (index of the heap, node, ask)."""
+    out: dict[tuple[int, int, bool], tuple[str, int]] = {}
     for index, heap in enumerate(heaps):
         ids = sorted({place[1] for place in places if place[0] == index})
         for (id, name), steps in zip(zip(ids, _names.names(heap, ids), strict=True), _names.steps(heap, ids), strict=True):
-            out[index, id, False] = name
-            out[index, id, True] = name if _is_variable(heap, steps) else _names.names(heap, (steps.ids[-2],))[0]
+            holder = id if _is_variable(heap, steps) else steps.ids[-2]
+            out[index, id, False] = name, id
+            out[index, id, True] = name if holder == id else _names.names(heap, (holder,))[0], holder
     return [out[place] for place in places]
 
 
@@ -427,7 +428,7 @@ def _is_variable(heap: Heap, steps: Steps) -> bool:
     return above.kind == "field" and above.name == "__dict__"
 
 
-def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str) -> DiffRow:
+def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -> DiffRow:
     kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners = row
     if kind == "C references":
         name = f"held by C code: {heaps[index]._graph.what(node)}"
@@ -440,7 +441,7 @@ def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str) -> DiffRow:
     all_sizes = (base_bytes, *(base_bytes + sizes[span] for span in spans))
     slope = _slope([heap.info.time for heap in heaps], all_sizes)
     named = _owners(heaps[-1], owners, name, several)
-    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, node)
+    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, place)
 
 
 def _owners(heap: Heap, owners: Sequence[int], name: str, several: bool) -> tuple[str, ...]:
@@ -462,12 +463,12 @@ def _between_processes(heaps: Sequence[Heap], limit: int | None) -> Diff:
     totals, rows = _core.diff(tuple(heap._graph for heap in heaps))
     places = [(holder or grown) for holder, grown, _, _ in rows]
     named = _places(heaps, [(place[0], place[1], holder is None) for place, (holder, *_) in zip(places, rows, strict=True)])
-    made = [_matched(heaps, row, name) for row, name in zip(rows, named, strict=True) if row[3] >= FLOOR]
+    made = [_matched(heaps, row, *place) for row, place in zip(rows, named, strict=True) if row[3] >= FLOOR]
     unattributed = totals[-1] - totals[0] - sum(row.bytes for row in made)
     return Diff(tuple(made[:limit]), totals, len(made), unattributed)
 
 
-def _matched(heaps: Sequence[Heap], row: tuple[Any, ...], name: str) -> DiffRow:
+def _matched(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, node: int) -> DiffRow:
     holder, grown, _, total = row
     _, _, type, counts, sizes = grown or holder
     place = holder or grown
@@ -475,4 +476,4 @@ def _matched(heaps: Sequence[Heap], row: tuple[Any, ...], name: str) -> DiffRow:
         name = f"garbage: {type}"
     more = min(counts[1:]) - counts[0] if grown else 0
     slope = _slope([heap.info.time for heap in heaps], sizes)
-    return DiffRow(name, type, more, total, counts, sizes, None, slope, (), False, place[1])
+    return DiffRow(name, type, more, total, counts, sizes, None, slope, (), False, node)

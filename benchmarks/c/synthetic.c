@@ -151,7 +151,7 @@ static int ask(const char *path) {
     check(mpr_dominators_find(graph, NULL, NULL, NULL, &dominators), "dominators");
     report("dominators, retained", &since);
     check(mpr_tree_make(&dominators, &tree), "tree");
-    check(mpr_name_tree_begin(graph, &names), "names");
+    check(mpr_name_tree_begin(graph, false, &names), "names");
     check(mpr_suspects_find(graph, &dominators, &tree, &names, NULL, &suspects), "suspects");
     report("suspects", &since);
     bool whole = dominators.retained[graph->group[MPR_GROUP_ROOT]] == graph->totals.bytes;

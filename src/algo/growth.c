@@ -557,6 +557,21 @@ static int keep_growth(work *w) {
     return status;
 }
 
+/* Garbage is called after what a program made in it. */
+static int name_garbage(work *w) {
+    const mpr_graph *g = w->side[w->sides - 1].g;
+    for (size_t i = 0; i < w->out->rows.count; i++) {
+        mpr_growth_row *row = &w->out->rows.items[i];
+        if (row->kind != MPR_GROWTH_GARBAGE) continue;
+        uint64_t *bytes = mpr_alloc_array(w->alloc, g->type_count, sizeof *bytes);
+        if (!bytes) return MPR_ENOMEM;
+        row->type = mpr_suspects_garbage_type(g, bytes);
+        row->type_graph = w->sides - 1;
+        mpr_alloc_free(w->alloc, bytes, g->type_count, sizeof *bytes);
+    }
+    return MPR_OK;
+}
+
 static int run(work *w) {
     mpr_growth *out = w->out;
     for (uint32_t i = 0; i < w->sides; i++) out->bytes[i] = w->side[i].d->retained[w->side[i].d->order[0]];
@@ -565,7 +580,8 @@ static int run(work *w) {
     if (status != MPR_OK) return status;
     count_base(w);
     keep_references(w);
-    return keep_growth(w);
+    status = keep_growth(w);
+    return status == MPR_OK ? name_garbage(w) : status;
 }
 
 int mpr_growth_find(const mpr_growth_heap *heaps, uint32_t count, mpr_progress progress, void *context, mpr_growth *out) {

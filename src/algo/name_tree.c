@@ -229,12 +229,14 @@ static int advance(const mpr_graph *g, mpr_name_tree *t) {
 
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
 
-static void mark_named(const mpr_graph *g, mpr_name_tree *t) {
+static void mark_named(const mpr_graph *g, bool living, mpr_name_tree *t) {
+    for (uint32_t node = 0; living && node < g->nodes; node++)
+        if (is_str(g, node)) set(t->named, node);
     for (size_t i = 0; i < g->text_count; i++)
         if (is_str(g, g->texts[i].node)) set(t->named, g->texts[i].node);
 }
 
-int mpr_name_tree_begin(const mpr_graph *g, mpr_name_tree *out) {
+int mpr_name_tree_begin(const mpr_graph *g, bool living, mpr_name_tree *out) {
     mpr_name_tree t = {.alloc = g->alloc, .nodes = g->nodes};
     uint32_t root = g->group[MPR_GROUP_ROOT];
     t.parent = mpr_alloc_array(g->alloc, g->nodes, sizeof *t.parent);
@@ -247,7 +249,7 @@ int mpr_name_tree_begin(const mpr_graph *g, mpr_name_tree *out) {
         return status;
     }
     memset(t.parent, 0xFF, (size_t)g->nodes * sizeof *t.parent);
-    mark_named(g, &t);
+    mark_named(g, living, &t);
     t.parent[root] = root;
     if (mpr_vec_push(&t.order, g->alloc, root) != MPR_OK) t.status = MPR_ENOMEM;
     t.at = 1; /* the super-root leads to all roots */

@@ -41,8 +41,8 @@ typedef struct mpr_name_tree {
     size_t next_chore;
 } mpr_name_tree;
 
-/* MPR_OK or MPR_ENOMEM. */
-int mpr_name_tree_begin(const mpr_graph *g, mpr_name_tree *out);
+/* With `living` the contents of every str can be read, by who looks at the objects themselves. MPR_OK or MPR_ENOMEM. */
+int mpr_name_tree_begin(const mpr_graph *g, bool living, mpr_name_tree *out);
 void mpr_name_tree_free(mpr_name_tree *tree); /* a zeroed one is allowed */
 
 /* Search until all of these are met, or nothing is left. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED: then it can be called again. */

@@ -368,7 +368,12 @@ static bool join_living_key(builder *b) {
 }
 
 /* An attribute of a class that is not what its namespace has. */
-static bool is_wrapper(const mpr_graph *g, uint32_t node) { return type_is(g, node, "staticmethod") || type_is(g, node, "classmethod"); }
+static bool is_wrapper(const mpr_graph *g, uint32_t node) {
+    static const char *const types[] = {"staticmethod", "classmethod", "classmethod_descriptor", "getset_descriptor", "member_descriptor"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (type_is(g, node, types[i])) return true;
+    return false;
+}
 
 /* Does the step after the next go on to the function that is wrapped? */
 static bool leaves_wrapper(const builder *b) {
@@ -376,10 +381,16 @@ static bool leaves_wrapper(const builder *b) {
     return edge != MPR_NO_EDGE && (mpr_steps_is_field(b->g->label[edge], MPR_FIELD_WRAPPED) || mpr_steps_is_field(b->g->label[edge], MPR_FIELD_FUNC));
 }
 
+/* A class makes its __doc__ when it is asked. */
+static bool is_made_text(const builder *b) {
+    bool of_class = b->at > 0 && (b->g->flags[b->step[b->at - 1].node] & MPR_NODE_TYPE);
+    return of_class && b->label.length == 7 && b->label.name != NULL && memcmp(b->label.name, "__doc__", 7) == 0;
+}
+
 /* A key of a namespace is an attribute. */
 static void join_value(builder *b) {
     bool word = b->label.is_text && is_word(b->label.name, b->label.length);
-    bool wrapper = is_wrapper(b->g, next_node(b)) && !(b->at + 2 < b->count && leaves_wrapper(b));
+    bool wrapper = (is_wrapper(b->g, next_node(b)) && !(b->at + 2 < b->count && leaves_wrapper(b))) || is_made_text(b);
     if ((b->in_namespace || b->in_local) && word && !wrapper) {
         b->wrapped = is_wrapper(b->g, next_node(b));
         if (b->in_namespace) drop_part(b);

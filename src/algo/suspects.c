@@ -32,6 +32,7 @@ typedef struct work {
     mpr_suspects *out;
     mpr_suspects_options options;
     uint8_t *transparent; /* by node */
+    uint8_t *namespace;   /* by node: the dict of an instance */
     MPR_VEC(uint32_t) wanted; /* nodes whose paths are needed */
     MPR_VEC(uint32_t) open;   /* transparent nodes at the top */
     MPR_VEC(member) members;  /* top nodes that are no single suspects */
@@ -74,6 +75,12 @@ void mpr_suspects_transparent(const mpr_graph *g, uint8_t *out) {
     look_through_members(g, MPR_GROUP_INTERPRETER, out);
 }
 
+/* Builtin types have no module in their names. */
+static bool is_builtin(const mpr_graph *g, uint32_t type) {
+    const mpr_type *t = &g->types[type];
+    return memchr(g->strings + t->name, '.', t->name_length) == NULL;
+}
+
 /* ---- single suspects -------------------------------------------------------------------------------------------------- */
 
 static uint32_t biggest_child(const work *w, uint32_t node) {
@@ -98,14 +105,42 @@ static int add_suspect(work *w, mpr_suspect s) {
     return status == MPR_OK ? mpr_vec_push(&w->out->found, w->g->alloc, s) : status;
 }
 
-static int add_single(work *w, uint32_t node) {
-    mpr_suspect s = {.kind = MPR_SUSPECT_SINGLE,
-                     .node = node,
-                     .type = w->g->type[node],
-                     .point = find_point(w, node),
-                     .count = 1,
-                     .bytes = w->d->retained[node]};
-    return add_suspect(w, s);
+/* Are these children several findings, and not the many of one container? By names of attributes, or by types. */
+static bool are_several(const work *w, uint32_t point) {
+    const mpr_graph *g = w->g;
+    uint32_t large = 0, first = MPR_NO_NODE;
+    bool differ = false;
+    for (uint32_t k = w->tree->first[point]; k < w->tree->first[point + 1]; k++) {
+        uint32_t child = w->tree->child[k];
+        if (w->d->retained[child] <= w->out->threshold) continue;
+        large++;
+        differ = differ || (first != MPR_NO_NODE && g->type[child] != g->type[first]);
+        first = child;
+    }
+    return large > 1 && (differ || w->namespace[point] || !is_builtin(g, g->type[point]));
+}
+
+/* The node's point, or those of its large children where it has several: they are put in its place. */
+static int add_single(work *w, uint32_t top) {
+    MPR_VEC(uint32_t) pending = {0};
+    int status = mpr_vec_push(&pending, w->g->alloc, top);
+    while (status == MPR_OK && pending.count > 0) {
+        uint32_t node = pending.items[--pending.count], point = find_point(w, node);
+        uint64_t rest = w->d->retained[node];
+        if (point != MPR_NO_NODE && are_several(w, point)) {
+            for (uint32_t k = w->tree->first[point]; k < w->tree->first[point + 1] && status == MPR_OK; k++) {
+                uint32_t child = w->tree->child[k];
+                if (w->d->retained[child] <= w->out->threshold) continue;
+                rest -= w->d->retained[child];
+                status = mpr_vec_push(&pending, w->g->alloc, child);
+            }
+            if (rest <= w->out->threshold) continue;
+        }
+        mpr_suspect s = {.kind = MPR_SUSPECT_SINGLE, .node = node, .type = w->g->type[node], .point = point, .count = 1, .bytes = rest};
+        if (status == MPR_OK) status = add_suspect(w, s);
+    }
+    mpr_vec_free(&pending, w->g->alloc);
+    return status;
 }
 
 static int take_top(work *w, uint32_t node) {
@@ -132,12 +167,6 @@ static uint64_t mix(uint64_t a, uint64_t b) {
     uint64_t x = (a ^ b >> 29) * UINT64_C(0x9E3779B97F4A7C15) + b;
     x = (x ^ x >> 32) * UINT64_C(0xD6E8FEB86659FD93);
     return x ^ x >> 32;
-}
-
-/* Builtin types have no module in their names. */
-static bool is_builtin(const mpr_graph *g, uint32_t type) {
-    const mpr_type *t = &g->types[type];
-    return memchr(g->strings + t->name, '.', t->name_length) == NULL;
 }
 
 /* The key of what its dominator holds, or NOBODY for what several hold. */
@@ -272,8 +301,7 @@ static int find_groups(work *w) {
 
 /* ---- garbage ---------------------------------------------------------------------------------------------------------- */
 
-/* The type of most bytes among unreachable objects, one that a program made before a builtin one. bytes: by type. */
-static uint32_t main_type(const mpr_graph *g, uint64_t *bytes) {
+uint32_t mpr_suspects_garbage_type(const mpr_graph *g, uint64_t *bytes) {
     uint32_t best = 0;
     for (uint32_t i = 0; i < g->nodes; i++)
         if ((g->flags[i] & MPR_NODE_UNREACHABLE) && mpr_graph_is_object(g, i)) bytes[g->type[i]] += mpr_graph_size(g, i);
@@ -289,7 +317,7 @@ static int find_garbage(work *w) {
     if (g->totals.unreachable_bytes <= w->out->threshold / 10) return MPR_OK;
     uint64_t *bytes = mpr_alloc_array(g->alloc, g->type_count, sizeof *bytes);
     if (!bytes) return MPR_ENOMEM;
-    mpr_suspect s = {.kind = MPR_SUSPECT_GARBAGE, .type = main_type(g, bytes), .point = MPR_NO_NODE};
+    mpr_suspect s = {.kind = MPR_SUSPECT_GARBAGE, .type = mpr_suspects_garbage_type(g, bytes), .point = MPR_NO_NODE};
     mpr_alloc_free(g->alloc, bytes, g->type_count, sizeof *bytes);
     while (s.node < g->nodes && (g->type[s.node] != s.type || !(g->flags[s.node] & MPR_NODE_UNREACHABLE))) s.node++;
     s.count = g->totals.unreachable_objects;
@@ -356,7 +384,10 @@ static void measure_whole(work *w) {
 static int run(work *w) {
     size_t nodes = w->g->nodes;
     w->transparent = mpr_alloc_array(w->g->alloc, nodes, 1);
-    if (!w->transparent) return MPR_ENOMEM;
+    w->namespace = mpr_alloc_array(w->g->alloc, nodes, 1);
+    if (!w->transparent || !w->namespace) return MPR_ENOMEM;
+    for (uint64_t k = 0; k < w->g->edges; k++)
+        if (mpr_steps_is_namespace(w->g->label[k])) w->namespace[w->g->target[k]] = 1;
     measure_whole(w);
     mpr_suspects_transparent(w->g, w->transparent);
     int status = find_tops(w);
@@ -375,6 +406,7 @@ int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tre
     if (options) w.options = *options;
     int status = run(&w);
     mpr_alloc_free(g->alloc, w.transparent, g->nodes, 1);
+    mpr_alloc_free(g->alloc, w.namespace, g->nodes, 1);
     mpr_vec_free(&w.wanted, g->alloc);
     mpr_alloc_free(g->alloc, w.count, g->nodes, sizeof *w.count);
     mpr_vec_free(&w.open, g->alloc);

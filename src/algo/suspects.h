@@ -10,6 +10,7 @@
  *   C          the same, of objects that only C code holds
  *   garbage    unreachable objects, when they are more than a tenth of the threshold
  *
+ * A single suspect that has several large children by names, not the many of one container, is as many suspects instead.
  * The point of a single suspect: down to the biggest child while it retains 7/10 of its parent. That of a group: the last node that more than
  * 8/10 of the paths from the roots to its members (at most 10,000 of them, evenly taken) have in common. */
 #ifndef MPR_ALGO_SUSPECTS_H
@@ -58,6 +59,9 @@ void mpr_suspects_transparent(const mpr_graph *g, uint8_t *out);
 
 /* Objects by type in the subtrees of some nodes: added to out, which has g->type_count entries. MPR_OK or MPR_ENOMEM. */
 int mpr_suspects_below(const mpr_graph *g, const mpr_tree *tree, const uint32_t *nodes, size_t count, mpr_group_total *out);
+
+/* The type of most bytes among unreachable objects, one that a program made before a builtin one. `bytes` has g->type_count entries of 0. */
+uint32_t mpr_suspects_garbage_type(const mpr_graph *g, uint64_t *bytes);
 
 void mpr_suspects_free(mpr_suspects *s); /* a zeroed one is allowed */
 

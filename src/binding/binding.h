@@ -43,6 +43,7 @@ typedef struct graph_object {
     mpr_tree tree;
     mpr_dominators freed;      /* of all edges: what would be freed with a node */
     mpr_name_tree names;
+    bool living;               /* it is of this moment, and what answers show of it is held */
 } graph_object;
 
 /* Are the dominators there, or can they be made now? 0, or -1 with an exception. */

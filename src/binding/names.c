@@ -9,7 +9,7 @@
 static graph_object *cast(PyObject *self) { return (graph_object *)self; }
 
 int binding_graph_begin_names(graph_object *self) {
-    int status = self->names.alloc == NULL ? mpr_name_tree_begin(self->graph, &self->names) : MPR_OK;
+    int status = self->names.alloc == NULL ? mpr_name_tree_begin(self->graph, self->living, &self->names) : MPR_OK;
     if (status != MPR_OK) {
         binding_error(status);
         return -1;

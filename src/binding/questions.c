@@ -19,6 +19,8 @@ graph_object *binding_captured(PyObject *module) {
     graph_object *out = binding_graph_new(state);
     if (out != NULL && binding_capture(state, out, (cpy_contents){0}) < 0) {
         Py_CLEAR(out);
+    } else if (out != NULL) {
+        out->living = true;
     }
     return out;
 }

@@ -26,7 +26,9 @@ static size_t owned_deque(PyObject *object) {
     return (blocks + (spare <= 16 ? spare : 0)) * DEQUE_BLOCK;
 }
 
-static bool check_deque(PyObject *deque) { return owned_deque(deque) == 3 * DEQUE_BLOCK; }
+static bool bounded_deque(PyObject *object) { return (Py_ssize_t)SIZE_WORD(object, 8) >= 0; }
+
+static bool check_deque(PyObject *deque) { return owned_deque(deque) == 3 * DEQUE_BLOCK && !bounded_deque(deque); }
 
 /* A dict whose order is a list of nodes { key, hash, next, previous }, found by an array as long as the table:
  * { dict, first, last, array, its length ... } */
@@ -200,7 +202,7 @@ typedef struct library_row {
 } library_row;
 
 static const library_row rows[] = {
-    {{.name = "collections.deque", .owned = owned_deque, .loose = INDEX}, "_collections", "deque", "T(range(150))", check_deque},
+    {{.name = "collections.deque", .owned = owned_deque, .bounded = bounded_deque, .loose = INDEX}, "_collections", "deque", "T(range(150))", check_deque},
     {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_edges_any_dict},
      "_collections",
      "OrderedDict",

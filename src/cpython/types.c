@@ -229,7 +229,7 @@ static void find_short_ways(cpy_walk *walk, cpy_type *record) {
     }
     record->asks_is_gc = record->is_gc && type->tp_is_gc != NULL;
     record->is_brief = !record->is_class && !record->is_module && !record->has_frame && !record->own;
-    record->is_ordinary = record->is_brief && !record->is_str;
+    record->is_ordinary = record->is_brief && !record->is_str && record->kind->bounded == NULL;
     record->is_leaf = !record->is_gc && record->members == NULL && record->kind->edges == NULL && !record->has_managed_dict;
     record->preheader = cpy_layout_preheader(type, record->is_gc);
     record->fixed = record->asks_is_gc ? 0 : cpy_size_fixed(record);

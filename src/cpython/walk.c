@@ -56,6 +56,8 @@ static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type,
         flags |= MPR_NODE_INTERNED;
     } else if (is_own_frame(walk, type, object)) {
         flags |= MPR_NODE_OWN_WALL;
+    } else if (type->kind->bounded != NULL && type->kind->bounded(object)) {
+        flags |= MPR_NODE_BOUNDED;
     }
     return flags;
 }

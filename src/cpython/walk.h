@@ -55,6 +55,7 @@ struct cpy_kind {
     size_t (*body)(PyObject *object,
                    PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
     size_t (*owned)(PyObject *object); /* bytes of private buffers */
+    bool (*bounded)(PyObject *object); /* does it drop what is beyond a bound? */
     const void *(*bulk)(PyObject *object, size_t *size); /* the one of them that refers to nothing and is not read by the walk */
     void (*edges)(cpy_walk *walk, PyObject *object); /* tells what tp_traverse does not, or tells in better words */
     bool complete; /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */

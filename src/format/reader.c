@@ -529,7 +529,8 @@ static int read_header(reader *r, mpr_cursor *c) {
     fixed.at = header + DISK_HEADER - 4;
     if (mpr_cursor_u32(&fixed) != mpr_bytes_crc(0, header, DISK_HEADER - 4)) return reject(r, "the header is damaged");
     fixed.at = header + 8;
-    if (mpr_cursor_u32(&fixed) != DISK_VERSION) return reject(r, "the header has an impossible version");
+    uint32_t version = mpr_cursor_u32(&fixed);
+    if (version < 1 || version > DISK_VERSION) return reject(r, "the header has an impossible version");
     c->at += DISK_HEADER;
     return MPR_OK;
 }

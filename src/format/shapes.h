@@ -17,7 +17,7 @@
 /* ---- header and frames ---------------------------------------------------------------------------------------------- */
 
 #define DISK_MAGIC "\x8fmprobe\n"
-#define DISK_VERSION 1u
+#define DISK_VERSION 2u  /* 1: without the flag of bounded containers */
 #define DISK_HEADER 36  /* magic 8, version 4, reserved 4, salt 16, sum 4 */
 #define DISK_SALT 16    /* offset and length of the salt */
 #define DISK_FRAME 16   /* kind, length of the contents, sum of the contents, sum of the twelve bytes before */
@@ -101,8 +101,9 @@ static inline uint32_t label_to_disk(mpr_label label) {
     X(MPR_NODE_SYNTHETIC, 0x0040u)                                                                                                 \
     X(MPR_NODE_TYPE, 0x0080u)                                                                                                      \
     X(MPR_NODE_MODULE, 0x0100u)                                                                                                    \
-    X(MPR_NODE_OWN_WALL, 0x0200u)
-#define DISK_NODE_FLAGS_ALL 0x03ffu
+    X(MPR_NODE_OWN_WALL, 0x0200u)                                                                                                  \
+    X(MPR_NODE_BOUNDED, 0x0400u)
+#define DISK_NODE_FLAGS_ALL 0x07ffu
 
 #define DISK_TYPE_HEAP 1u
 #define DISK_TYPE_FLAGS_ALL 1u

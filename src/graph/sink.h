@@ -47,6 +47,7 @@ const char *mpr_group_text(uint32_t group);
 #define MPR_NODE_TYPE 0x0080u         /* a class */
 #define MPR_NODE_MODULE 0x0100u       /* a module */
 #define MPR_NODE_OWN_WALL 0x0200u     /* memprobe's own module, class or frame: what only it holds is memprobe's */
+#define MPR_NODE_BOUNDED 0x0800u      /* a container that drops what is beyond its bound: a deque with maxlen */
 #define MPR_NODE_DERIVED 0x1000u
 #define MPR_NODE_OWN 0x1000u          /* memprobe's own object: in no answer */
 #define MPR_NODE_UNREACHABLE 0x2000u  /* cyclic garbage, not yet collected, or kept by it */

@@ -58,14 +58,14 @@ static void against_reach(test *t, mpr_graph *g, uint64_t seed) {
     mpr_dominators d = {0};
     mpr_name_tree names = {0}, once = {0};
     dice roll = {seed};
-    if (!CHECK(t, mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK && mpr_name_tree_begin(g, &names) == MPR_OK)) return;
+    if (!CHECK(t, mpr_dominators_find(g, NULL, NULL, NULL, &d) == MPR_OK && mpr_name_tree_begin(g, false, &names) == MPR_OK)) return;
     for (uint32_t i = 0; i < 8; i++) {
         uint32_t node = (uint32_t)dice_below(&roll, g->nodes);
         mpr_paths p = {0};
         if (!CHECK(t, mpr_paths_find(g, &names, node, 1 + i % 5, NULL, NULL, &p) == MPR_OK)) continue;
         CHECK(t, p.count <= 1 + i % 5);
         if (p.count > 0) check_paths(t, g, &p, node, &names);
-        CHECK(t, mpr_name_tree_begin(g, &once) == MPR_OK && mpr_name_tree_reach(g, &once, &node, 1, NULL, NULL) == MPR_OK);
+        CHECK(t, mpr_name_tree_begin(g, false, &once) == MPR_OK && mpr_name_tree_reach(g, &once, &node, 1, NULL, NULL) == MPR_OK);
         CHECK(t, once.parent[node] == names.parent[node]);
         mpr_name_tree_free(&once);
         mpr_paths_free(&p);
@@ -106,7 +106,7 @@ static void diamond(test *t) {
     mpr_name_tree names = {0};
     mpr_alloc_pages(&a);
     mpr_graph *g = graph_of(&a, 4, arrows, 4, 0);
-    if (CHECK(t, g != NULL && mpr_name_tree_begin(g, &names) == MPR_OK)) {
+    if (CHECK(t, g != NULL && mpr_name_tree_begin(g, false, &names) == MPR_OK)) {
         CHECK(t, mpr_paths_find(g, &names, 3, 5, NULL, NULL, &p) == MPR_OK && p.count == 2 && p.complete);
         CHECK(t, p.step.items[3].node == 1 && p.step.items[p.first.items[1] + 3].node == 2);
         CHECK(t, p.step.items[1].node == g->group[MPR_GROUP_MODULES] && p.step.items[2].node == 0);
@@ -121,7 +121,7 @@ static void named(test *t, mpr_graph *g, uint32_t node, const char *expected, bo
     mpr_name_tree names = {0};
     mpr_steps steps = {0};
     mpr_name name = {0};
-    bool found = CHECK(t, mpr_name_tree_begin(g, &names) == MPR_OK) &&
+    bool found = CHECK(t, mpr_name_tree_begin(g, false, &names) == MPR_OK) &&
                  CHECK(t, mpr_name_tree_reach(g, &names, &node, 1, NULL, NULL) == MPR_OK && names.parent[node] != MPR_NO_NODE);
     if (found && CHECK(t, mpr_name_tree_path(g, &names, node, &steps) == MPR_OK)) {
         CHECK(t, mpr_names_join(g, steps.items, steps.count, NULL, &name) == MPR_OK && name.evaluable == evaluable);
@@ -180,7 +180,7 @@ static void stopped(test *t) {
     mpr_alloc_pages(&a);
     for (uint32_t i = 0; i + 1 < MANY; i++) arrows[i] = (arrow){i, i + 1};
     mpr_graph *g = graph_of(&a, MANY, arrows, MANY - 1, 0);
-    if (CHECK(t, g != NULL && mpr_name_tree_begin(g, &names) == MPR_OK)) {
+    if (CHECK(t, g != NULL && mpr_name_tree_begin(g, false, &names) == MPR_OK)) {
         CHECK(t, mpr_name_tree_reach(g, &names, &last, 1, at_once, NULL) == MPR_ECANCELLED && names.parent[last] == MPR_NO_NODE);
         CHECK(t, mpr_name_tree_reach(g, &names, &last, 1, NULL, NULL) == MPR_OK && names.parent[last] == last - 1);
     }
@@ -202,7 +202,7 @@ static void without_memory(test *t) {
         a.calls = 0;
         a.fail_at = nth;
         a.tripped = false;
-        int status = mpr_name_tree_begin(g, &names);
+        int status = mpr_name_tree_begin(g, false, &names);
         if (status == MPR_OK) status = mpr_paths_find(g, &names, 20, 3, NULL, NULL, &p);
         if (status == MPR_OK && p.count > 0) status = mpr_names_join(g, p.step.items, p.first.items[1], NULL, &name);
         CHECK(t, (status == MPR_ENOMEM) == a.tripped);

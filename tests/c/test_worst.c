@@ -39,7 +39,7 @@ static void paths_to(test *t, mpr_graph *g, uint32_t last, const answers *known)
     uint32_t first = 0;
     uint8_t *marks = calloc(g->nodes, 1);
     CHECK(t, mpr_reach(g, &first, 1, NULL, marks, &objects, &bytes) == MPR_OK && objects == known->reached);
-    CHECK(t, mpr_name_tree_begin(g, &names) == MPR_OK && mpr_paths_find(g, &names, last, 3, NULL, NULL, &paths) == MPR_OK);
+    CHECK(t, mpr_name_tree_begin(g, false, &names) == MPR_OK && mpr_paths_find(g, &names, last, 3, NULL, NULL, &paths) == MPR_OK);
     CHECK(t, paths.count > 0 && paths.first.items[1] == known->far + 1);
     CHECK(t, mpr_names_join(g, paths.step.items, paths.first.items[1], NULL, &name) == MPR_OK);
     CHECK(t, name.text.count > 0 && (known->far < 100 || name.text.count < (size_t)12 * known->far));
@@ -71,7 +71,7 @@ static void tree_of(test *t, const mpr_graph *g, uint32_t last, const answers *k
     CHECK(t, deep == known->deep && d.retained[g->group[MPR_GROUP_ROOT]] == g->totals.bytes);
     const mpr_graph *graphs[] = {g, g};
     const mpr_dominators *dominators[] = {&d, &d};
-    CHECK(t, mpr_name_tree_begin(g, &names) == MPR_OK);
+    CHECK(t, mpr_name_tree_begin(g, false, &names) == MPR_OK);
     CHECK(t, mpr_suspects_find(g, &d, &tree, &names, NULL, &suspects) == MPR_OK && suspects.found.count > 0);
     growth_of(t, g, &d);
     CHECK(t, mpr_diff_make(graphs, dominators, 2, NULL, NULL, &diff) == MPR_OK && diff.growth.count == 0);

@@ -82,7 +82,7 @@ static void find_cycles(mpr_graph *g, bool housekeeping) {
 static void find_names(mpr_graph *g) {
     mpr_name_tree names = {0};
     mpr_name name = {0};
-    if (mpr_name_tree_begin(g, &names) != MPR_OK) return;
+    if (mpr_name_tree_begin(g, false, &names) != MPR_OK) return;
     for (uint32_t node = 0; node < g->nodes; node += 1 + g->nodes / 16) {
         mpr_paths paths = {0};
         if (mpr_paths_find(g, &names, node, 3, NULL, NULL, &paths) == MPR_OK)
@@ -106,7 +106,7 @@ static void find_suspects(const mpr_graph *g, const mpr_dominators *d) {
     if (mpr_tree_make(d, &tree) == MPR_OK && by_type && below) {
         mpr_retained_by_type(g, d, &tree, NULL, NULL, by_type);
         mpr_suspects_below(g, &tree, &g->group[MPR_GROUP_ROOT], 1, below);
-        if (mpr_name_tree_begin(g, &names) == MPR_OK) mpr_suspects_find(g, d, &tree, &names, &options, &suspects);
+        if (mpr_name_tree_begin(g, false, &names) == MPR_OK) mpr_suspects_find(g, d, &tree, &names, &options, &suspects);
         for (size_t i = 0; i < suspects.found.count; i++) require(suspects.found.items[i].node < g->nodes);
     }
     mpr_name_tree_free(&names);

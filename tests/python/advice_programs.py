@@ -17,9 +17,9 @@ from types import ModuleType
 WORDS = "def words(n): return [f'word {n}/{i}' for i in range(8)]\n"
 
 RIGHT = [
-    ("queue", "import queue\njobs = queue.Queue()\nfor n in range(8000): jobs.put((n, str(n)))", "maxsize"),
-    ("queue of an object", "import queue\nclass Worker: pass\nworker = Worker()\nworker.jobs = queue.LifoQueue()\nfor n in range(8000): worker.jobs.put([n])", "maxsize"),
-    ("asyncio queue", "import asyncio\njobs = asyncio.Queue()\nfor n in range(8000): jobs.put_nowait((n, str(n)))", "maxsize"),
+    ("queue", "import queue\njobs = queue.Queue()\nfor n in range(8000): jobs.put((n, str(n)))", "filled faster"),
+    ("queue of an object", "import queue\nclass Worker: pass\nworker = Worker()\nworker.jobs = queue.LifoQueue()\nfor n in range(8000): worker.jobs.put([n])", "filled faster"),
+    ("asyncio queue", "import asyncio\njobs = asyncio.Queue()\nfor n in range(8000): jobs.put_nowait((n, str(n)))", "filled faster"),
     ("functools.cache", "import functools\n@functools.cache\ndef render(n): return words(n)\nfor n in range(2000): render(n)", "functools cache"),
     ("lru_cache(None)", "import functools\n@functools.lru_cache(maxsize=None)\ndef render(n): return words(n)\nfor n in range(2000): render(n)", "maxsize"),
     ("cache of a method", "import functools\nclass Report:\n    def __init__(self, n): self.rows = words(n)\n    @functools.cache\n    def total(self): return len(self.rows)\nfor n in range(2000): Report(n).total()", "functools cache"),
@@ -54,7 +54,6 @@ NONE = [
     ("views of the whole", "import numpy\nresults = [numpy.zeros(10_000)[:] for _ in range(200)]", "app.results"),
     ("few memoryviews", "blocks = [bytearray(4096) for _ in range(800)]\nfirst = memoryview(blocks[0])[:8]\nblocks.append(memoryview(blocks[1])[:8])", "app.blocks"),
     ("unused queue", "import queue\nclass Jobs(queue.Queue): pass\nspare = Jobs()" + LEAK, "app.records"),
-    ("queue with a bound", "import queue\njobs = queue.Queue(maxsize=8000)\nfor n in range(8000): jobs.put((n, str(n)))", "app.jobs"),
     ("small queue beside", "import queue\njobs = queue.Queue(maxsize=5)\njobs.put(1)" + LEAK, "app.records"),
     ("atexit without an entry", "import atexit\nclass Connection:\n    def __init__(self, n): self.rows = words(n)\n    def close(self): pass\nopen_now = [Connection(n) for n in range(2000)]", "app.open_now"),
     ("deque with maxlen", "from collections import deque\nlast = deque(maxlen=8000)\nfor n in range(20000): last.append((n, str(n)))", "app.last"),
