@@ -1,18 +1,19 @@
-"""Who keeps it alive, what would be freed, what is in a circle: on a heap, and for live objects.
+"""Who keeps it alive, what would be freed, what is in a cycle: on a heap, and for live objects.
 
 Dominators: Georgiadis, semi-NCA; components: Pearce; paths: breadth first, backwards. The C files in src/algo say more."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _core, _names
-from memprobe._labels import EdgeRow
-from memprobe._text import size
-from memprobe.results import Json, Node
+from memprobe import _core, _names, _text
+from memprobe._labels import EdgeRow, Label
+from memprobe._text import number, size
+from memprobe.live import check_limit
+from memprobe.results import Answers, Json, Node, Readable, describe
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -25,60 +26,132 @@ BACKWARD = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False, slots=True)
+class Step(Readable):
     """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root;
     in a heap's, nodes."""
 
     holder: Any
-    label: str
+    label: Label
+
+    def __str__(self) -> str:
+        return f"{_thing(self.holder)}{'' if self.label[:1] in '.[' else ' '}{self.label}"
 
 
-@dataclass(frozen=True)
-class Path:
+@dataclass(frozen=True, repr=False, slots=True)
+class Path(Readable):
     """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is
     Python, starting at a module. `made` is the line that allocated a living object, "app.py:12", when tracemalloc was tracing;
-    `target` is what the last step refers to."""
+    `target` is what the last step refers to. `asked` says that it is no path of the program: it leads through the variable that the
+    question was asked with, or what a prompt keeps of its results."""
 
     steps: tuple[Step, ...]
     expression: str
     evaluable: bool
     made: str | None = None
-    target: Any = field(default=None, repr=False, compare=False)
+    target: Any = field(default=None, compare=False)
+    asked: bool = False
 
     def to_dict(self) -> Json:
-        """{expression, evaluable, labels, made}."""
-        labels = [step.label for step in self.steps]
-        return {"expression": self.expression, "evaluable": self.evaluable, "labels": labels, "made": self.made}
+        """{expression, evaluable, labels, made, asked}."""
+        labels = [str(step.label) for step in self.steps]
+        words = {"expression": self.expression, "evaluable": self.evaluable}
+        return {**words, "labels": labels, "made": self.made, "asked": self.asked}
 
     def __str__(self) -> str:
         return self.expression if self.made is None else f"{self.expression}  (made in {self.made})"
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is
-    the one to make weak or to cut, with the reason. `size` is the bytes of all objects."""
+class Link(tuple[Any, ...]):
+    """An edge of a cycle: (holder, label, target), and for the one to cut a reason."""
 
-    objects: tuple[Any, ...] = field(repr=False)
-    edges: tuple[tuple[Any, str, Any], ...] = field(repr=False)
-    size: int
-    is_garbage: bool
-    break_at: tuple[Any, str, Any, str] = field(repr=False)
-    text: str
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        holder, label, target, *reason = self
+        words = f"{_thing(holder)}{'' if label[:1] in '.[' else ' '}{label} → {_thing(target)}"
+        return f"{words}: {reason[0]}" if reason else words
+
+
+class Members(Answers[Any]):
+    """The objects of a cycle: nodes, or living objects."""
+
+    __slots__ = ()
+
+
+class Cycle(Readable):
+    """Objects that all refer to each other, by a shortest cycle among them. `count` is how many such cycles there are: of the same
+    types and labels, indices and keys of data aside. `size` is the bytes of all their objects; `objects`, `edges` (holder, label,
+    target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them."""
+
+    __slots__ = ("_rows", "_shown", "_types", "count", "is_garbage", "objects", "size", "text")
+
+    def __init__(self, heap: Heap, found: _core.Cycles, index: int, held: _core.Held | None) -> None:
+        self.count, self.size, self.is_garbage, members, first, rows = found[index]
+        rows = rows if held is None else _with_keys(first, rows, held)
+        self._rows = list(zip([first, *(row[0] for row in rows)], rows, strict=False))
+        self._shown = shown = heap.node if held is None else _shown(heap, held)
+        self._types = [heap.node(id).type for id, _ in self._rows]
+        labels = [_masked(row) if self.count > 1 else row[1] for _, row in self._rows]
+        self.text = f"{_names.chain(self._types, labels)} → {self._types[0].rpartition('.')[2]}"
+        self.objects: Sequence[Any] = Members(members, lambda at: shown(found.members(index, at, at + 1)[0]))
+
+    @property
+    def edges(self) -> tuple[Link, ...]:
+        """(holder, label, target) round the cycle."""
+        return tuple(Link((self._shown(id), Label.of(row), self._shown(row[0]))) for id, row in self._rows)
+
+    @property
+    def break_at(self) -> Link:
+        """(holder, label, target, reason): the edge to cut."""
+        cut, reason = self._weakest()
+        return Link((*self.edges[cut], reason))
+
+    @property
+    def reason(self) -> str:
+        """Which edge to cut, and why."""
+        return self._weakest()[1]
+
+    def _weakest(self) -> tuple[int, str]:
+        return _weakest(self._types, [row[1] for _, row in self._rows])
 
     def to_dict(self) -> Json:
-        """{objects: count, size, is_garbage, cycle, break_at, reason}."""
-        cut = {"break_at": self.break_at[1], "reason": self.break_at[3]}
-        return {"objects": len(self.objects), "size": self.size, "is_garbage": self.is_garbage, "cycle": self.text, **cut}
+        """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, cycle, break_at, reason}."""
+        cut, reason = self._weakest()
+        numbers = {"objects": len(self.objects), "count": self.count, "size": self.size, "is_garbage": self.is_garbage}
+        return {**numbers, "cycle": self.text, "break_at": self._rows[cut][1][1], "reason": reason}
+
+    def _about(self) -> str:
+        kind = "garbage" if self.is_garbage else "alive"
+        objects = f"{number(len(self.objects))} object{'s' * (len(self.objects) != 1)}"
+        return f"{objects}{' each' * (self.count > 1)}, {size(self.size)}, {kind}; {self.reason}"
+
+    def _title(self) -> str:
+        return self.text if self.count == 1 else f"{self.text}  ×{number(self.count)}"
+
+    def line(self) -> str:
+        return f"{_text.line(self._title(), 300)}  ({_text.line(self._about(), 190)})"
 
     def __str__(self) -> str:
-        kind = "garbage" if self.is_garbage else "alive"
-        return f"{self.text}\n    {len(self.objects):,} objects, {size(self.size)}, {kind}; {self.break_at[3]}"
+        return f"{self._title()}\n    {self._about()}"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
-@dataclass(frozen=True)
-class Dominated:
+class Cycles(Answers[Cycle]):
+    """Rows of cycles, most bytes first. `cycles` is how many they stand for."""
+
+    __slots__ = ("cycles",)
+
+    def __init__(self, heap: Heap, found: _core.Cycles, limit: int | None, held: _core.Held | None = None) -> None:
+        rows = len(found) if limit is None else min(limit, len(found))
+        self.cycles = found.components()
+        super().__init__(rows, lambda at: Cycle(heap, found, at, held), more=len(found) - rows, held=held)
+
+
+@dataclass(frozen=True, repr=False)
+class Dominated(Readable):
     """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest
     path. Of a grouped tree it stands for `count` objects that are held in one way, and is the one that retains most."""
 
@@ -98,6 +171,15 @@ class Dominated:
             "children": [child.to_dict() for child in self.children],
         }
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines(0))
+
+    def _lines(self, depth: int) -> Iterator[str]:
+        times = f"  ×{number(self.count)}" if self.count > 1 else ""
+        yield f"{'  ' * depth}{_text.line(self.name, 120)}  {size(self.retained)}{times}"
+        for child in self.children:
+            yield from child._lines(depth + 1)
+
 
 # ---- on a heap --------------------------------------------------------------------------------------------------------
 
@@ -112,21 +194,26 @@ def hops(heap: Heap, start: int, rows: Sequence[Row]) -> list[_names.Hop]:
     return out
 
 
-def paths(heap: Heap, node: Node, limit: int) -> list[Path]:
+def paths(heap: Heap, node: Node, limit: int) -> Answers[Path]:
     """Up to `limit` shortest paths from the roots, those that read alike once."""
-    return _different([_path(heap, rows, heap.node) for rows in heap._graph.paths(node.id, limit)])
+    if not isinstance(node, Node):
+        raise TypeError(
+            f"paths() takes a node of this heap, not a living object ({describe(node)}): find its node with heap.at(id(obj)), "
+            "or ask memprobe.why_alive(obj)."
+        )
+    return Answers.of(_different([_path(heap, rows, heap.node) for rows in heap._graph.paths(node.id, limit)]))
 
 
 def _different(found: list[Path]) -> list[Path]:
     return list({path.expression: path for path in reversed(found)}.values())[::-1]
 
 
-def _path(heap: Heap, rows: Sequence[Row], shown: Callable[[int], Any]) -> Path:
+def _path(heap: Heap, rows: Sequence[Row], shown: Callable[[int], Any], made: str | None = None) -> Path:
     start = heap.roots()["roots"].id
     name = _names.join(hops(heap, start, rows))
     holders = [start, *(row[0] for row in rows)]
-    steps = tuple(Step(shown(id), row[1]) for id, row in zip(holders, rows, strict=False))
-    return Path(steps, name.text, name.evaluable, target=shown(holders[-1]))
+    steps = tuple(Step(shown(id), Label.of(row)) for id, row in zip(holders, rows, strict=False))
+    return Path(steps, name.text, name.evaluable, made, shown(holders[-1]))
 
 
 def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominated:
@@ -162,20 +249,14 @@ def name_of(heap: Heap, node: Node) -> str:
     return found[0].expression if found and found[0].expression else str(node)
 
 
-def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> list[Cycle]:
+def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> Cycles:
     """The heap's cycles, biggest first."""
-    found = heap._graph.cycles(housekeeping, garbage, -1 if limit is None else limit)
-    return [_cycle(heap, row, heap.node) for row in found]
+    return Cycles(heap, _core.cycles(heap._graph, garbage, housekeeping, None), limit)
 
 
-def _cycle(heap: Heap, found: tuple[list[int], int, bool, int, list[Row]], shown: Callable[[int], Any]) -> Cycle:
-    members, total, garbage, first, rows = found
-    holders = [first, *(row[0] for row in rows)][: len(rows)]
-    edges = tuple((shown(id), row[1], shown(row[0])) for id, row in zip(holders, rows, strict=True))
-    types = [heap.node(id).type for id in holders]
-    text = f"{_names.chain(types, (row[1] for row in rows))} → {types[0].rpartition('.')[2]}"
-    cut, reason = _weakest(types, [row[1] for row in rows])
-    return Cycle(tuple(map(shown, members)), edges, total, garbage, (*edges[cut], reason), text)
+def _masked(row: Row) -> str:
+    """The label of many: without an index, or a key that is data."""
+    return "[…]" if row[2] in ("index", "value") else row[1]
 
 
 def _weakest(types: Sequence[str], labels: Sequence[str]) -> tuple[int, str]:
@@ -197,35 +278,61 @@ def retained_sizeof(obj: object) -> int:
     return _core.retained_sizeof(obj)
 
 
-def why_alive(obj: object, limit: int = 3) -> list[Path]:
+def why_alive(obj: object, limit: int = 3) -> Answers[Path]:
     """Why `obj` is alive: up to `limit` (1 to 255) shortest paths of references to it, from a module, a frame or another root.
 
-    Steps hold the objects themselves. While tracemalloc is tracing, paths say which line made the object. Raises ValueError for
-    an object that nothing but this call holds."""
+    The program's paths come first. The variable that the question was asked with, and what a prompt keeps of its results (_, Out),
+    say nothing about the program: they come last, and are called so. Steps hold the objects themselves. While tracemalloc is
+    tracing, paths say which line made the object. Raises ValueError for an object that nothing but this call holds."""
     if not 1 <= limit <= 255:
         raise ValueError(f"limit is {limit}: ask for 1 to 255 paths.")
-    (graph, objects), node = _core.why_alive(obj, limit)
+    graph, held, node, found, prompts, callers = _core.why_alive(obj, limit)
     heap = _heap(graph)
-    shown = _shown(heap, objects)
-    root = heap.roots()["roots"].id
-    found = [_path(heap, _with_keys(root, rows, objects), shown) for rows in graph.paths(node, limit)]
-    line = _core.allocated(obj)
-    return _different([replace(path, made=f"{line[0][0]}:{line[0][1]}" if line else None) for path in found])
+    shown, root, line = _shown(heap, held), heap.roots()["roots"].id, _core.allocated(obj)
+    made = f"{line[0][0]}:{line[0][1]}" if line else None
+    asked = [
+        Path((Step(shown(row[0]), Label.of(row)),), f"the caller's variable {row[5] or row[1]}", False, made, shown(node), True)
+        for row in callers
+    ]
+    if prompts and asked:
+        words = " and ".join(path.expression for path in asked)
+        return Answers.of(asked[:limit], head=f"Nothing in the program holds it, only {words}.", held=held)
+    rows = [_with_keys(root, path, held) for path in found]
+    if not prompts:
+        program = _different([_path(heap, path, shown, made) for path in rows])
+        return Answers.of([*program, *asked][:limit], held=held)
+    other = _different([_of_prompt(_path(heap, path, shown, made)) for path in rows])
+    return Answers.of(
+        other[:1], head=f"Nothing in the program holds it, only {other[0].expression if other else 'C code'}.", held=held
+    )
 
 
-def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
-    """The reference cycles that can be reached from `obj`, or those of the whole heap, biggest first.
+_PROMPTS = re.compile(r"_{1,3}|_i{0,3}\d*|In|Out|_[iod]h")  # names that a prompt gives to inputs and results
+
+
+def _of_prompt(path: Path) -> Path:
+    """A path through what a prompt keeps of its results, called so."""
+    labels = [step.label for step in path.steps]
+    at = next((i for i, label in enumerate(labels) if label.kind == "value" and _PROMPTS.fullmatch(label.name or "")), None)
+    if at is None:
+        return replace(path, asked=True)
+    return replace(path, asked=True, evaluable=False, expression=f"the prompt's {labels[at].name}{''.join(labels[at + 1 :])}")
+
+
+LIVE_LIMIT = 1000  # rows whose objects a live answer holds
+
+
+def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> Cycles:
+    """The reference cycles that can be reached from `obj`, or those of the whole heap, most bytes first. Cycles of the same types
+    and labels are one row, with their count.
 
     With `garbage` those alone that nothing reaches: what gc.collect() would free now. Without `housekeeping` the edges that every
-    program has, such as from a function to its globals, are left out: with them, nearly everything is one cycle."""
-    graph, objects = _core.hold_cyclic(garbage, housekeeping)
-    heap = _heap(graph)
-    start = None if obj is None else graph.at(id(obj))
-    if obj is not None and start is None:
-        return []
-    shown = _shown(heap, objects)
-    found = graph.cycles(housekeeping, garbage, -1 if limit is None else limit, start)
-    return [_cycle(heap, (*row[:4], _with_keys(row[3], row[4], objects)), shown) for row in found]
+    program has, such as from a function to its globals, are left out: with them, nearly everything is one cycle. The answer holds
+    the objects of its first `limit` rows (1,000 by default) and says how many `more` there are."""
+    rows = check_limit(limit)
+    rows = LIVE_LIMIT if rows is None else rows
+    graph, found, held = _core.find_cycles(obj, garbage, housekeeping, rows)
+    return Cycles(_heap(graph), found, rows, held)
 
 
 def _heap(graph: _core.Graph) -> Heap:
@@ -234,23 +341,28 @@ def _heap(graph: _core.Graph) -> Heap:
     return Heap(graph)
 
 
-def _shown(heap: Heap, objects: dict[int, object]) -> Callable[[int], Any]:
-    return lambda id: objects[id] if id in objects else str(heap.node(id))
+def _shown(heap: Heap, held: _core.Held) -> Callable[[int], Any]:
+    """From nodes to living objects; a root, thread or frame is given by its words."""
+    return lambda id: held[id] if id in held else str(heap.node(id))
 
 
-def _with_keys(start: int, rows: Sequence[Row], objects: dict[int, object]) -> list[Row]:
-    """The rows with the keys of live dicts, which a file would mask."""
+def _thing(holder: Any) -> str:
+    return str(holder) if type(holder) in (str, Node) else describe(holder)
+
+
+def _with_keys(start: int, rows: Sequence[Row], held: _core.Held) -> list[Row]:
+    """The rows with the keys of living dicts, which a file would mask."""
     out, holder = [], start
     for row in rows:
-        owner = objects.get(holder)
-        if row[1].startswith("[<") and isinstance(owner, dict):
-            row = (row[0], _key(owner, objects.get(row[0]), row[1]), *row[2:])
+        if row[2] == "value" and row[5] is None and isinstance(held.get(holder), dict):
+            row = (row[0], _key(held[holder], held.get(row[0]), row[1]), *row[2:])
         out.append(row)
         holder = row[0]
     return out
 
 
-def _key(owner: dict[object, object], target: object, label: str) -> str:
+def _key(owner: Any, target: object, label: str) -> str:
+    """The label with the key under which a dict has the target. A key is shown if that runs no code of the program."""
     for key, value in dict.items(owner):
         if value is target and type(key) in (str, bytes, int, float, bool):
             return f"[{key!r}]"

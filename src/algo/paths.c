@@ -36,7 +36,8 @@ static int find_edge(const search *s, uint32_t holder, uint32_t target, uint64_t
     const mpr_graph *g = s->g;
     uint64_t end = mpr_graph_first(g, holder + 1);
     for (uint64_t k = mpr_graph_first(g, holder); k < end; k++)
-        if (g->target[k] == target && follows(s, g->label[k])) {
+        if (g->target[k] == target && follows(s, g->label[k]) &&
+            !(s->options.barred && s->options.barred(s->options.bars, holder, k))) {
             *edge = k;
             return 1;
         }

@@ -12,6 +12,8 @@
 typedef struct mpr_paths_options {
     const uint8_t *walls;  /* NULL, or one byte a node: no path leads through a node with != 0 */
     bool skip_housekeeping;
+    bool (*barred)(const void *bars, uint32_t holder, uint64_t edge); /* NULL, or true for an edge that no path takes */
+    const void *bars;
     mpr_progress progress; /* NULL, or called in nodes searched; the total is the graph's */
     void *context;
 } mpr_paths_options;

@@ -411,7 +411,6 @@ static PyMethodDef methods[] = {
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
     {"paths", KEYWORDS(binding_graph_paths), "Shortest paths from the roots to a node."},
-    {"cycles", KEYWORDS(binding_graph_cycles), "Cycles, biggest first."},
     {"waste", KEYWORDS(binding_graph_waste), "What could be saved, most bytes first."},
     {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},
     {NULL, NULL, 0, NULL},

@@ -146,6 +146,10 @@ size_t cpy_layout_slots(PyObject *object);
 /* The object in a slot, or NULL; *owned says whether the slot owns a reference to it. */
 PyObject *cpy_slot_object(uintptr_t slot, bool *owned);
 
+/* References to the object that value stacks own while `frame`, the innermost, calls a C function with it, and that cpy_layout_frame does not
+ * show: one on its own stack, and in 3.10 one on that of the frame that called it with the object. From 3.14 on stacks show all. */
+unsigned cpy_layout_hidden_references(void *frame, PyObject *argument);
+
 /* The name of local, cell or free variable i, borrowed, or NULL. */
 PyObject *cpy_layout_local_name(PyCodeObject *code, int i);
 bool cpy_layout_local_is_cell(PyCodeObject *code, int i);
