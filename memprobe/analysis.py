@@ -84,42 +84,38 @@ class Cycle(Readable):
     types and labels, indices and keys of data aside. `size` is the bytes of all their objects; `objects`, `edges` (holder, label,
     target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them."""
 
-    __slots__ = ("_rows", "_shown", "_types", "count", "is_garbage", "objects", "size", "text")
+    __slots__ = ("_links", "_shown", "_weakest", "count", "is_garbage", "objects", "size", "text")
 
     def __init__(self, heap: Heap, found: _core.Cycles, index: int, held: _core.Held | None) -> None:
         self.count, self.size, self.is_garbage, members, first, rows = found[index]
         rows = rows if held is None else _with_keys(first, rows, held)
-        self._rows = list(zip([first, *(row[0] for row in rows)], rows, strict=False))
+        self._links = _links(first, rows)
         self._shown = shown = heap.node if held is None else _shown(heap, held)
-        self._types = [heap.node(id).type for id, _ in self._rows]
-        labels = [_masked(row) if self.count > 1 else row[1] for _, row in self._rows]
-        self.text = f"{_names.chain(self._types, labels)} → {self._types[0].rpartition('.')[2]}"
+        types = [heap.node(holder).type for holder, _, _ in self._links]
+        labels = [_masked(label) if self.count > 1 else label for _, label, _ in self._links]
+        self.text = f"{_names.chain(types, labels)} → {types[0].rpartition('.')[2]}"
         self.objects: Sequence[Any] = Members(members, lambda at: shown(found.members(index, at, at + 1)[0]))
+        self._weakest = _weakest(types, labels)
 
     @property
     def edges(self) -> tuple[Link, ...]:
-        """(holder, label, target) round the cycle."""
-        return tuple(Link((self._shown(id), Label.of(row), self._shown(row[0]))) for id, row in self._rows)
+        """(holder, label, target) round the cycle. The namespace of an instance, class or module is part of it."""
+        return tuple(Link((self._shown(holder), label, self._shown(target))) for holder, label, target in self._links)
 
     @property
     def break_at(self) -> Link:
         """(holder, label, target, reason): the edge to cut."""
-        cut, reason = self._weakest()
-        return Link((*self.edges[cut], reason))
+        return Link((*self.edges[self._weakest[0]], self.reason))
 
     @property
     def reason(self) -> str:
         """Which edge to cut, and why."""
-        return self._weakest()[1]
-
-    def _weakest(self) -> tuple[int, str]:
-        return _weakest(self._types, [row[1] for _, row in self._rows])
+        return self._weakest[1]
 
     def to_dict(self) -> Json:
         """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, cycle, break_at, reason}."""
-        cut, reason = self._weakest()
         numbers = {"objects": len(self.objects), "count": self.count, "size": self.size, "is_garbage": self.is_garbage}
-        return {**numbers, "cycle": self.text, "break_at": self._rows[cut][1][1], "reason": reason}
+        return {**numbers, "cycle": self.text, "break_at": str(self._links[self._weakest[0]][1]), "reason": self.reason}
 
     def _about(self) -> str:
         kind = "garbage" if self.is_garbage else "alive"
@@ -254,9 +250,30 @@ def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> 
     return Cycles(heap, _core.cycles(heap._graph, garbage, housekeeping, None), limit)
 
 
-def _masked(row: Row) -> str:
+def _links(first: int, rows: Sequence[Row]) -> list[tuple[int, Label, int]]:
+    """(holder, label, target) round a cycle. The dict of an instance, class or module is part of it: x.__dict__['a'] is x.a."""
+    links = [(id, Label.of(row), row[0]) for id, row in zip([first, *(row[0] for row in rows)], rows, strict=False)]
+    if _is_dict(links[-1][1]):  # a namespace stands after its owner
+        links = links[-1:] + links[:-1]
+    out: list[tuple[int, Label, int]] = []
+    for link in links:
+        label = link[1]
+        if out and label.kind == "value" and label.name and _is_dict(out[-1][1]):
+            named = Label(f".{label.name}", "attr", name=label.name, node=label.node)
+            out[-1] = (out[-1][0], named, link[2])
+        else:
+            out.append(link)
+    return out
+
+
+def _is_dict(label: Label) -> bool:
+    """Does an edge lead to the namespace of its holder?"""
+    return label.kind == "field" and label.name == "__dict__"
+
+
+def _masked(label: Label) -> str:
     """The label of many: without an index, or a key that is data."""
-    return "[…]" if row[2] in ("index", "value") else row[1]
+    return "[…]" if label.kind in ("index", "value") else label
 
 
 def _weakest(types: Sequence[str], labels: Sequence[str]) -> tuple[int, str]:

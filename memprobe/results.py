@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from memprobe import _text
@@ -134,6 +134,9 @@ def describe(value: object) -> str:
     if kind is ModuleType:
         name = dict.get(_DICT(value), "__name__")
         return f"<module {name}>" if type(name) is str else f"<module at {id(value):#x}>"
+    if kind is FrameType:
+        code = value.f_code  # type: ignore[attr-defined]
+        return f"{code.co_name} ({code.co_filename}:{code.co_firstlineno})"
     if kind is FunctionType:
         return f"<function {value.__qualname__} at {id(value):#x}>"  # type: ignore[attr-defined]
     return f"<{_type_words(kind)} at {id(value):#x}>"

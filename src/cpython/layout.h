@@ -140,6 +140,17 @@ void *cpy_layout_inner_frame(PyObject *object);
 #define CPY_GENERATOR_NAME_WORD 5
 #endif
 
+/* The words of a frame object where references stand that are no variables; 0 where another structure has them. */
+#if PY_VERSION_HEX >= 0x030B0000
+#define CPY_FRAME_BACK_WORD 2
+#define CPY_FRAME_BUILTINS_WORD 0
+#define CPY_FRAME_GLOBALS_WORD 0
+#else
+#define CPY_FRAME_BACK_WORD 3
+#define CPY_FRAME_BUILTINS_WORD 5
+#define CPY_FRAME_GLOBALS_WORD 6
+#endif
+
 /* Slots (locals and value stack) that a frame object, generator, coroutine or async generator was allocated with. */
 size_t cpy_layout_slots(PyObject *object);
 

@@ -282,9 +282,8 @@ static void find_caller(cpy_walk *walk) {
     for (; at != NULL; at = frame.previous) {
         cpy_layout_frame(at, &frame);
         if (frame.globals != NULL && !cpy_walk_is_own(walk, frame.globals)) {
-            PyObject *node = frame.owner == CPY_FRAME_OF_GENERATOR ? frame.generator
-                             : frame.owner == CPY_FRAME_OF_OBJECT  ? frame.object
-                                                                   : NULL;
+            bool is_object = (void *)frame.object == at; /* 3.10 */
+            PyObject *node = is_object || frame.owner == CPY_FRAME_OF_OBJECT ? frame.object : frame.generator;
             walk->caller = (cpy_caller){.frame = at,
                                         .node = (uint64_t)(uintptr_t)node,
                                         .locals = frame.code->co_flags & CO_OPTIMIZED ? NULL : frame.locals};
