@@ -192,7 +192,7 @@ def hops(heap: Heap, start: int, rows: Sequence[Row]) -> list[_names.Hop]:
 
 def paths(heap: Heap, node: Node, limit: int) -> Answers[Path]:
     """Up to `limit` shortest paths from the roots, those that read alike once."""
-    if not isinstance(node, Node):
+    if not issubclass(type(node), Node):
         raise TypeError(
             f"paths() takes a node of this heap, not a living object ({describe(node)}): find its node with heap.at(id(obj)), "
             "or ask memprobe.why_alive(obj)."
@@ -303,7 +303,7 @@ def why_alive(obj: object, limit: int = 3) -> Answers[Path]:
     tracing, paths say which line made the object. Raises ValueError for an object that nothing but this call holds."""
     if not 1 <= limit <= 255:
         raise ValueError(f"limit is {limit}: ask for 1 to 255 paths.")
-    graph, held, node, found, prompts, callers = _core.why_alive(obj, limit)
+    graph, held, node, found, prompts, callers = _core.why_alive(obj, min(limit + SPARE, 255))
     heap = _heap(graph)
     shown, root, line = _shown(heap, held), heap.roots()["roots"].id, _core.allocated(obj)
     made = f"{line[0][0]}:{line[0][1]}" if line else None
@@ -316,7 +316,7 @@ def why_alive(obj: object, limit: int = 3) -> Answers[Path]:
         return Answers.of(asked[:limit], head=f"Nothing in the program holds it, only {words}.", held=held)
     rows = [_with_keys(root, path, held) for path in found]
     if not prompts:
-        program = _different([_path(heap, path, shown, made) for path in rows])
+        program = sorted(_different([_path(heap, path, shown, made) for path in rows]), key=lambda path: not path.evaluable)
         return Answers.of([*program, *asked][:limit], held=held)
     other = _different([_of_prompt(_path(heap, path, shown, made)) for path in rows])
     return Answers.of(
@@ -324,13 +324,17 @@ def why_alive(obj: object, limit: int = 3) -> Answers[Path]:
     )
 
 
-_PROMPTS = re.compile(r"_{1,3}|_i{0,3}\d*|In|Out|_[iod]h")  # names that a prompt gives to inputs and results
+SPARE = 6  # paths beyond the limit, for those that can be typed come first
+
+_PROMPTS = re.compile(r"_{1,3}|_i{0,3}\d*|In|Out|_[iod]h|last_execution_result")  # names that a prompt gives to inputs and results
 
 
 def _of_prompt(path: Path) -> Path:
     """A path through what a prompt keeps of its results, called so."""
     labels = [step.label for step in path.steps]
-    at = next((i for i, label in enumerate(labels) if label.kind == "value" and _PROMPTS.fullmatch(label.name or "")), None)
+    at = next(
+        (i for i, label in enumerate(labels) if label.kind in ("value", "attr") and _PROMPTS.fullmatch(label.name or "")), None
+    )
     if at is None:
         return replace(path, asked=True)
     return replace(path, asked=True, evaluable=False, expression=f"the prompt's {labels[at].name}{''.join(labels[at + 1 :])}")
@@ -364,23 +368,26 @@ def _shown(heap: Heap, held: _core.Held) -> Callable[[int], Any]:
 
 
 def _thing(holder: Any) -> str:
-    return str(holder) if type(holder) in (str, Node) else describe(holder)
+    kind = type(holder)  # compared by identity: a metaclass may have an __eq__
+    return str(holder) if kind is str or kind is Node else describe(holder)
 
 
 def _with_keys(start: int, rows: Sequence[Row], held: _core.Held) -> list[Row]:
     """The rows with the keys of living dicts, which a file would mask."""
     out, holder = [], start
     for row in rows:
-        if row[2] == "value" and row[5] is None and isinstance(held.get(holder), dict):
-            row = (row[0], _key(held[holder], held.get(row[0]), row[1]), *row[2:])
+        if row[2] == "value" and row[5] is None and issubclass(type(held.get(holder)), dict):
+            text, name = _key(held[holder], held.get(row[0]), row[1])
+            row = (row[0], text, *row[2:5], name, *row[6:])
         out.append(row)
         holder = row[0]
     return out
 
 
-def _key(owner: Any, target: object, label: str) -> str:
-    """The label with the key under which a dict has the target. A key is shown if that runs no code of the program."""
+def _key(owner: Any, target: object, label: str) -> tuple[str, str | None]:
+    """The label with the key under which a dict has the target, and a key that is a str. A key is shown if that runs no code of the
+    program."""
     for key, value in dict.items(owner):
-        if value is target and type(key) in (str, bytes, int, float, bool):
-            return f"[{key!r}]"
-    return label
+        if value is target and any(type(key) is kind for kind in (str, bytes, int, float, bool)):
+            return f"[{_text.line(repr(key), 100)}]", key if type(key) is str else None
+    return label, None

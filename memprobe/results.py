@@ -106,11 +106,17 @@ class Answers(Readable, Sequence[Item]):
         room = _text.SCREEN - 2
         lines = [self.head] if self.head else []
         shown = min(self._count, room)
-        lines += [item.line() if isinstance(item, Readable) else describe(item) for item in (self[at] for at in range(shown))]
+        lines += [_line_of(item) for item in (self[at] for at in range(shown))]
         rest = self._count - shown + self.more
         if rest:
             lines.append(f"… {number(rest)} more")
         return "\n".join(lines) or "none"
+
+
+def _line_of(item: Any) -> str:
+    """A result's own line; a living object, whose __class__ may be a property, by its type."""
+    line: str = item.line() if issubclass(type(item), Readable) else describe(item)
+    return line
 
 
 _QUALNAME = type.__dict__["__qualname__"].__get__

@@ -110,6 +110,7 @@ PyObject *binding_with_objects(mod_state *state, graph_object *graph, const uint
 typedef struct asker {
     const mpr_graph *g;
     bool bars_globals;
+    bool ipython; /* it keeps results in more places than the caller's namespace */
     uint32_t object, frame, locals, builtins; /* nodes: what is asked about, the caller's frame and namespace, the builtins */
 } asker;
 
@@ -128,7 +129,8 @@ static asker asker_of(const mpr_graph *g, uint32_t object, const cpy_caller *cal
 
 /* A name that a prompt gives to inputs and results: _, __, ___, _12; IPython's _i, _ii, _iii, _i12, In, Out, _ih, _oh, _dh. */
 static bool is_prompts(const char *name, size_t length) {
-    static const char *const words[] = {"_", "__", "___", "_i", "_ii", "_iii", "In", "Out", "_ih", "_oh", "_dh"};
+    static const char *const words[] = {"_",  "__",  "___", "_i",  "_ii", "_iii",
+                                        "In", "Out", "_ih", "_oh", "_dh", "last_execution_result"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strlen(words[i]) == length && memcmp(words[i], name, length) == 0) {
             return true;
@@ -138,14 +140,28 @@ static bool is_prompts(const char *name, size_t length) {
     return length > first && name[0] == '_' && strspn(name + first, "0123456789") >= length - first;
 }
 
-/* The value of a key in the caller's namespace or the builtins that a prompt has put there. */
+/* What the edge is called, read where it lives: the graph has the contents of few strings. The length, 0 for no name. */
+static size_t name_of(const asker *a, uint32_t holder, uint64_t edge, char *out, size_t size) {
+    mpr_label_kind kind = mpr_label_kind_of(a->g->label[edge]);
+    mpr_resolved label;
+    if (kind == MPR_LABEL_VALUE || kind == MPR_LABEL_ATTR) {
+        PyObject *key = (PyObject *)(uintptr_t)mpr_graph_address(a->g, a->g->target[edge - 1]);
+        return PyUnicode_CheckExact(key) ? cpy_text_put(out, size, key, (Py_ssize_t)size / 4) : 0;
+    }
+    mpr_graph_resolve(a->g, holder, edge, &label);
+    bool named = label.kind == MPR_LABEL_ATTR && label.name != NULL && label.length < size;
+    memcpy(out, named ? label.name : "", named ? label.length : 0);
+    return named ? label.length : 0;
+}
+
+/* The value of a key in the caller's namespace or the builtins that a prompt has put there; in IPython, one that is called so anywhere. */
 static bool is_prompts_edge(const asker *a, uint32_t holder, uint64_t edge) {
-    size_t length;
-    if ((holder != a->locals && holder != a->builtins) || mpr_label_kind_of(a->g->label[edge]) != MPR_LABEL_VALUE) {
+    char name[64];
+    if (holder != a->locals && holder != a->builtins && !a->ipython) {
         return false;
     }
-    const char *name = mpr_graph_text(a->g, a->g->target[edge - 1], &length);
-    return name != NULL && is_prompts(name, length);
+    size_t length = name_of(a, holder, edge, name, sizeof name);
+    return length > 0 && is_prompts(name, length);
 }
 
 /* A variable of the caller that is the object itself. */
@@ -167,17 +183,18 @@ static bool is_barred(const void *bars, uint32_t holder, uint64_t edge) {
     return is_callers_edge(a, holder, edge) || is_prompts_edge(a, holder, edge) || (a->bars_globals && is_globals_edge(a, edge));
 }
 
-/* Walls for what a prompt keeps results in (IPython's Out, which its history refers to as well): NULL without memory. */
-static uint8_t *prompts_walls(const asker *a) {
+/* Walls for what a prompt keeps results in (IPython's Out, which its history refers to as well), and whether there is such: NULL without
+ * memory. */
+static uint8_t *prompts_walls(asker *a) {
     uint8_t *walls = mpr_alloc_array(a->g->alloc, a->g->nodes, 1);
-    uint64_t first = walls == NULL || a->locals == MPR_NO_NODE ? 0 : mpr_graph_first(a->g, a->locals);
-    uint64_t end = walls == NULL || a->locals == MPR_NO_NODE ? 0 : mpr_graph_first(a->g, a->locals + 1);
+    bool none = walls == NULL || a->locals == MPR_NO_NODE;
+    uint64_t first = none ? 0 : mpr_graph_first(a->g, a->locals), end = none ? 0 : mpr_graph_first(a->g, a->locals + 1);
     for (uint64_t k = first; k < end; k++) {
-        size_t length;
+        char name[64];
         bool value = mpr_label_kind_of(a->g->label[k]) == MPR_LABEL_VALUE;
-        const char *name = value ? mpr_graph_text(a->g, a->g->target[k - 1], &length) : NULL;
-        if (name != NULL && length == 3 && memcmp(name, "Out", 3) == 0 && a->g->target[k] != a->object) {
-            walls[a->g->target[k]] = 1;
+        if (value && name_of(a, a->locals, k, name, sizeof name) == 3 && memcmp(name, "Out", 3) == 0) {
+            a->ipython = true;
+            walls[a->g->target[k]] = a->g->target[k] != a->object;
         }
     }
     return walls;
@@ -214,7 +231,8 @@ static PyObject *callers_rows(const asker *a) {
         uint64_t end = holders[i] == MPR_NO_NODE ? 0 : mpr_graph_first(a->g, holders[i] + 1);
         for (uint64_t k = end == 0 ? 0 : mpr_graph_first(a->g, holders[i]); list != NULL && k < end; k++) {
             bool strong = mpr_label_strong(a->g->label[k]) || mpr_label_kind_of(a->g->label[k]) == MPR_LABEL_LOCAL;
-            bool shown = strong && is_callers_edge(a, holders[i], k) && mpr_label_kind_of(a->g->label[k]) != MPR_LABEL_STACK;
+            bool shown = strong && is_callers_edge(a, holders[i], k) && !is_prompts_edge(a, holders[i], k) &&
+                         mpr_label_kind_of(a->g->label[k]) != MPR_LABEL_STACK;
             if (shown && binding_graph_append_edge(list, a->g, holders[i], k, holders[i]) < 0) {
                 Py_CLEAR(list);
             }

@@ -13,6 +13,16 @@ static bool open_to(const mpr_graph *g, const mpr_paths_options *o, uint32_t v, 
     return v == wanted || (!(g->flags[v] & MPR_NODE_OWN) && !(o->walls && o->walls[v]));
 }
 
+/* Some edges, for options that bar them. */
+static bool is_fifth(const void *bars, uint32_t holder, uint64_t edge) {
+    (void)bars;
+    return (edge + holder) % 5 == 0;
+}
+
+static bool is_barred(const mpr_paths_options *o, uint32_t holder, uint64_t edge) {
+    return o->barred != NULL && o->barred(o->bars, holder, edge);
+}
+
 /* Distances from the root towards `wanted`, by relaxing until nothing changes. */
 static void measure(const mpr_graph *g, const mpr_paths_options *o, uint32_t wanted, uint32_t *distance) {
     uint32_t root = g->group[MPR_GROUP_ROOT];
@@ -24,6 +34,7 @@ static void measure(const mpr_graph *g, const mpr_paths_options *o, uint32_t wan
             for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1) && distance[i] != FAR; k++) {
                 uint32_t to = g->target[k];
                 bool follow = mpr_label_strong(g->label[k]) && !(o->skip_housekeeping && mpr_label_housekeeping(g->label[k]));
+                follow = follow && !is_barred(o, i, k);
                 if (!follow || !open_to(g, o, to, wanted) || distance[to] <= distance[i] + 1 || i == wanted) continue;
                 distance[to] = distance[i] + 1;
                 changed = true;
@@ -40,7 +51,7 @@ static bool sound(const mpr_graph *g, const mpr_paths_options *o, const mpr_path
         if (i + 1 == length) return k == MPR_NO_EDGE;
         if (k < mpr_graph_first(g, step[i].node) || k >= mpr_graph_first(g, step[i].node + 1) || g->target[k] != step[i + 1].node ||
             !mpr_label_strong(g->label[k]) || (o->skip_housekeeping && mpr_label_housekeeping(g->label[k])) ||
-            !open_to(g, o, step[i].node, node))
+            !open_to(g, o, step[i].node, node) || is_barred(o, step[i].node, k))
             return false;
     }
     return true;
@@ -80,7 +91,7 @@ static void against_distances(test *t, uint64_t seed) {
     for (size_t i = 0; i < sizeof walls; i++) walls[i] = dice_chance(&d, 8);
     walls[g->group[MPR_GROUP_C_REFERENCES]] = dice_chance(&d, 50);
     for (unsigned i = 0; i < 12; i++) {
-        mpr_paths_options options = {.walls = i % 3 == 0 ? walls : NULL, .skip_housekeeping = i % 4 == 0};
+        mpr_paths_options options = {.walls = i % 3 == 0 ? walls : NULL, .skip_housekeeping = i % 4 == 0, .barred = i % 2 ? is_fifth : NULL};
         uint32_t node = (uint32_t)dice_below(&d, g->nodes);
         if (!walls[node] && !(g->flags[node] & MPR_NODE_OWN)) paths_to(t, g, &options, node, 1 + i % 5, distance);
     }

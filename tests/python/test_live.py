@@ -36,6 +36,12 @@ class Thing:
 
 
 class Meta(type):
+    def __eq__(cls, other: object) -> bool:
+        Thing.calls += 1
+        return cls is other
+
+    __hash__ = type.__hash__
+
     def __getattribute__(cls, name: str) -> Any:
         if name in ("__qualname__", "__module__", "__name__"):
             Thing.calls += 1
@@ -400,6 +406,8 @@ def test_repr_is_readable_and_runs_no_code(tmp_path: Path) -> None:
     things = {i: Thing() for i in range(3000)}
     things[0].hostile = Hostile()  # type: ignore[attr-defined]
     things[0].loop = things[0]  # type: ignore[attr-defined]
+    things[1].hostile = things[2].hostile = hostile = Hostile()  # type: ignore[attr-defined]
+    hostile.back = {hostile: things[1]}  # type: ignore[attr-defined]
     heap = memprobe.capture()
     node = heap.find("dict", limit=1)[0]
     Thing.calls = 0
@@ -411,7 +419,8 @@ def test_repr_is_readable_and_runs_no_code(tmp_path: Path) -> None:
         *(memprobe.referrers(things[3]), memprobe.referrers(Thing)[0], memprobe.referrers(things[0].hostile)),  # type: ignore[attr-defined]
         *(memprobe.why_alive(things[3]), memprobe.why_alive(things[0].hostile)[0]),  # type: ignore[attr-defined]
         *memprobe.why_alive(things[3])[0].steps,
-        *(cycles, cycles[0], cycles[0].edges, cycles[0].break_at, cycles[0].objects),
+        *(result for row in cycles for result in (row, row.edges, row.break_at, row.objects)),
+        *(cycles, memprobe.why_alive(things[1]), memprobe.referrers(things[1])),
         *(memprobe.gc_stats(), memprobe.pymalloc_stats(), memprobe.snapshot(tmp_path / "a.snap")),
         *(heap, heap.info, heap.accounting(), heap.types(), heap.types()[0], heap.find(), heap.cycles(), heap.paths(node)),
         *(node, node.referrers(), node.references(), node.references()[0], heap.dominators(depth=2)),
