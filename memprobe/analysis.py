@@ -140,6 +140,8 @@ class Cycles(Answers[Cycle]):
 
     __slots__ = ("cycles",)
 
+    NOTHING = "no cycles"
+
     def __init__(self, heap: Heap, found: _core.Cycles, limit: int | None, held: _core.Held | None = None) -> None:
         rows = len(found) if limit is None else min(limit, len(found))
         self.cycles = found.components()

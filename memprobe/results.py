@@ -51,6 +51,7 @@ class Answers(Readable, Sequence[Item]):
     __slots__ = ("_count", "_held", "_made", "_make", "head", "more")
 
     KEPT = 1000  # items made before that are remembered
+    NOTHING = "nothing"  # what it says when it is empty
 
     def __init__(
         self, count: int, make: Callable[[int], Item], *, more: int = 0, head: str = "", held: _core.Held | None = None
@@ -110,7 +111,7 @@ class Answers(Readable, Sequence[Item]):
         rest = self._count - shown + self.more
         if rest:
             lines.append(f"… {number(rest)} more")
-        return "\n".join(lines) or "none"
+        return "\n".join(lines) or self.NOTHING
 
 
 def _line_of(item: Any) -> str:
@@ -516,6 +517,8 @@ class Holders(Answers[Reference]):
     """References to an object. `callers` are the indexes of those that are variables of the frame that asked."""
 
     __slots__ = ("callers",)
+
+    NOTHING = "no references"
 
     def __init__(self, rows: Sequence[tuple[Any, ...]], held: _core.Held, callers: Iterable[int]) -> None:
         self.callers = frozenset(callers)
