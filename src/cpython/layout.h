@@ -158,7 +158,8 @@ size_t cpy_layout_slots(PyObject *object);
 PyObject *cpy_slot_object(uintptr_t slot, bool *owned);
 
 /* References to the object that value stacks own while `frame`, the innermost, calls a C function with it, and that cpy_layout_frame does not
- * show: one on its own stack, and in 3.10 one on that of the frame that called it with the object. From 3.14 on stacks show all. */
+ * show: one on its own stack, and in 3.10 one on that of the frame that called it with the object. From 3.14 on stacks show all. The frame may be
+ * NULL: it is not to be had. */
 unsigned cpy_layout_hidden_references(void *frame, PyObject *argument);
 
 /* The name of local, cell or free variable i, borrowed, or NULL. */

@@ -58,7 +58,7 @@ static unsigned passed(const PyFrameObject *f, const PyObject *callee, int count
 }
 
 unsigned cpy_layout_hidden_references(void *frame, PyObject *argument) {
-    const PyFrameObject *called = frame, *caller = called->f_back;
+    const PyFrameObject *called = frame, *caller = called == NULL ? NULL : called->f_back;
     if (caller == NULL || caller->f_lasti < 0) {
         return 1;
     }

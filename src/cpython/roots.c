@@ -95,15 +95,16 @@ static void tell_frames(cpy_walk *walk, PyThreadState *thread) {
 static PyObject *listed_frame(PyThreadState *thread, PyFrameObject *frame) {
     PyCodeObject *code = PyFrame_GetCode(frame);
     PyObject *locals = cpy_frame_locals(frame), *copy = NULL, *text = NULL, *result = NULL;
-    if (locals != NULL) {
+    PyObject *globals = locals == NULL ? NULL : cpy_frame_globals(frame);
+    if (globals != NULL) {
         copy = PyDict_New();
-        if (copy != NULL && PyDict_Update(copy, locals) == 0) {
+        if (copy != NULL && (locals == globals || PyDict_Update(copy, locals) == 0)) { /* a module's variables are its globals */
             text = PyUnicode_FromFormat("%U (%U:%d)", code->co_name, code->co_filename, code->co_firstlineno);
         }
-        PyObject *globals = text == NULL ? NULL : cpy_frame_globals(frame);
-        result = globals == NULL ? NULL : Py_BuildValue("(KOON)", (unsigned long long)thread->id, text, copy, globals);
+        result = text == NULL ? NULL : Py_BuildValue("(KOOO)", (unsigned long long)thread->id, text, copy, globals);
     }
     Py_XDECREF(locals);
+    Py_XDECREF(globals);
     Py_XDECREF(copy);
     Py_XDECREF(text);
     Py_DECREF(code);
@@ -148,6 +149,9 @@ static void tell_listed_frame(cpy_walk *walk, PyObject *listed) {
     while (PyDict_Next(locals, &at, &name, &value)) {
         cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
         cpy_walk_tell(walk, value, mpr_label_make(MPR_LABEL_LOCAL, 0));
+    }
+    if (own) {
+        cpy_walk_emit_argument(walk, NULL);
     }
     cpy_walk_flush(walk);
 }

@@ -295,12 +295,15 @@ static void find_caller(cpy_walk *walk) {
 void cpy_walk_set_argument(cpy_walk *walk, PyObject *argument) {
     walk->argument = argument;
     walk->argument_frame = walk->can[CPY_CAN_FRAMES] ? cpy_layout_top_frame(PyThreadState_Get()) : NULL;
-    walk->argument_references = walk->argument_frame == NULL ? 0 : cpy_layout_hidden_references(walk->argument_frame, argument);
+    walk->argument_references = cpy_layout_hidden_references(walk->argument_frame, argument);
 }
 
 void cpy_walk_emit_argument(cpy_walk *walk, const void *frame) {
-    for (unsigned i = 0; frame == walk->argument_frame && i < walk->argument_references; i++) {
-        cpy_walk_tell(walk, walk->argument, mpr_label_make(MPR_LABEL_STACK, i));
+    if (frame != walk->argument_frame) {
+        return;
+    }
+    for (; walk->argument_references > 0; walk->argument_references--) {
+        cpy_walk_tell(walk, walk->argument, mpr_label_make(MPR_LABEL_STACK, walk->argument_references - 1));
     }
 }
 

@@ -142,7 +142,8 @@ struct cpy_walk {
     cpy_caller caller;
     PyObject *argument; /* cpy_walk_set_argument */
     unsigned argument_references; /* to it, on value stacks that no frame tells */
-    void *argument_frame; /* on whose behalf they are told */
+    void *
+        argument_frame; /* the frame that emits them; NULL where frames are not to be had: then the first listed one of memprobe's */
     uint64_t synthetic; /* next address of a thread or frame */
     uint32_t root_type, thread_type, frame_type;
 };

@@ -55,8 +55,10 @@ class Hostile(metaclass=Meta):
         return int
 
 
-def run(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+def run(program: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -180,6 +182,18 @@ def test_at_the_level_of_a_module() -> None:
     first, _, second = output.splitlines()[:3]
     assert first == "1 reference: 0 found in the program, 1 the caller's own variable 't'"
     assert second == "3 references: 1 found in the program, 1 the caller's own variable 't', 1 the caller's own variable 'u'"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="where frames are not read, the caller's stack in 3.10 is C code's")
+@pytest.mark.parametrize("fallback", ["all", "frames"])
+def test_without_private_layouts(fallback: str) -> None:
+    output = run(
+        "import memprobe\nclass T: pass\nt = T()\nheld = [t]\n"
+        "def f():\n    u = T()\n    return memprobe.refcount(u)\n"
+        "for a in memprobe.refcount(t), f(): print(a.count, a.found, a.residual)",
+        MEMPROBE_FALLBACK=fallback,
+    )
+    assert output.splitlines() == ["2 2 0", "1 1 0"]
 
 
 def test_earlier_answers_are_in_no_later_one() -> None:
