@@ -1,5 +1,5 @@
-"""Names and paths of a heap's nodes as the extension gives them (src/algo/names.h): the same name for a node in every answer. Steps of a
-path are made when somebody looks at them, for a path may have a million."""
+"""Names and paths of a heap's nodes as the extension gives them (src/algo/names.h): the same name for a node in every answer. Steps
+of a path are made when somebody looks at them, for a path may have a million."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from memprobe._labels import Label
+from memprobe._text import number
+from memprobe.results import Node, Readable, describe
 
 if TYPE_CHECKING:
     from memprobe._core import Graph
     from memprobe.heap import Heap
-    from memprobe.results import Node
+
+SHOWN = 40  # steps that a path shows of itself
 
 INDEX = re.compile(r"\[(?:\d+|<[^][]*>)\]")
 KEY = re.compile(r"\['(?:[^'\\]|\\.)*'\]")
@@ -28,16 +31,21 @@ class Name(NamedTuple):
     module: int
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False, slots=True)
+class Step(Readable):
     """`holder` refers to the next step's holder by `label`. In a live answer holders are the objects themselves, a str for a root;
     in a heap's, nodes."""
 
     holder: Any
     label: Label
 
+    def __str__(self) -> str:
+        kind = type(self.holder)  # compared by identity: a metaclass may have an __eq__
+        holder = str(self.holder) if kind is str or kind is Node else describe(self.holder)
+        return f"{holder}{'' if self.label[:1] in '.[' else ' '}{self.label}"
 
-class Steps(Sequence[Step]):
+
+class Steps(Readable, Sequence[Step]):
     """The steps of a path, from a root to what holds the object; `ids` are the nodes on it, the object last."""
 
     __slots__ = ("_edges", "_graph", "_shown", "ids")
@@ -46,6 +54,10 @@ class Steps(Sequence[Step]):
         pairs = array("Q", data)
         self._graph, self._shown = graph, shown
         self._edges, self.ids = pairs[0::2], pairs[1::2]
+
+    def __str__(self) -> str:
+        shown = [step.line() for step in self[:SHOWN]]
+        return "\n".join([*shown, *([f"… {number(len(self) - SHOWN)} more"] if len(self) > SHOWN else [])])
 
     def __len__(self) -> int:
         return max(len(self.ids) - 1, 0)

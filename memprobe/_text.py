@@ -50,6 +50,35 @@ def plain(headers: Sequence[str], rows: Cells, left: int = 0) -> str:
     return "\n".join(map(line, lines))
 
 
+SCREEN = 50  # lines that a result shows at a prompt
+LINE = 500  # characters of one of them
+
+
+def line(text: str, width: int = LINE) -> str:
+    """A text on one line of at most `width` characters: what is cut is the middle."""
+    flat = (
+        text[: 2 * width].replace("\n", " ") + text[-width:].replace("\n", " ")
+        if len(text) > 3 * width
+        else text.replace("\n", " ")
+    )
+    half = (width - 1) // 2
+    return flat if len(flat) <= width else f"{flat[:half]}…{flat[-half:]}"
+
+
+def screen(text: str) -> str:
+    """A text of at most SCREEN lines of at most LINE characters; the last says how many lines more there are."""
+    lines = text.split("\n", SCREEN)
+    shown = [cut if len(cut) <= LINE else line(cut) for cut in lines[:SCREEN]]
+    if len(lines) > SCREEN:
+        shown[-1] = f"… {number(lines[SCREEN].count(chr(10)) + 2)} more lines"
+    return "\n".join(shown)
+
+
+def html_text(text: str) -> str:
+    """Text as it is, for a notebook."""
+    return f"<pre>{escape(text)}</pre>"
+
+
 def html(headers: Sequence[str], rows: Cells, left: int = 0, caption: str = "") -> str:
     """The same as an HTML table."""
 

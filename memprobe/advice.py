@@ -68,8 +68,8 @@ CONTAINERS = (
 
 
 def of_suspect(heap: Heap, kind: str, type: str, point: int | None, at: int, steps: Steps) -> str:
-    """The line for a suspect, one object or many of a type: `point` is the object that keeps it all, or None; `at` is that or one of
-    many, and `steps` its path."""
+    """The line for a suspect, one object or many of a type: `point` is the object that keeps it all, or None; `at` is that or one
+    of many, and `steps` its path."""
     if kind == "garbage":
         return GARBAGE
     if kind == "C references":

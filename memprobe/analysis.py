@@ -1,19 +1,20 @@
-"""Who keeps it alive, what would be freed, what is in a circle: on a heap, and for live objects.
+"""Who keeps it alive, what would be freed, what is in a cycle: on a heap, and for live objects.
 
 Dominators: Georgiadis, semi-NCA; components: Pearce; paths: breadth first, backwards. The C files in src/algo say more."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _core, _names
-from memprobe._labels import EdgeRow
+from memprobe import _core, _names, _text
+from memprobe._labels import EdgeRow, Label
 from memprobe._names import Step, Steps
-from memprobe._text import size
-from memprobe.results import Json, Node
+from memprobe._text import number, size
+from memprobe.live import check_limit
+from memprobe.results import Answers, Json, Node, Readable, describe
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -27,51 +28,118 @@ BACKWARD = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Path:
+@dataclass(frozen=True, repr=False, slots=True)
+class Path(Readable):
     """One shortest way from a root to an object. `expression` reads as Python where it can; `evaluable` says that all of it is
     Python, starting at a module. `made` is the line that allocated a living object, "app.py:12", when tracemalloc was tracing;
-    `target` is what the last step refers to."""
+    `target` is what the last step refers to. `asked` says that it is no path of the program: it leads through the variable that the
+    question was asked with, or what a prompt keeps of its results."""
 
     steps: Sequence[Step] = field(repr=False)
     expression: str
     evaluable: bool
     made: str | None = None
-    target: Any = field(default=None, repr=False, compare=False)
+    target: Any = field(default=None, compare=False)
+    asked: bool = False
 
     def to_dict(self) -> Json:
-        """{expression, evaluable, labels, made}."""
+        """{expression, evaluable, labels, made, asked}."""
         labels = [str(step.label) for step in self.steps]
-        return {"expression": self.expression, "evaluable": self.evaluable, "labels": labels, "made": self.made}
+        words = {"expression": self.expression, "evaluable": self.evaluable}
+        return {**words, "labels": labels, "made": self.made, "asked": self.asked}
 
     def __str__(self) -> str:
         return self.expression if self.made is None else f"{self.expression}  (made in {self.made})"
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """Objects that all refer to each other, by a shortest circle among them. `edges` are (holder, label, target); `break_at` is
-    the one to make weak or to cut, with the reason. `size` is the bytes of all objects."""
+class Link(tuple[Any, ...]):
+    """An edge of a cycle: (holder, label, target), and for the one to cut a reason."""
 
-    objects: tuple[Any, ...] = field(repr=False)
-    edges: tuple[tuple[Any, str, Any], ...] = field(repr=False)
-    size: int
-    is_garbage: bool
-    break_at: tuple[Any, str, Any, str] = field(repr=False)
-    text: str
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        holder, label, target, *reason = self
+        words = f"{_thing(holder)}{'' if label[:1] in '.[' else ' '}{label} → {_thing(target)}"
+        return f"{words}: {reason[0]}" if reason else words
+
+
+class Members(Answers[Any]):
+    """The objects of a cycle: nodes, or living objects."""
+
+    __slots__ = ()
+
+
+class Cycle(Readable):
+    """Objects that all refer to each other, by a shortest cycle among them. `count` is how many such cycles there are: of the same
+    types and labels, indices and keys of data aside. `size` is the bytes of all their objects; `objects`, `edges` (holder, label,
+    target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them."""
+
+    __slots__ = ("_links", "_shown", "_weakest", "count", "is_garbage", "objects", "size", "text")
+
+    def __init__(self, heap: Heap, found: _core.Cycles, index: int, held: _core.Held | None) -> None:
+        self.count, self.size, self.is_garbage, members, first, rows = found[index]
+        rows = rows if held is None else _with_keys(first, rows, held)
+        self._links = _links(first, rows)
+        self._shown = shown = heap.node if held is None else _shown(heap, held)
+        types = [heap.node(holder).type for holder, _, _ in self._links]
+        labels = [_masked(label) if self.count > 1 else label for _, label, _ in self._links]
+        self.text = chain([*types, types[0]], labels)
+        self.objects: Sequence[Any] = Members(members, lambda at: shown(found.members(index, at, at + 1)[0]))
+        self._weakest = _weakest(types, labels)
+
+    @property
+    def edges(self) -> tuple[Link, ...]:
+        """(holder, label, target) round the cycle. The namespace of an instance, class or module is part of it."""
+        return tuple(Link((self._shown(holder), label, self._shown(target))) for holder, label, target in self._links)
+
+    @property
+    def break_at(self) -> Link:
+        """(holder, label, target, reason): the edge to cut."""
+        return Link((*self.edges[self._weakest[0]], self.reason))
+
+    @property
+    def reason(self) -> str:
+        """Which edge to cut, and why."""
+        return self._weakest[1]
 
     def to_dict(self) -> Json:
-        """{objects: count, size, is_garbage, cycle, break_at, reason}."""
-        cut = {"break_at": self.break_at[1], "reason": self.break_at[3]}
-        return {"objects": len(self.objects), "size": self.size, "is_garbage": self.is_garbage, "cycle": self.text, **cut}
+        """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, cycle, break_at, reason}."""
+        numbers = {"objects": len(self.objects), "count": self.count, "size": self.size, "is_garbage": self.is_garbage}
+        return {**numbers, "cycle": self.text, "break_at": str(self._links[self._weakest[0]][1]), "reason": self.reason}
+
+    def _about(self) -> str:
+        kind = "garbage" if self.is_garbage else "alive"
+        objects = f"{number(len(self.objects))} object{'s' * (len(self.objects) != 1)}"
+        return f"{objects}{' each' * (self.count > 1)}, {size(self.size)}, {kind}; {self.reason}"
+
+    def _title(self) -> str:
+        return self.text if self.count == 1 else f"{self.text}  ×{number(self.count)}"
+
+    def line(self) -> str:
+        return f"{_text.line(self._title(), 300)}  ({_text.line(self._about(), 190)})"
 
     def __str__(self) -> str:
-        kind = "garbage" if self.is_garbage else "alive"
-        return f"{self.text}\n    {len(self.objects):,} objects, {size(self.size)}, {kind}; {self.break_at[3]}"
+        return f"{self._title()}\n    {self._about()}"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
-@dataclass(frozen=True)
-class Dominated:
+class Cycles(Answers[Cycle]):
+    """Rows of cycles, most bytes first. `cycles` is how many they stand for."""
+
+    __slots__ = ("cycles",)
+
+    NOTHING = "no cycles"
+
+    def __init__(self, heap: Heap, found: _core.Cycles, limit: int | None, held: _core.Held | None = None) -> None:
+        rows = len(found) if limit is None else min(limit, len(found))
+        self.cycles = found.components()
+        super().__init__(rows, lambda at: Cycle(heap, found, at, held), more=len(found) - rows, held=held)
+
+
+@dataclass(frozen=True, repr=False)
+class Dominated(Readable):
     """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest
     path. Of a grouped tree it stands for `count` objects that are held in one way, and is the one that retains most."""
 
@@ -91,14 +159,28 @@ class Dominated:
             "children": [child.to_dict() for child in self.children],
         }
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines(0))
+
+    def _lines(self, depth: int) -> Iterator[str]:
+        times = f"  ×{number(self.count)}" if self.count > 1 else ""
+        yield f"{'  ' * depth}{_text.line(self.name, 120)}  {size(self.retained)}{times}"
+        for child in self.children:
+            yield from child._lines(depth + 1)
+
 
 # ---- on a heap --------------------------------------------------------------------------------------------------------
 
 
-def paths(heap: Heap, node: Node, limit: int) -> list[Path]:
+def paths(heap: Heap, node: Node, limit: int) -> Answers[Path]:
     """Up to `limit` different paths from the roots, those that read alike once."""
+    if not issubclass(type(node), Node):
+        raise TypeError(
+            f"paths() takes a node of this heap, not a living object ({describe(node)}): find its node with heap.at(id(obj)), "
+            "or ask memprobe.why_alive(obj)."
+        )
     found, _ = heap._graph.paths(node.id, limit)
-    return _different([_path(heap, row, heap.node) for row in found])
+    return Answers.of(_different([_path(heap, row, heap.node) for row in found]))
 
 
 def _different(found: list[Path]) -> list[Path]:
@@ -108,10 +190,10 @@ def _different(found: list[Path]) -> list[Path]:
     return list(first.values())
 
 
-def _path(heap: Heap, row: PathRow, shown: Callable[[int], Any]) -> Path:
+def _path(heap: Heap, row: PathRow, shown: Callable[[int], Any], made: str | None = None) -> Path:
     (text, evaluable, _), data = row
     steps = Steps(heap._graph, data, shown)
-    return Path(steps, text, evaluable, target=shown(steps.ids[-1]))
+    return Path(steps, text, evaluable, made, shown(steps.ids[-1]))
 
 
 def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominated:
@@ -149,20 +231,35 @@ def name_of(heap: Heap, node: Node) -> str:
     return _names.names(heap, (node.id,))[0]
 
 
-def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> list[Cycle]:
+def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> Cycles:
     """The heap's cycles, biggest first."""
-    found = heap._graph.cycles(housekeeping, garbage, -1 if limit is None else limit)
-    return [_cycle(heap, row, heap.node) for row in found]
+    return Cycles(heap, _core.cycles(heap._graph, garbage, housekeeping, None), limit)
 
 
-def _cycle(heap: Heap, found: tuple[list[int], int, bool, int, list[Row]], shown: Callable[[int], Any]) -> Cycle:
-    members, total, garbage, first, rows = found
-    holders = [first, *(row[0] for row in rows)][: len(rows)]
-    edges = tuple((shown(id), row[1], shown(row[0])) for id, row in zip(holders, rows, strict=True))
-    types = [heap.node(id).type for id in holders]
-    text = chain([*types, types[0]], [row[1] for row in rows])
-    cut, reason = _weakest(types, [row[1] for row in rows])
-    return Cycle(tuple(map(shown, members)), edges, total, garbage, (*edges[cut], reason), text)
+def _links(first: int, rows: Sequence[Row]) -> list[tuple[int, Label, int]]:
+    """(holder, label, target) round a cycle. The dict of an instance, class or module is part of it: x.__dict__['a'] is x.a."""
+    links = [(id, Label.of(row), row[0]) for id, row in zip([first, *(row[0] for row in rows)], rows, strict=False)]
+    if _is_dict(links[-1][1]):  # a namespace stands after its owner
+        links = links[-1:] + links[:-1]
+    out: list[tuple[int, Label, int]] = []
+    for link in links:
+        label = link[1]
+        if out and label.kind == "value" and label.name and _is_dict(out[-1][1]):
+            named = Label(f".{label.name}", "attr", name=label.name, node=label.node)
+            out[-1] = (out[-1][0], named, link[2])
+        else:
+            out.append(link)
+    return out
+
+
+def _is_dict(label: Label) -> bool:
+    """Does an edge lead to the namespace of its holder?"""
+    return label.kind == "field" and label.name == "__dict__"
+
+
+def _masked(label: Label) -> str:
+    """The label of many: without an index, or a key that is data."""
+    return "[…]" if label.kind in ("index", "value") else label
 
 
 def chain(types: Sequence[str], labels: Sequence[str]) -> str:
@@ -191,34 +288,62 @@ def retained_sizeof(obj: object) -> int:
     return _core.retained_sizeof(obj)
 
 
-def why_alive(obj: object, limit: int = 3) -> list[Path]:
+def why_alive(obj: object, limit: int = 3) -> Answers[Path]:
     """Why `obj` is alive: up to `limit` (1 to 255) shortest paths of references to it, from a module, a frame or another root.
 
-    Steps hold the objects themselves. While tracemalloc is tracing, paths say which line made the object. Raises ValueError for
-    an object that nothing but this call holds."""
+    The program's paths come first. The variable that the question was asked with, and what a prompt keeps of its results (_, Out),
+    say nothing about the program: they come last, and are called so. Steps hold the objects themselves. While tracemalloc is
+    tracing, paths say which line made the object. Raises ValueError for an object that nothing but this call holds."""
     if not 1 <= limit <= 255:
         raise ValueError(f"limit is {limit}: ask for 1 to 255 paths.")
-    (graph, objects), rows, _ = _core.why_alive(obj, limit)
+    graph, held, node, found, prompts, callers = _core.why_alive(obj, limit)
     heap = _heap(graph)
-    shown = _shown(heap, objects)
-    line = _core.allocated(obj)
+    shown, line = _shown(heap, held), _core.allocated(obj)
     made = f"{line[0][0]}:{line[0][1]}" if line else None
-    return _different([replace(_path(heap, row, shown), made=made) for row in rows])
+    asked = [
+        Path((Step(shown(row[0]), Label.of(row)),), f"the caller's variable {row[5] or row[1]}", False, made, shown(node), True)
+        for row in callers
+    ]
+    if prompts and asked:
+        words = " and ".join(path.expression for path in asked)
+        return Answers.of(asked[:limit], head=f"Nothing in the program holds it, only {words}.", held=held)
+    if not prompts:
+        program = _different([_path(heap, path, shown, made) for path in found])
+        return Answers.of([*program, *asked][:limit], held=held)
+    other = _different([_of_prompt(_path(heap, path, shown, made)) for path in found])
+    return Answers.of(
+        other[:1], head=f"Nothing in the program holds it, only {other[0].expression if other else 'C code'}.", held=held
+    )
 
 
-def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
-    """The reference cycles that can be reached from `obj`, or those of the whole heap, biggest first.
+_PROMPTS = re.compile(r"_{1,3}|_i{0,3}\d*|In|Out|_[iod]h|last_execution_result")  # names that a prompt gives to inputs and results
+
+
+def _of_prompt(path: Path) -> Path:
+    """A path through what a prompt keeps of its results, called so."""
+    labels = [step.label for step in path.steps]
+    at = next(
+        (i for i, label in enumerate(labels) if label.kind in ("value", "attr") and _PROMPTS.fullmatch(label.name or "")), None
+    )
+    if at is None:
+        return replace(path, asked=True)
+    return replace(path, asked=True, evaluable=False, expression=f"the prompt's {labels[at].name}{''.join(labels[at + 1 :])}")
+
+
+LIVE_LIMIT = 1000  # rows whose objects a live answer holds
+
+
+def find_cycles(obj: object = None, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> Cycles:
+    """The reference cycles that can be reached from `obj`, or those of the whole heap, most bytes first. Cycles of the same types
+    and labels are one row, with their count.
 
     With `garbage` those alone that nothing reaches: what gc.collect() would free now. Without `housekeeping` the edges that every
-    program has, such as from a function to its globals, are left out: with them, nearly everything is one cycle."""
-    graph, objects = _core.hold_cyclic(garbage, housekeeping)
-    heap = _heap(graph)
-    start = None if obj is None else graph.at(id(obj))
-    if obj is not None and start is None:
-        return []
-    shown = _shown(heap, objects)
-    found = graph.cycles(housekeeping, garbage, -1 if limit is None else limit, start)
-    return [_cycle(heap, (*row[:4], _with_keys(row[3], row[4], objects)), shown) for row in found]
+    program has, such as from a function to its globals, are left out: with them, nearly everything is one cycle. The answer holds
+    the objects of its first `limit` rows (1,000 by default) and says how many `more` there are."""
+    rows = check_limit(limit)
+    rows = LIVE_LIMIT if rows is None else rows
+    graph, found, held = _core.find_cycles(obj, garbage, housekeeping, rows)
+    return Cycles(_heap(graph), found, rows, held)
 
 
 def _heap(graph: _core.Graph) -> Heap:
@@ -227,24 +352,32 @@ def _heap(graph: _core.Graph) -> Heap:
     return Heap(graph)
 
 
-def _shown(heap: Heap, objects: dict[int, object]) -> Callable[[int], Any]:
-    return lambda id: objects[id] if id in objects else str(heap.node(id))
+def _shown(heap: Heap, held: _core.Held) -> Callable[[int], Any]:
+    """From nodes to living objects; a root, thread or frame is given by its words."""
+    return lambda id: held[id] if id in held else str(heap.node(id))
 
 
-def _with_keys(start: int, rows: Sequence[Row], objects: dict[int, object]) -> list[Row]:
-    """The rows with the keys of live dicts, which a file would mask."""
+def _thing(holder: Any) -> str:
+    kind = type(holder)  # compared by identity: a metaclass may have an __eq__
+    return str(holder) if kind is str or kind is Node else describe(holder)
+
+
+def _with_keys(start: int, rows: Sequence[Row], held: _core.Held) -> list[Row]:
+    """The rows with the keys of living dicts, which a file would mask."""
     out, holder = [], start
     for row in rows:
-        owner = objects.get(holder)
-        if row[1].startswith("[<") and isinstance(owner, dict):
-            row = (row[0], _key(owner, objects.get(row[0]), row[1]), *row[2:])
+        if row[2] == "value" and row[5] is None and issubclass(type(held.get(holder)), dict):
+            text, name = _key(held[holder], held.get(row[0]), row[1])
+            row = (row[0], text, *row[2:5], name, *row[6:])
         out.append(row)
         holder = row[0]
     return out
 
 
-def _key(owner: dict[object, object], target: object, label: str) -> str:
+def _key(owner: Any, target: object, label: str) -> tuple[str, str | None]:
+    """The label with the key under which a dict has the target, and a key that is a str. A key is shown if that runs no code of the
+    program."""
     for key, value in dict.items(owner):
-        if value is target and type(key) in (str, bytes, int, float, bool):
-            return f"[{key!r}]"
-    return label
+        if value is target and any(type(key) is kind for kind in (str, bytes, int, float, bool)):
+            return f"[{_text.line(repr(key), 100)}]", key if type(key) is str else None
+    return label, None

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from memprobe import _capture, _core, analysis, leaks, waste
 from memprobe._atomic import replacing
 from memprobe._labels import Label
-from memprobe.analysis import Cycle, Dominated
+from memprobe.analysis import Cycles, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
-from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
+from memprobe.results import FLAGS, Accounting, Answers, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 from memprobe.waste import Waste
 
 Path = str | os.PathLike[str]
@@ -125,9 +125,10 @@ class Heap:
         """Objects by type, most bytes first; the table shows `limit` rows (None: all) and knows them all."""
         return TypeTable.of(((name, count, size) for _, name, count, size in self._graph.types()), check_limit(limit))
 
-    def find(self, type: str | None = None, min_size: int = 0, limit: int | None = None) -> list[Node]:
+    def find(self, type: str | None = None, min_size: int = 0, limit: int | None = None) -> Answers[Node]:
         """The objects of a type (its name, as types() has it) of at least `min_size` bytes, biggest first, at most `limit`."""
-        return [self.node(id) for id in self._graph.find(type, min_size, _limit(limit))]
+        ids = self._graph.find(type, min_size, _limit(limit))
+        return Answers(len(ids), lambda at: self.node(ids[at]))
 
     def node(self, id: int) -> Node:
         """The node with this id, 0 <= id < heap.nodes; IndexError when there is none."""
@@ -151,19 +152,21 @@ class Heap:
         """How many nodes there are, objects and root groups."""
         return self._graph.nodes
 
-    def references(self, id: int, limit: int | None = None) -> list[Edge]:
+    def references(self, id: int, limit: int | None = None) -> Answers[Edge]:
         """The edges from a node, as Node.references()."""
         holder = self.node(id)
-        return [Edge(holder, self.node(edge[0]), Label.of(edge)) for edge in self._graph.edges_out(id, _limit(limit))]
+        rows = self._graph.edges_out(id, _limit(limit))
+        return Answers(len(rows), lambda at: Edge(holder, self.node(rows[at][0]), Label.of(rows[at])))
 
     def name(self, node: Node) -> str:
         """What a node is called, in every answer: the path to it as a program would write it, where it can be written."""
         return analysis.name_of(self, node)
 
-    def referrers(self, id: int, limit: int | None = None) -> list[Edge]:
+    def referrers(self, id: int, limit: int | None = None) -> Answers[Edge]:
         """The edges to a node, as Node.referrers()."""
         target = self.node(id)
-        return [Edge(self.node(edge[0]), target, Label.of(edge)) for edge in self._graph.edges_in(id, _limit(limit))]
+        rows = self._graph.edges_in(id, _limit(limit))
+        return Answers(len(rows), lambda at: Edge(self.node(rows[at][0]), target, Label.of(rows[at])))
 
     def deep_sizeof(self, *nodes: Node, housekeeping: bool = False) -> int:
         """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof()."""
@@ -181,13 +184,13 @@ class Heap:
             raise ValueError("a grouped tree is of the whole heap: leave the node out, or `grouped`.")
         return self._once(analysis.grouped, depth, limit) if grouped else analysis.dominators(self, node, depth, limit)
 
-    def paths(self, node: Node, limit: int = 3) -> list[analysis.Path]:
+    def paths(self, node: Node, limit: int = 3) -> Answers[analysis.Path]:
         """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it."""
         return analysis.paths(self, node, limit)
 
-    def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> list[Cycle]:
-        """Reference cycles, biggest first; see memprobe.find_cycles()."""
-        return list(self._once(analysis.cycles, garbage, housekeeping, check_limit(limit)))
+    def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> Cycles:
+        """Reference cycles, most bytes first, those that look alike as one row; see memprobe.find_cycles()."""
+        return self._once(analysis.cycles, garbage, housekeeping, check_limit(limit))
 
     def suspects(self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False) -> Suspects:
         """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it. With

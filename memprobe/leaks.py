@@ -14,7 +14,7 @@ from memprobe import _core, _names, _text, advice
 from memprobe._labels import Label
 from memprobe._names import Steps
 from memprobe._text import number, size
-from memprobe.results import Json, Node, Row
+from memprobe.results import Json, Node, Readable, Row
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -55,8 +55,8 @@ class Local(Row):
     bytes: int
 
 
-@dataclass(frozen=True)
-class Suspect:
+@dataclass(frozen=True, repr=False)
+class Suspect(Readable):
     """Something that keeps much of the heap alive. `name` is where it piles up, as a program would write it; `kind` is 'single'
     (one object), 'group' (many of one type), 'C references' (objects that only C code holds) or 'garbage' (cycles that wait for the
     collector). `holder` is the nearest module, class, function or instance on the way to it that is not of the standard library.
@@ -108,8 +108,8 @@ class Suspect:
         return "\n".join([*lines, f"    {self.advice}"])
 
 
-@dataclass(frozen=True)
-class Suspects:
+@dataclass(frozen=True, repr=False)
+class Suspects(Readable):
     """Leak suspects, most bytes first: a sequence. `bytes` is the whole heap without what only static objects or garbage hold;
     `threshold` is what a suspect must exceed."""
 
@@ -265,7 +265,7 @@ def _variable(name: str) -> str:
 # ---- diff -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DiffRow(Row):
     """What `name` holds more of: `count` objects of `type` (0: the object itself grew) and `bytes`, with all that they keep: what
     came less what went. `counts` and `sizes` of these objects are those of each heap. `new` are objects that were not there before,
@@ -286,8 +286,11 @@ class DiffRow(Row):
     in_use: bool
     node: int
 
+    def __str__(self) -> str:
+        return f"{_held_by(self)}: {self.count:+,} {self.type}, {_signed(self.bytes)}"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class MoreReferences(Row):
     """An object to which C code has `count` more references than before: what it is, its name, and its id in the newest heap."""
 
@@ -300,8 +303,8 @@ class MoreReferences(Row):
         return f"C code keeps {number(self.count)} more references to {self.what} ({self.name})"
 
 
-@dataclass(frozen=True)
-class Diff:
+@dataclass(frozen=True, repr=False)
+class Diff(Readable):
     """What grew between two heaps, or from the first to the last of three: a sequence of the first `limit` rows of `found`, what
     lasts before what is in use, most bytes first. `bytes` are those of each heap; `unattributed` is the growth that no row of
     `found` has, so that rows and it add up to `growth`. `references` are objects of which C code holds more references."""

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import overload
 
 from memprobe import _core
-from memprobe.results import GcStats, Generation, Growth, PymallocStats, RefCount, Reference, TypeTable
+from memprobe.results import Answers, GcStats, Generation, Growth, Holders, PymallocStats, RefCount, Reference, TypeTable
 
 
 def summary(limit: int | None = 20) -> TypeTable:
@@ -55,16 +55,20 @@ def deep_sizeof(*objs: object, skip: Iterable[object] = (), housekeeping: bool =
 
 
 def refcount(obj: object) -> RefCount:
-    """An object's reference count and who holds the references, by name. The caller's own are among them."""
-    total, found, residual, immortal, holders = _core.refcount(obj)
-    return RefCount(total, found, residual, immortal, tuple(Reference(holder, label) for holder, label in holders))
+    """An object's reference count and who holds the references, by name. The variable that it was asked with is among them and
+    called so; memprobe's own references, and those of the call, are not."""
+    count, immortal, (held, rows, callers) = _core.refcount(obj)
+    residual = 0 if immortal else count - len(rows)
+    return RefCount(count, len(rows), residual, immortal, Holders(rows, held, callers))
 
 
-def referrers(*objs: object) -> list[Reference]:
-    """Who refers to any of the objects, and by which name. Holders are the living objects: keep them no longer than needed."""
+def referrers(*objs: object) -> Answers[Reference]:
+    """Who refers to any of the objects, and by which name. Holders are the living objects: keep the answer no longer than you
+    need it."""
     if not objs:
         raise TypeError("referrers() needs at least one object.")
-    return [Reference(holder, label) for holder, label in _core.referrers(objs)]
+    held, rows, callers = _core.referrers(objs)
+    return Holders(rows, held, callers)
 
 
 def is_immortal(obj: object) -> bool:

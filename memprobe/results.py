@@ -1,25 +1,155 @@
-"""What memprobe's questions answer: frozen dataclasses, with a readable str(), to_dict() for JSON and tables for notebooks.
+"""What memprobe's questions answer: frozen dataclasses and sequences of them. repr() is the readable text, bounded to a screen;
+to_dict() is for JSON, and notebooks show the same as HTML. None of it runs code of the objects that an answer refers to.
 
 Counts are objects, sizes are bytes, times are seconds unless the name ends in `_ms`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import FrameType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from memprobe import _text
 from memprobe._labels import Label
 from memprobe._text import number, size
 
 if TYPE_CHECKING:
+    from memprobe import _core
     from memprobe.heap import Heap
 
 Json = dict[str, Any]
+Item = TypeVar("Item")
 
 
-class Record:
+# ---- at a prompt ------------------------------------------------------------------------------------------------------
+
+
+class Readable:
+    """A result whose repr() is its str(), bounded to a screen. A dataclass that is one says repr=False."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return _text.screen(str(self))
+
+    def _repr_html_(self) -> str:
+        return _text.html_text(repr(self))
+
+    def line(self) -> str:
+        """What it says as an item of a sequence: one line."""
+        return _text.line(str(self))
+
+
+class Answers(Readable, Sequence[Item]):
+    """A sequence of results that are made when they are asked for. str() and repr() show a line each, as many as fit a screen.
+
+    `more` says how many there are beside those in the sequence, beyond the limit of the question. A live answer holds the objects
+    that it refers to until it goes or release() is called; later questions do not see that."""
+
+    __slots__ = ("_count", "_held", "_made", "_make", "head", "more")
+
+    KEPT = 1000  # items made before that are remembered
+    NOTHING = "nothing"  # what it says when it is empty
+
+    def __init__(
+        self, count: int, make: Callable[[int], Item], *, more: int = 0, head: str = "", held: _core.Held | None = None
+    ) -> None:
+        self._count, self._make, self._held = count, make, held
+        self._made: dict[int, Item] = {}
+        self.more, self.head = more, head
+
+    @classmethod
+    def of(cls, items: Iterable[Item], *, more: int = 0, head: str = "", held: _core.Held | None = None) -> Answers[Item]:
+        """From items that are made already."""
+        made = tuple(items)
+        return cls(len(made), made.__getitem__, more=more, head=head, held=held)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+        if isinstance(index, slice):
+            return tuple(self[at] for at in range(self._count)[index])
+        at = range(self._count)[index]
+        if at in self._made:
+            return self._made[at]
+        item = self._make(at)
+        if len(self._made) < self.KEPT:
+            self._made[at] = item
+        return item
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, (list, tuple, Answers)):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __add__(self, other: Sequence[Item]) -> list[Item]:
+        return [*self, *other]
+
+    def release(self) -> None:
+        """Give back the objects that the answer holds. It has no items after that."""
+        self._made.clear()
+        self._count = 0
+        if self._held is not None:
+            self._held.release()
+
+    def __str__(self) -> str:
+        room = _text.SCREEN - 2
+        lines = [self.head] if self.head else []
+        shown = min(self._count, room)
+        lines += [_line_of(item) for item in (self[at] for at in range(shown))]
+        rest = self._count - shown + self.more
+        if rest:
+            lines.append(f"… {number(rest)} more")
+        return "\n".join(lines) or self.NOTHING
+
+
+def _line_of(item: Any) -> str:
+    """A result's own line; a living object, whose __class__ may be a property, by its type."""
+    line: str = item.line() if issubclass(type(item), Readable) else describe(item)
+    return line
+
+
+_QUALNAME = type.__dict__["__qualname__"].__get__
+_MODULE = type.__dict__["__module__"].__get__
+_DICT: Callable[[object], dict[str, Any]] = vars(ModuleType)["__dict__"].__get__
+
+
+def _type_words(kind: type) -> str:
+    """A class's full name, by the interpreter's own getters: a metaclass may have others."""
+    module, name = _MODULE(kind), _QUALNAME(kind)
+    if type(name) is not str:
+        return "?"
+    return name if type(module) is not str or module == "builtins" else f"{module}.{name}"
+
+
+def describe(value: object) -> str:
+    """A living object for a reader, without running its code: <module.Type at 0x...>; a class, module or function by its name."""
+    kind = type(value)
+    if kind is type:
+        return f"<class {_type_words(value)}>"  # type: ignore[arg-type]
+    if kind is ModuleType:
+        name = dict.get(_DICT(value), "__name__")
+        return f"<module {name}>" if type(name) is str else f"<module at {id(value):#x}>"
+    if kind is FrameType:
+        code = value.f_code  # type: ignore[attr-defined]
+        return f"{code.co_name} ({code.co_filename}:{code.co_firstlineno})"
+    if kind is FunctionType:
+        return f"<function {value.__qualname__} at {id(value):#x}>"  # type: ignore[attr-defined]
+    return f"<{_type_words(kind)} at {id(value):#x}>"
+
+
+class Record(Readable):
     """A result that is a handful of named values: a line for each."""
 
     __slots__ = ()
@@ -66,7 +196,7 @@ def _shown(name: str, value: object) -> str:
 # ---- objects by type ------------------------------------------------------------------------------------------------
 
 
-class Row:
+class Row(Readable):
     """A line of a table: named values, in their order."""
 
     __slots__ = ()
@@ -78,8 +208,11 @@ class Row:
         """The values by name."""
         return dict(vars(self))
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {_shown(name, value)}" for name, value in vars(self).items())
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class TypeRow(Row):
     """All objects of one type: how many, their bytes, and these as a share of all bytes."""
 
@@ -89,8 +222,8 @@ class TypeRow(Row):
     percent: float
 
 
-@dataclass(frozen=True)
-class TypeTable:
+@dataclass(frozen=True, repr=False)
+class TypeTable(Readable):
     """Objects by type, most bytes first. A sequence of its first `limit` rows; `every` has them all, and growth() uses those."""
 
     every: tuple[TypeRow, ...] = field(repr=False)
@@ -156,7 +289,7 @@ class TypeTable:
         return _text.html(self.headers, self.cells())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GrowthRow(Row):
     """How much more there is of one type."""
 
@@ -165,8 +298,8 @@ class GrowthRow(Row):
     bytes: int
 
 
-@dataclass(frozen=True)
-class Growth:
+@dataclass(frozen=True, repr=False)
+class Growth(Readable):
     """What grew between two TypeTables, most bytes first: a sequence of its first `limit` rows. `objects` and `bytes` are the
     differences of the totals, types that shrank included."""
 
@@ -227,7 +360,7 @@ class Growth:
 # ---- a heap and how it was taken ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HeapInfo(Record):
     """What a heap is of. `mode` says how it was taken: in the process itself, or in a forked child. `cut` is None, or why only a
     part of the file could be read."""
@@ -251,7 +384,7 @@ class HeapInfo(Record):
         return self.known_lines()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Accounting(Record):
     """How much of the process a capture explains. A residual is an object's reference count less the references found: above zero
     something in C holds it, below zero would be a mistake. `fallbacks` names the private sources of truth that this interpreter did
@@ -284,7 +417,7 @@ class Accounting(Record):
         return [*super().lines(), ("explained", f"{self.explained:.2f} % of mortal objects")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SnapshotInfo(Record):
     """A snapshot file that was written: `bytes` is its size, `pause_ms` how long the process could not run Python.
 
@@ -313,49 +446,92 @@ class SnapshotInfo(Record):
 # ---- one object -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Reference:
-    """`holder` refers to the object in question by `label`: '.name', "['key']", '[3]'."""
+@dataclass(frozen=True, repr=False, slots=True)
+class Reference(Readable):
+    """`holder` refers to the object in question by `label`: '.name', "['key']", '[3]'. The holder is a living object, or the words
+    for a frame or thread. `callers` says that it is a variable of the frame that asked."""
 
     holder: object
-    label: str
+    label: Label
+    callers: bool = False
 
     def to_dict(self) -> Json:
-        """{holder: its type, label}: an object itself is no JSON."""
-        return {"holder": type_name(self.holder), "label": self.label}
+        """{holder: its type, or the words for a frame or thread, label, callers}: an object itself is no JSON."""
+        holder = self.holder if type(self.holder) is str else type_name(self.holder)
+        return {"holder": holder, "label": str(self.label), "callers": self.callers}
 
     def __str__(self) -> str:
-        return f"{type_name(self.holder)} at {id(self.holder):#x} {self.label}"
+        holder = self.holder if type(self.holder) is str else describe(self.holder)
+        note = f"  ({self.variable})" if self.callers else ""
+        return f"{holder}{'' if self.label[:1] in '.[' else ' '}{self.label}{note}"
+
+    @property
+    def variable(self) -> str:
+        """What to call a variable of the caller's."""
+        return f"the caller's own variable {self.label.name!r}" if self.label.name else "a variable of the caller's"
 
 
-@dataclass(frozen=True)
-class RefCount:
-    """An object's reference count, explained: `found` references by `holders`, the rest (`residual`) by C code and by whoever asks.
-    For an immortal object the count means nothing."""
+@dataclass(frozen=True, repr=False)
+class RefCount(Readable):
+    """An object's reference count, explained: `found` references, each in `holders`, and the rest (`residual`), which C code holds.
+
+    Neither has what memprobe itself and the call refer to. Variables of the frame that asked are among them, and marked so. For
+    an immortal object the count means nothing."""
 
     count: int
     found: int
     residual: int
     immortal: bool
-    holders: tuple[Reference, ...]
+    holders: Sequence[Reference]
 
     def to_dict(self) -> Json:
-        """{count, found, residual, immortal, holders: [{holder, label}]}."""
+        """{count, found, residual, immortal, holders: [{holder, label, callers}]}."""
         numbers = {"count": self.count, "found": self.found, "residual": self.residual, "immortal": self.immortal}
         return {**numbers, "holders": [reference.to_dict() for reference in self.holders]}
 
     def __str__(self) -> str:
+        return f"{self.line()}\n{self.holders}" if self.found else self.line()
+
+    def line(self) -> str:
+        """The sum alone."""
+        own = self.callers()
         if self.immortal:
-            head = f"immortal; {number(self.found)} references found"
-        else:
-            head = f"{number(self.count)} references: {number(self.found)} found, {number(self.residual)} held by C code"
-        return "\n".join([head, *(f"  {reference}" for reference in self.holders)])
+            return f"immortal; {number(self.found)} references found"
+        parts = [f"{number(self.found - len(own))} found in the program", *(reference.variable for reference in own)]
+        if len(own) > 3:
+            parts[1:] = [f"{number(len(own))} variables of the caller's"]
+        elif own:
+            parts[1:] = [f"1 {words}" if words.startswith("the ") else words for words in parts[1:]]
+        if self.residual > 0:
+            parts.append(f"{number(self.residual)} held by C code")
+        elif self.residual < 0:
+            parts.append(f"{number(-self.residual)} of them not counted")
+        return f"{number(self.count)} reference{'s' * (self.count != 1)}: {', '.join(parts)}"
+
+    def callers(self) -> list[Reference]:
+        """Those that are variables of the frame that asked."""
+        return [self.holders[at] for at in getattr(self.holders, "callers", ())] if self.found else []
+
+
+class Holders(Answers[Reference]):
+    """References to an object. `callers` are the indexes of those that are variables of the frame that asked."""
+
+    __slots__ = ("callers",)
+
+    NOTHING = "no references"
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]], held: _core.Held, callers: Iterable[int]) -> None:
+        self.callers = frozenset(callers)
+        super().__init__(len(rows), lambda at: self._reference(at, rows[at]), held=held)
+
+    def _reference(self, at: int, row: tuple[Any, ...]) -> Reference:
+        holder: object = row[0] if type(row[0]) is str or self._held is None else self._held[row[0]]
+        return Reference(holder, Label(*row[1:]), at in self.callers)
 
 
 def type_name(value: object) -> str:
     """The name of an object's type, as tables have it: qualified by its module, unless that is builtins."""
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _type_words(type(value))
 
 
 # What a node's flags say, by the bits of graph/sink.h.
@@ -376,8 +552,8 @@ FLAGS = {
 }
 
 
-@dataclass(frozen=True)
-class Node:
+@dataclass(frozen=True, repr=False)
+class Node(Readable):
     """One object of a heap, or one of its root groups. `text` is its contents or name where the heap has it."""
 
     id: int
@@ -389,11 +565,11 @@ class Node:
     text: str | None
     heap: Heap = field(repr=False, compare=False)
 
-    def references(self, limit: int | None = None) -> list[Edge]:
+    def references(self, limit: int | None = None) -> Answers[Edge]:
         """What it refers to, in the order of the object, at most `limit`."""
         return self.heap.references(self.id, limit)
 
-    def referrers(self, limit: int | None = None) -> list[Edge]:
+    def referrers(self, limit: int | None = None) -> Answers[Edge]:
         """What refers to it, at most `limit`. The first call on a heap indexes all its edges backwards."""
         return self.heap.referrers(self.id, limit)
 
@@ -416,8 +592,8 @@ class Node:
         return f"{self.type}{shown} at {self.address:#x}, {size(self.size)}"
 
 
-@dataclass(frozen=True)
-class Edge:
+@dataclass(frozen=True, repr=False)
+class Edge(Readable):
     """`holder` refers to `target` by `label`."""
 
     holder: Node
@@ -462,8 +638,8 @@ class Generation(NamedTuple):
     uncollectable: int | None
 
 
-@dataclass(frozen=True)
-class GcStats:
+@dataclass(frozen=True, repr=False)
+class GcStats(Readable):
     """The collector: its generations, youngest first, and the objects that gc.freeze() put out of its sight."""
 
     enabled: bool
@@ -498,8 +674,8 @@ class SizeClass(NamedTuple):
     free: int
 
 
-@dataclass(frozen=True)
-class PymallocStats:
+@dataclass(frozen=True, repr=False)
+class PymallocStats(Readable):
     """CPython's allocator for blocks of up to 512 bytes. `lost_bytes` are pool headers and what is too small for one more block."""
 
     arenas: int

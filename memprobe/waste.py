@@ -12,7 +12,7 @@ from memprobe import _names, _text
 from memprobe._labels import EdgeRow, Label
 from memprobe._names import Steps
 from memprobe._text import number, size
-from memprobe.results import Json, Node, Row
+from memprobe.results import Json, Node, Readable, Row
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -32,7 +32,7 @@ SHOWN_NAMES = 6  # attributes of a class that are spelled out
 TEXT = 40  # characters of a value that are shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WasteRow(Row):
     """One finding. `kind` is one of duplicate, sparse, empty, boxed, slots and unshared; `name` is who holds the `count` objects of
     `type`, or their class; `bytes` would be saved by what `advice` says. Of duplicates those are counted that are too many. `node`
@@ -71,8 +71,8 @@ class WasteTotal(Row):
     bytes: int
 
 
-@dataclass(frozen=True)
-class Waste:
+@dataclass(frozen=True, repr=False)
+class Waste(Readable):
     """What could be saved, most bytes first: a sequence of at most `limit` rows. `totals` count all that was found, also what is
     not among the rows; `values` are the duplicates by value, likewise; `unknown` says what could not be looked for, and how it
     can."""

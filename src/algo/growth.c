@@ -266,6 +266,14 @@ static uint32_t row_of(work *w, bool came, uint32_t node) {
     return index;
 }
 
+/* Was an object of the last of three heaps there in the second? */
+static bool stayed(const work *w, const side *s, uint32_t node) {
+    const side *middle = &w->side[1];
+    uint32_t found;
+    if (w->sides < 3 || w->newer != 2 || !mpr_graph_find(middle->g, mpr_graph_address(s->g, node), &found)) return false;
+    return hash_type(middle, middle->g->type[found]) == hash_type(s, s->g->type[node]);
+}
+
 static int count_changes(work *w, bool came) {
     const side *s = came ? &w->side[w->newer] : &w->side[0];
     for (uint32_t node = 0; node < s->g->nodes; node++) {
@@ -279,6 +287,7 @@ static int count_changes(work *w, bool came) {
         row->count[w->span] += is_type ? (came ? 1 : -1) : 0;
         row->came[w->span] += is_type && came;
         row->came_bytes[w->span] += came ? size : 0;
+        row->stayed_bytes += came && stayed(w, s, node) ? size : 0;
     }
     return MPR_OK;
 }
@@ -444,6 +453,7 @@ static bool is_growth(const work *w, const mpr_growth_row *row) {
     if (row->bytes[1] < MPR_GROWTH_FLOOR || !has_grown(row, 1)) return false;
     if (w->sides == 2) return true;
     if (row->kind != MPR_GROWTH_ITSELF && (row->came[0] == 0 || row->came[1] == 0)) return false;
+    if (row->kind != MPR_GROWTH_ITSELF && row->stayed_bytes < row->came_bytes[0] / 2) return false;
     bool strict = row->kind == MPR_GROWTH_C || row->kind == MPR_GROWTH_GARBAGE || row->kind == MPR_GROWTH_ITSELF;
     if (row->count[0] > 0 && row->count[1] >= row->count[0] + strict && row->bytes[0] > 0) return true;
     return has_grown(row, 0) && row->count[0] <= 0 && row->count[1] <= 0 && row->bytes[1] >= row->bytes[0] + strict;

@@ -7,8 +7,8 @@
  * grew by. Holders that are called alike (algo/signature.h: all sessions of one dict) are one row. Below a module, class or root the object
  * itself is the row, by the variable that has it.
  *
- * Churn is no growth: came minus went, never what is new. With three heaps a row must have objects that came in both spans, and must have
- * grown from the first to the second heap and not fallen to the third. A row below the floor is none. What no row has is
+ * Churn is no growth: came minus went, never what is new. With three heaps a row must have objects that came in both spans, half of what came
+ * in the first must still be there, and it must have grown from the first to the second heap and not fallen to the third. A row below the floor is none. What no row has is
  * not attributed: rows and it add up to the growth of the heap, exactly.
  *
  * Beside the rows: objects to which C code has more references than before (their residual grew, in both spans of three heaps).
@@ -41,6 +41,7 @@ typedef struct mpr_growth_row {
     bool several;                /* holders, or objects of a variable kind, stand in this row */
     int64_t count[2], bytes[2];
     uint64_t came[2], came_bytes[2]; /* objects of the type; bytes of all that came */
+    uint64_t stayed_bytes;       /* of what came to the second of three heaps: what the third still has */
     uint64_t base_count, base_bytes; /* what the first heap had there, with all that it kept */
     bool in_use;                 /* a running function's own variables hold it */
     uint32_t

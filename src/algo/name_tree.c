@@ -59,10 +59,15 @@ bool mpr_name_tree_is_typed(const mpr_graph *g, const mpr_name_tree *t, uint32_t
 
 bool mpr_name_tree_typed(const mpr_name_tree *t, uint32_t node) { return is_set(t->typed, node); }
 
+static bool is_barred(const mpr_name_tree *t, uint32_t holder, uint64_t edge) {
+    return t->bars != NULL && t->bars->is_barred(t->bars->context, holder, edge);
+}
+
 /* ---- meeting and leaving ---------------------------------------------------------------------------------------------- */
 
 static void meet(const mpr_graph *g, mpr_name_tree *t, uint32_t node, uint32_t parent) {
     if (t->parent[node] != MPR_NO_NODE || (g->flags[node] & MPR_NODE_OWN)) return;
+    if (t->bars && t->bars->walls && t->bars->walls[node]) return;
     t->parent[node] = parent;
     if (mpr_vec_push(&t->order, t->alloc, node) != MPR_OK) t->status = MPR_ENOMEM;
     if (t->stage == MPR_NAMING_TYPED) set(t->typed, node);
@@ -85,7 +90,7 @@ static unsigned leave(const mpr_graph *g, mpr_name_tree *t, uint32_t node, unsig
     for (uint64_t k = mpr_graph_first(g, node); k < end; k++) {
         uint32_t target = g->target[k];
         if (k + 16 < end) __builtin_prefetch(&t->parent[g->target[k + 16]], 1);
-        if (t->parent[target] != MPR_NO_NODE || !mpr_label_strong(g->label[k])) continue;
+        if (t->parent[target] != MPR_NO_NODE || !mpr_label_strong(g->label[k]) || is_barred(t, node, k)) continue;
         unsigned sort = sort_of(g, t, node, k, sorts);
         if (sort & sorts)
             meet(g, t, target, node);
@@ -301,7 +306,7 @@ int mpr_name_tree_reach(const mpr_graph *g, mpr_name_tree *t, const uint32_t *wa
 uint64_t mpr_name_tree_edge_of(const mpr_graph *g, const mpr_name_tree *t, uint32_t holder, uint32_t node) {
     uint64_t found = MPR_NO_EDGE, chore = MPR_NO_EDGE;
     for (uint64_t k = mpr_graph_first(g, holder); k < mpr_graph_first(g, holder + 1); k++) {
-        if (g->target[k] != node || !mpr_label_strong(g->label[k])) continue;
+        if (g->target[k] != node || !mpr_label_strong(g->label[k]) || is_barred(t, holder, k)) continue;
         if (mpr_name_tree_is_typed(g, t, holder, k)) return k;
         if (!mpr_label_housekeeping(g->label[k])) {
             if (found == MPR_NO_EDGE) found = k;

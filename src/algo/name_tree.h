@@ -20,6 +20,13 @@
 #include "algo/steps.h"
 #include "base/progress.h"
 
+/* What no path takes: edges, and nodes (`walls`: NULL, or a byte a node, != 0 is not entered). */
+typedef struct mpr_name_bars {
+    bool (*is_barred)(const void *context, uint32_t holder, uint64_t edge);
+    const void *context;
+    const uint8_t *walls;
+} mpr_name_bars;
+
 typedef struct mpr_name_tree {
     mpr_alloc *alloc;
     uint32_t nodes;
@@ -30,6 +37,7 @@ typedef struct mpr_name_tree {
     uint64_t *typed;  /* a bit a node: met over what can be typed alone */
     uint64_t *wanted; /* a bit a node that is still to be met; `missing` of them */
     uint32_t missing;
+    const mpr_name_bars *bars; /* NULL, or the caller's: set before the first search, for as long as the tree is used */
     /* where the search is */
     enum { MPR_NAMING_TYPED, MPR_NAMING_LOOSE, MPR_NAMING_ROOTS, MPR_NAMING_HOUSEKEEPING, MPR_NAMING_DONE } stage;
     uint32_t at, end, level;   /* next node of `order` to leave; where its level ends, and its number */

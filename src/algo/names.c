@@ -11,7 +11,7 @@
 
 #define LONGEST_KEY 190   /* bytes: a longer key may have been cut when it was recorded */
 #define LONGEST_FOLD 4u   /* parts that may repeat together */
-#define FEWEST_REPEATS 3u
+#define FEWEST_REPEATS 4u
 
 typedef struct builder {
     const mpr_graph *g;
@@ -369,7 +369,8 @@ static bool join_living_key(builder *b) {
 
 /* An attribute of a class that is not what its namespace has. */
 static bool is_wrapper(const mpr_graph *g, uint32_t node) {
-    static const char *const types[] = {"staticmethod", "classmethod", "classmethod_descriptor", "getset_descriptor", "member_descriptor"};
+    static const char *const types[] = {"staticmethod", "classmethod", "classmethod_descriptor", "getset_descriptor",
+                                        "member_descriptor"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (type_is(g, node, types[i])) return true;
     return false;
@@ -378,7 +379,8 @@ static bool is_wrapper(const mpr_graph *g, uint32_t node) {
 /* Does the step after the next go on to the function that is wrapped? */
 static bool leaves_wrapper(const builder *b) {
     uint64_t edge = b->step[b->at + 1].edge;
-    return edge != MPR_NO_EDGE && (mpr_steps_is_field(b->g->label[edge], MPR_FIELD_WRAPPED) || mpr_steps_is_field(b->g->label[edge], MPR_FIELD_FUNC));
+    return edge != MPR_NO_EDGE &&
+           (mpr_steps_is_field(b->g->label[edge], MPR_FIELD_WRAPPED) || mpr_steps_is_field(b->g->label[edge], MPR_FIELD_FUNC));
 }
 
 /* A class makes its __doc__ when it is asked. */
@@ -409,7 +411,8 @@ static void join_value(builder *b) {
 static bool join_wrapped(builder *b) {
     uint32_t holder = b->step[b->at].node;
     bool is_static = type_is(b->g, holder, "staticmethod"), is_class = type_is(b->g, holder, "classmethod");
-    if (!b->wrapped || (b->label.number != MPR_FIELD_WRAPPED && b->label.number != MPR_FIELD_FUNC) || !(is_static || is_class)) return false;
+    if (!b->wrapped || (b->label.number != MPR_FIELD_WRAPPED && b->label.number != MPR_FIELD_FUNC) || !(is_static || is_class))
+        return false;
     if (is_class) {
         begin_part(b);
         append_text(b, ".__func__");
@@ -598,7 +601,8 @@ int mpr_names_join(const mpr_graph *g, const mpr_step *step, size_t count, const
     builder b = {.g = g, .keys = keys, .step = step, .count = count};
     for (; b.at + 1 < count && b.status == MPR_OK; b.at++) join_step(&b);
     if (b.in_local) append_text(&b, ".__dict__");
-    if (b.in_namespace && count > 1 && (g->flags[step[count - 2].node] & MPR_NODE_TYPE)) b.evaluable = false; /* Python gives a proxy */
+    if (b.in_namespace && count > 1 && (g->flags[step[count - 2].node] & MPR_NODE_TYPE))
+        b.evaluable = false; /* Python gives a proxy */
     if (count > 1 && !b.evaluable && is_function_like(g, step[count - 1].node)) restart_what(&b, "", step[count - 1].node);
     if (b.part.count == 0 && count > 0) {
         size_t length = 0;

@@ -70,6 +70,7 @@ static int list_holders(search *s, uint32_t node) {
         uint32_t holder = r->source[k];
         if (holder == last || holder == named || is_seen(s, holder) || (g->flags[holder] & MPR_NODE_OWN)) continue;
         last = holder;
+        if (s->names->bars && s->names->bars->walls && s->names->bars->walls[holder]) continue;
         if (holder == g->group[MPR_GROUP_STATIC] || holder == g->group[MPR_GROUP_INTERNED]) continue;
         if (mpr_vec_push(&s->holders, g->alloc, holder) != MPR_OK) return MPR_ENOMEM;
     }

@@ -31,10 +31,10 @@ static void add_group(listing *l, mpr_group group, uint16_t rank, int kind) {
 
 static void next_rank(listing *l) { l->rank += l->rank < MPR_RANK_LAST_FRAME; }
 
-/* What a thread has for as long as it lives. */
-static bool lasts(mpr_label label) {
-    return mpr_steps_is_field(label, MPR_FIELD_THREAD_DICT) || mpr_steps_is_field(label, MPR_FIELD_THREAD_CONTEXT);
-}
+/* What a thread has for as long as it lives. A context is told apart, for its variables have names that programmers know. */
+static bool is_context(mpr_label label) { return mpr_steps_is_field(label, MPR_FIELD_THREAD_CONTEXT); }
+
+static bool lasts(mpr_label label) { return mpr_steps_is_field(label, MPR_FIELD_THREAD_DICT) || is_context(label); }
 
 static bool is_frame(mpr_label label) { return mpr_label_kind_of(label) == MPR_LABEL_CHILD && mpr_label_strong(label); }
 
@@ -64,10 +64,16 @@ static void add_loop(listing *l, uint32_t frame, uint32_t thread) {
     }
 }
 
+static void add_contexts_of_thread(listing *l, uint32_t thread) {
+    const mpr_graph *g = l->g;
+    for (uint64_t k = mpr_graph_first(g, thread); k < mpr_graph_first(g, thread + 1); k++)
+        if (is_context(g->label[k])) add(l, g->target[k], thread, MPR_RANK_LASTING, MPR_ROOT_NAMED);
+}
+
 static void add_lasting_of_thread(listing *l, uint32_t thread) {
     const mpr_graph *g = l->g;
     for (uint64_t k = mpr_graph_first(g, thread); k < mpr_graph_first(g, thread + 1); k++) {
-        if (lasts(g->label[k])) add(l, g->target[k], thread, MPR_RANK_LASTING, MPR_ROOT_LIVING);
+        if (lasts(g->label[k]) && !is_context(g->label[k])) add(l, g->target[k], thread, MPR_RANK_LASTING, MPR_ROOT_LIVING);
         if (is_frame(g->label[k])) add_loop(l, g->target[k], thread);
     }
 }
@@ -115,6 +121,7 @@ int mpr_ranks_roots(const mpr_graph *g, mpr_rank_roots *out) {
     listing l = {.g = g, .out = out};
     add_group(&l, MPR_GROUP_MODULES, MPR_RANK_LASTING, MPR_ROOT_NAMED);
     add_group(&l, MPR_GROUP_INTERPRETER, MPR_RANK_LASTING, MPR_ROOT_NAMED);
+    each_thread(&l, add_contexts_of_thread);
     each_thread(&l, add_lasting_of_thread);
     add_group(&l, MPR_GROUP_STATIC, MPR_RANK_LASTING, MPR_ROOT_STATIC);
     each_thread(&l, add_frames_of_thread);
@@ -187,7 +194,7 @@ int mpr_ranks_find(const mpr_graph *g, mpr_ranks *out) {
     for (size_t i = 0; i < roots.count; i++) {
         if (roots.items[i].node == g->group[MPR_GROUP_C_REFERENCES]) ranks.c_references = roots.items[i].rank;
         if (roots.items[i].node == g->group[MPR_GROUP_UNREACHABLE]) ranks.unreachable = roots.items[i].rank;
-        if (status == MPR_OK && roots.items[i].kind == MPR_ROOT_LIVING)
+        if (status == MPR_OK && (roots.items[i].kind == MPR_ROOT_LIVING || roots.items[i].kind == MPR_ROOT_NAMED))
             status = mpr_vec_push(&ranks.living, g->alloc, roots.items[i]);
     }
     mpr_vec_free(&roots, g->alloc);

@@ -43,7 +43,7 @@ typedef struct mpr_ranks {
     uint32_t nodes;
     uint16_t *value; /* of each node */
     uint16_t c_references, unreachable; /* the last two ranks */
-    mpr_rank_roots living; /* what threads keep, by an edge or not */
+    mpr_rank_roots living; /* what lasts, with who keeps it, by an edge or not */
 } mpr_ranks;
 
 /* All roots, by rank, by kind within rank 0. MPR_OK or MPR_ENOMEM; the caller frees `out` in any case, with the graph's allocator. */

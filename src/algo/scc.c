@@ -15,9 +15,12 @@
  * The array of ranks becomes the array of components at the end. A path of any depth costs 16 bytes a node of it, and no recursion. */
 #include "algo/scc.h"
 
+#include <stdlib.h>
+
 #include "algo/steps.h"
 #include "base/status.h"
 #include "base/vec.h"
+#include "graph/resolve.h"
 
 #define DONE UINT32_MAX
 #define REPORT_EVERY 65536u /* nodes */
@@ -236,13 +239,18 @@ int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *ou
     return status;
 }
 
+void mpr_scc_trim(mpr_scc *scc) {
+    mpr_alloc_free(scc->alloc, scc->component, scc->nodes, sizeof *scc->component);
+    mpr_alloc_free(scc->alloc, scc->place, scc->nodes, sizeof *scc->place);
+    scc->component = scc->place = NULL;
+}
+
 void mpr_scc_free(mpr_scc *scc) {
     if (!scc->alloc) return;
     uint32_t members = scc->first[scc->count];
+    mpr_scc_trim(scc);
     mpr_alloc_free(scc->alloc, scc->first, (size_t)scc->count + 1, sizeof *scc->first);
     mpr_alloc_free(scc->alloc, scc->member, members, sizeof *scc->member);
-    mpr_alloc_free(scc->alloc, scc->component, scc->nodes, sizeof *scc->component);
-    mpr_alloc_free(scc->alloc, scc->place, scc->nodes, sizeof *scc->place);
     *scc = (mpr_scc){0};
 }
 
@@ -287,10 +295,29 @@ static int keep_cycle(hunt *h, uint32_t last, uint64_t edge, uint32_t length) {
     return MPR_OK;
 }
 
+/* The number of a node among the members being searched: 1 and *number, or 0. */
+static int find_member(const hunt *h, uint32_t node, uint32_t *number) {
+    const mpr_scc *scc = h->scc;
+    if (scc->component) {
+        *number = scc->place[node] - h->first;
+        return scc->component[node] == h->component;
+    }
+    uint32_t low = 0, high = h->size;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (scc->member[h->first + middle] < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *number = low;
+    return low < h->size && scc->member[h->first + low] == node;
+}
+
 /* One step of member `at`: 1 when it closes the cycle; a member not met in this search is queued. */
 static int step(hunt *h, uint32_t start, uint32_t at, uint32_t target, uint64_t edge, uint32_t *tail) {
-    if (target == MPR_NO_NODE || h->scc->component[target] != h->component) return 0;
-    uint32_t to = h->scc->place[target] - h->first;
+    uint32_t to;
+    if (target == MPR_NO_NODE || !find_member(h, target, &to)) return 0;
     bool closes = to == start;
     if (!closes && h->met[to].when == h->search) return 0;
     h->met[to] = (met){edge, at, h->search};
@@ -363,13 +390,20 @@ static int run_hunt(hunt *h, uint32_t from, uint64_t budget, mpr_cycles *out) {
     return status;
 }
 
+/* Members of the largest of some components. */
+static uint32_t largest(const mpr_scc *scc, uint32_t from, uint32_t count) {
+    uint32_t most = 0;
+    for (uint32_t c = from; c < from + count; c++)
+        if (scc->first[c + 1] - scc->first[c] > most) most = scc->first[c + 1] - scc->first[c];
+    return most;
+}
+
 int mpr_scc_cycles(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, uint32_t from, uint32_t count,
                    uint64_t budget, mpr_cycles *out) {
     mpr_cycles cycles = {.alloc = g->alloc, .count = count};
     hunt h = {.g = g, .scc = scc};
     if (options) h.options = *options;
-    for (uint32_t c = from; c < from + count; c++)
-        if (scc->first[c + 1] - scc->first[c] > h.room) h.room = scc->first[c + 1] - scc->first[c];
+    h.room = largest(scc, from, count);
     cycles.first = mpr_alloc_array(g->alloc, (size_t)count + 1, sizeof *cycles.first);
     int status = run_hunt(&h, from, budget, &cycles);
     if (status == MPR_OK && h.found.count > 0) { /* cut to size, which mpr_cycles_free relies on */
@@ -391,4 +425,134 @@ void mpr_cycles_free(mpr_cycles *cycles) {
     mpr_alloc_free(cycles->alloc, cycles->step, cycles->first[cycles->count], sizeof *cycles->step);
     mpr_alloc_free(cycles->alloc, cycles->first, (size_t)cycles->count + 1, sizeof *cycles->first);
     *cycles = (mpr_cycles){0};
+}
+
+/* ---- rows: components that look alike ---------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    uint64_t x = (a ^ b * UINT64_C(0x9E3779B97F4A7C15)) * UINT64_C(0xD6E8FEB86659FD93);
+    return x ^ x >> 32;
+}
+
+static uint64_t hash_text(const char *text, size_t length) {
+    uint64_t hash = length;
+    for (size_t i = 0; i < length; i++) hash = mix(hash, (unsigned char)text[i]);
+    return hash;
+}
+
+/* Is it the reference of an instance, class or module to its namespace? A key there is the name of an attribute. */
+static bool to_namespace(const mpr_graph *g, const mpr_cycle_step *step) {
+    if (step->edge == MPR_NO_EDGE) return false;
+    mpr_label label = g->label[step->edge];
+    uint32_t field = mpr_label_payload(label);
+    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_DICT || field == MPR_FIELD_NAMESPACE);
+}
+
+/* What a step looks like: the type by its name, and the label without an index, or a key that is data. */
+static uint64_t hash_step(const mpr_graph *g, const mpr_cycle_step *step, bool in_namespace) {
+    mpr_resolved label;
+    const mpr_type *type = &g->types[g->type[step->node]];
+    uint64_t hash = hash_text(g->strings + type->name, type->name_length);
+    if (step->edge == MPR_NO_EDGE) return mix(hash, MPR_FIELD_CLASS);
+    mpr_graph_resolve(g, step->node, step->edge, &label);
+    hash = mix(hash, label.kind);
+    bool is_data = (label.kind == MPR_LABEL_VALUE && !in_namespace) || label.kind == MPR_LABEL_KEY;
+    if (label.name != NULL && !is_data) return mix(hash, hash_text(label.name, label.length));
+    return label.kind == MPR_LABEL_OFFSET ? mix(hash, label.number) : hash;
+}
+
+/* What a cycle looks like, wherever it begins: a sum over neighbouring steps. */
+static uint64_t hash_cycle(const mpr_graph *g, const mpr_cycle_step *step, size_t count) {
+    uint64_t sum = count;
+    bool inside = to_namespace(g, &step[count - 1]);
+    uint64_t first = hash_step(g, &step[0], inside), last = first;
+    for (size_t i = 1; i < count; i++) {
+        uint64_t hash = hash_step(g, &step[i], to_namespace(g, &step[i - 1]));
+        sum += mix(last, hash);
+        last = hash;
+    }
+    return sum + mix(last, first);
+}
+
+typedef struct shaped {
+    uint64_t shape;
+    mpr_cycle_row row;
+} shaped;
+
+static int by_shape(const void *left, const void *right) {
+    const shaped *a = left, *b = right;
+    if (a->shape != b->shape) return a->shape < b->shape ? -1 : 1;
+    return (a->row.component > b->row.component) - (a->row.component < b->row.component);
+}
+
+static int by_row_bytes(const void *left, const void *right) {
+    const mpr_cycle_row *a = left, *b = right;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+    return (a->component > b->component) - (a->component < b->component);
+}
+
+/* The shape and the bytes of a component. */
+static int measure(hunt *h, uint32_t component, shaped *out) {
+    const mpr_scc *scc = h->scc;
+    uint32_t first = scc->first[component], end = scc->first[component + 1];
+    h->found.count = 0;
+    int status = search_component(h, component, 8 * (uint64_t)(end - first) + 64);
+    if (status != MPR_OK) return status;
+    out->row = (mpr_cycle_row){.component = component, .count = 1};
+    out->row.garbage = (h->g->flags[scc->member[first]] & MPR_NODE_UNREACHABLE) != 0;
+    for (uint32_t k = first; k < end; k++) out->row.bytes += mpr_graph_size(h->g, scc->member[k]);
+    out->shape = mix(hash_cycle(h->g, h->found.items, h->found.count), out->row.garbage);
+    return MPR_OK;
+}
+
+/* Those of one shape become one row, with the first of them. */
+static uint32_t merge(shaped *items, uint32_t count, mpr_cycle_row *rows) {
+    uint32_t made = 0;
+    if (count > 1) qsort(items, count, sizeof *items, by_shape);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0 && items[i].shape == items[i - 1].shape) {
+            rows[made - 1].count++;
+            rows[made - 1].bytes += items[i].row.bytes;
+        } else {
+            rows[made++] = items[i].row;
+        }
+    }
+    if (made > 1) qsort(rows, made, sizeof *rows, by_row_bytes);
+    return made;
+}
+
+static int measure_all(hunt *h, bool garbage, shaped *items, uint32_t *count) {
+    const mpr_scc *scc = h->scc;
+    int status = MPR_OK;
+    *count = 0;
+    for (uint32_t c = 0; c < scc->count && status == MPR_OK; c++) {
+        if (garbage && !(h->g->flags[scc->member[scc->first[c]]] & MPR_NODE_UNREACHABLE)) continue;
+        status = measure(h, c, &items[*count]);
+        if (status == MPR_OK) ++*count;
+    }
+    return status;
+}
+
+int mpr_scc_rows(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, bool garbage, mpr_cycle_row **out,
+                 uint32_t *count) {
+    hunt h = {.g = g, .scc = scc};
+    uint32_t measured = 0;
+    if (options) h.options = *options;
+    h.room = largest(scc, 0, scc->count);
+    shaped *items = mpr_alloc_array(g->alloc, scc->count, sizeof *items);
+    mpr_cycle_row *rows = mpr_alloc_array(g->alloc, scc->count, sizeof *rows);
+    h.met = mpr_alloc_array(g->alloc, h.room, sizeof *h.met);
+    h.queue = mpr_alloc_array(g->alloc, h.room, sizeof *h.queue);
+    int status = items && rows && h.met && h.queue ? measure_all(&h, garbage, items, &measured) : MPR_ENOMEM;
+    if (status == MPR_OK) {
+        *count = merge(items, measured, rows);
+        *out = rows;
+    } else {
+        mpr_alloc_free(g->alloc, rows, scc->count, sizeof *rows);
+    }
+    mpr_alloc_free(g->alloc, items, scc->count, sizeof *items);
+    mpr_alloc_free(g->alloc, h.met, h.room, sizeof *h.met);
+    mpr_alloc_free(g->alloc, h.queue, h.room, sizeof *h.queue);
+    mpr_vec_free(&h.found, g->alloc);
+    return status;
 }

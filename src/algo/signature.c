@@ -259,7 +259,8 @@ static int run(work *w) {
     return status;
 }
 
-int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, const mpr_ranks *ranks, mpr_progress progress, void *context, mpr_signatures *out) {
+int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, const mpr_ranks *ranks, mpr_progress progress, void *context,
+                        mpr_signatures *out) {
     work w = {.g = g, .d = d, .ranks = ranks, .progress = progress, .context = context};
     w.type = mpr_alloc_array(g->alloc, g->type_count, sizeof *w.type);
     w.place = mpr_alloc_array(g->alloc, g->named_count, sizeof *w.place);

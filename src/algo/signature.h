@@ -16,7 +16,8 @@ typedef struct mpr_signatures {
 
 /* With the ranks of a rank tree, what only runs at the moment names nothing that lasts; ranks may be NULL. One pass over the edges and one down the dominator tree; 8 bytes a node, and one more while it runs. MPR_OK, MPR_ENOMEM,
  * MPR_ECANCELLED. `progress` may be NULL. */
-int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, const mpr_ranks *ranks, mpr_progress progress, void *context, mpr_signatures *out);
+int mpr_signatures_find(const mpr_graph *g, const mpr_dominators *d, const mpr_ranks *ranks, mpr_progress progress, void *context,
+                        mpr_signatures *out);
 void mpr_signatures_free(mpr_signatures *s); /* a zeroed one is allowed */
 
 /* The part of an edge in a signature: its label, masked. The keys of a dict are words if `names` says that it is a namespace. Never 0. */

@@ -136,7 +136,8 @@ static int add_single(work *w, uint32_t top) {
             }
             if (rest <= w->out->threshold) continue;
         }
-        mpr_suspect s = {.kind = MPR_SUSPECT_SINGLE, .node = node, .type = w->g->type[node], .point = point, .count = 1, .bytes = rest};
+        mpr_suspect s = {
+            .kind = MPR_SUSPECT_SINGLE, .node = node, .type = w->g->type[node], .point = point, .count = 1, .bytes = rest};
         if (status == MPR_OK) status = add_suspect(w, s);
     }
     mpr_vec_free(&pending, w->g->alloc);

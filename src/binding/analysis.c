@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * The methods of Graph that analyse: dominators and retained sizes, paths, cycles. What is expensive is made once and kept. */
+ * The methods of Graph that analyse: dominators and retained sizes, paths. What is expensive is made once and kept. */
 #include "binding/binding.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "algo/reach.h"
-#include "algo/scc.h"
 #include "base/vec.h"
 
 static graph_object *cast(PyObject *self) { return (graph_object *)self; }
@@ -183,136 +181,4 @@ PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
     }
     mpr_alloc_free(&o->alloc, bytes, count, sizeof *bytes);
     return list;
-}
-
-/* ---- cycles ---- */
-
-typedef struct component {
-    uint64_t bytes;
-    uint32_t index;
-} component;
-
-static int by_component_bytes(const void *left, const void *right) {
-    const component *a = left, *b = right;
-    return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1) : (a->index > b->index) - (a->index < b->index);
-}
-
-/* [(next, label, kind, weak, housekeeping)] round the circle. */
-static PyObject *step_list(const mpr_graph *g, const mpr_cycles *cycles) {
-    PyObject *list = PyList_New(0);
-    size_t count = cycles->first[1];
-    for (size_t i = 0; list != NULL && i < count; i++) {
-        const mpr_cycle_step *step = &cycles->step[i];
-        uint32_t next = cycles->step[(i + 1) % count].node;
-        if (binding_graph_append_edge(list, g, step->node, step->edge, next) < 0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-static PyObject *component_row(graph_object *o, const mpr_scc *scc, const mpr_scc_options *options, const component *c) {
-    mpr_cycles cycles = {0};
-    int status = mpr_scc_cycles(o->graph, scc, options, c->index, 1, 1 << 20, &cycles);
-    if (status != MPR_OK) {
-        return binding_error(status);
-    }
-    bool garbage = (o->graph->flags[scc->member[scc->first[c->index]]] & MPR_NODE_UNREACHABLE) != 0;
-    PyObject *members = binding_ids(scc->member + scc->first[c->index], scc->first[c->index + 1] - scc->first[c->index]);
-    PyObject *steps = members == NULL ? NULL : step_list(o->graph, &cycles);
-    unsigned start = cycles.step[0].node;
-    mpr_cycles_free(&cycles);
-    if (steps == NULL) {
-        Py_XDECREF(members);
-        return NULL;
-    }
-    return Py_BuildValue("(NKOIN)", members, (unsigned long long)c->bytes, garbage ? Py_True : Py_False, start, steps);
-}
-
-/* The components that are asked for, biggest first; *count of them. */
-static component *choose(graph_object *o, const mpr_scc *scc, bool garbage, uint32_t *count) {
-    component *chosen = mpr_alloc_array(&o->alloc, scc->count, sizeof *chosen);
-    *count = 0;
-    for (uint32_t i = 0; chosen != NULL && i < scc->count; i++) {
-        uint64_t bytes = 0;
-        for (uint32_t k = scc->first[i]; k < scc->first[i + 1]; k++) {
-            bytes += mpr_graph_size(o->graph, scc->member[k]);
-        }
-        if (!garbage || (o->graph->flags[scc->member[scc->first[i]]] & MPR_NODE_UNREACHABLE)) {
-            chosen[(*count)++] = (component){.bytes = bytes, .index = i};
-        }
-    }
-    if (chosen != NULL) {
-        qsort(chosen, *count, sizeof *chosen, by_component_bytes);
-    }
-    return chosen;
-}
-
-static PyObject *component_list(graph_object *o, const mpr_scc *scc, const mpr_scc_options *options, bool garbage,
-                                Py_ssize_t limit) {
-    uint32_t count;
-    component *chosen = choose(o, scc, garbage, &count);
-    PyObject *list = chosen == NULL ? PyErr_NoMemory() : PyList_New(0);
-    for (uint32_t i = 0; list != NULL && i < count && (limit < 0 || i < limit); i++) {
-        PyObject *row = component_row(o, scc, options, &chosen[i]);
-        binding_append(&list, row);
-    }
-    mpr_alloc_free(&o->alloc, chosen, scc->count, sizeof *chosen);
-    return list;
-}
-
-/* One byte a node: != 0 for what cannot be reached from `start`. NULL with an exception. */
-static uint8_t *unreached(graph_object *o, uint32_t start, bool housekeeping) {
-    uint8_t *out = mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
-    mpr_reach_options options = {.housekeeping = housekeeping};
-    if (out == NULL || mpr_reach(o->graph, &start, 1, &options, out, NULL, NULL) != MPR_OK) {
-        mpr_alloc_free(&o->alloc, out, o->graph->nodes, 1);
-        PyErr_NoMemory();
-        return NULL;
-    }
-    for (uint32_t i = 0; i < o->graph->nodes; i++) {
-        out[i] = !out[i];
-    }
-    return out;
-}
-
-PyObject *binding_graph_cycles(PyObject *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"housekeeping", "garbage", "limit", "start", NULL};
-    graph_object *o = cast(self);
-    int housekeeping = 0, garbage = 0;
-    Py_ssize_t limit = -1;
-    PyObject *start = Py_None;
-    mpr_scc scc = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|ppnO", names, &housekeeping, &garbage, &limit, &start)) {
-        return NULL;
-    }
-    uint32_t from = start == Py_None ? MPR_NO_NODE : binding_graph_node(o->graph, start);
-    uint8_t *skip = from == MPR_NO_NODE ? NULL : unreached(o, from, housekeeping != 0);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    mpr_scc_options options = {.housekeeping = housekeeping, .skip = skip, .progress = binding_progress};
-    int status = mpr_scc_find(o->graph, &options, &scc);
-    PyObject *list = status == MPR_OK ? component_list(o, &scc, &options, garbage != 0, limit) : binding_error(status);
-    mpr_scc_free(&scc);
-    mpr_alloc_free(&o->alloc, skip, o->graph->nodes, 1);
-    return list;
-}
-
-int binding_cyclic_nodes(graph_object *self, bool garbage, bool housekeeping, uint32_t **items, size_t *count, size_t *capacity) {
-    MPR_VEC(uint32_t) found = {0};
-    mpr_scc scc = {0};
-    mpr_scc_options options = {.housekeeping = housekeeping};
-    int status = mpr_scc_find(self->graph, &options, &scc);
-    for (uint32_t k = 0; status == MPR_OK && scc.count > 0 && k < scc.first[scc.count]; k++) {
-        uint32_t node = scc.member[k];
-        if (!garbage || (self->graph->flags[node] & MPR_NODE_UNREACHABLE)) {
-            status = mpr_vec_push(&found, &self->alloc, node);
-        }
-    }
-    mpr_scc_free(&scc);
-    *items = found.items;
-    *count = found.count;
-    *capacity = found.capacity;
-    return status;
 }

@@ -10,13 +10,14 @@
 #include "algo/names.h"
 #include "algo/paths.h"
 #include "algo/retained.h"
+#include "base/vec.h"
 #include "graph/graph.h"
 #include "graph/resolve.h"
 
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
 
 typedef struct mod_state {
-    PyTypeObject *graph_type, *column_type, *holders_type;
+    PyTypeObject *graph_type, *column_type, *holders_type, *held_type, *cycles_type;
     cpy_proofs proofs;
 } mod_state;
 
@@ -33,6 +34,24 @@ extern PyType_Spec binding_column_spec;
 
 /* The type of the collector's references backwards. */
 extern PyType_Spec binding_holders_spec;
+
+/* The type that keeps the objects of an answer. */
+extern PyType_Spec binding_held_spec;
+
+/* Objects with a reference each, taken before anything can run the collector, and a number each. */
+typedef struct binding_numbered {
+    PyObject *object;
+    uint32_t number;
+} binding_numbered;
+
+typedef MPR_VEC(binding_numbered) binding_objects;
+
+/* Take a reference. MPR_OK or MPR_ENOMEM. */
+int binding_objects_add(binding_objects *objects, mpr_alloc *alloc, PyObject *object, uint32_t number);
+void binding_objects_release(binding_objects *objects, mpr_alloc *alloc);
+
+/* A Held with these objects, which are handed over in any case; NULL with an exception. alloc must be one of pages. */
+PyObject *binding_held_new(mod_state *state, binding_objects *objects, mpr_alloc *alloc);
 
 typedef struct graph_object {
     PyObject_HEAD
@@ -84,15 +103,33 @@ PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keyw
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
 PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_columns(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count, PyObject *names);
-PyObject *binding_graph_cycles(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_waste(PyObject *self, PyObject *args, PyObject *keywords);
 
-/* The nodes that take part in cycles, those of garbage alone if asked: a vector in the graph's memory. No signal handler
- * runs. */
-int binding_cyclic_nodes(graph_object *self, bool garbage, bool housekeeping, uint32_t **items, size_t *count, size_t *capacity);
+/* Take a reference to the object of a node; nothing happens for a root group, thread or frame. MPR_OK or MPR_ENOMEM. */
+int binding_hold(binding_objects *objects, graph_object *graph, uint32_t node);
+
+/* The cycles of a graph by rows. */
+extern PyType_Spec binding_cycles_spec;
+
+typedef struct binding_cycles_asked {
+    bool housekeeping, garbage; /* follow housekeeping edges; garbage alone */
+    const uint8_t *skip;        /* NULL, or one byte a node: != 0 is left out */
+    mpr_progress progress;      /* NULL, or called meanwhile */
+    uint32_t limit;             /* of rows whose objects are held */
+} binding_cycles_asked;
+
+/* A Cycles object of a graph, and with `held` not NULL the objects of its first rows in a Held; NULL with an exception. No Python object is
+ * made before those are held. */
+PyObject *binding_cycles_new(mod_state *state, graph_object *graph, const binding_cycles_asked *asked, PyObject **held);
 
 /* Capture into `out`, without ever letting another thread run: 0, or -1 with an exception. */
 int binding_capture(mod_state *state, graph_object *out, cpy_contents contents);
+
+/* The same for a question about an object, with who asked it if caller is not NULL. */
+int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller);
+
+/* What can be reached from an object alone, likewise. Nodes have no roots but C references there. */
+int binding_capture_reachable(mod_state *state, graph_object *out, PyObject *object, bool housekeeping);
 
 /* The graph of this moment, or NULL with an exception. */
 graph_object *binding_captured(PyObject *module);
@@ -100,8 +137,8 @@ graph_object *binding_captured(PyObject *module);
 /* The node of a living object: 0, or -1 with an exception. */
 int binding_find_object(const mpr_graph *g, PyObject *object, uint32_t *node);
 
-/* (Graph, {node: object}) for some nodes of the graph of this moment: nothing may have run since. */
-PyObject *binding_with_objects(graph_object *graph, const uint32_t *nodes, size_t count);
+/* (Graph, Held) for some nodes of the graph of this moment: nothing may have run since. */
+PyObject *binding_with_objects(mod_state *state, graph_object *graph, const uint32_t *nodes, size_t count);
 
 /* One without a graph yet, or NULL with an exception. */
 graph_object *binding_graph_new(mod_state *state);
@@ -123,6 +160,7 @@ extern PyMethodDef binding_file_methods[];
 extern PyMethodDef binding_snapshot_methods[];
 extern PyMethodDef binding_interpreter_methods[];
 extern PyMethodDef binding_question_methods[];
+extern PyMethodDef binding_cycle_methods[];
 extern PyMethodDef binding_leak_methods[];
 extern PyMethodDef binding_tracked_methods[];
 extern PyMethodDef binding_picture_methods[];

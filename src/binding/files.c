@@ -8,15 +8,23 @@
 
 /* ---- capture ---- */
 
-int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) {
+static int fail(int status) {
+    binding_error(status);
+    return -1;
+}
+
+int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller) {
     cpy_facts facts;
     mpr_builder *builder = NULL;
     cpy_capture_prepare(&facts, &state->proofs);
     int64_t start = mpr_process_monotonic_ns();
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK) {
-        cpy_capture what = {&facts, &state->proofs, contents, "in process", NULL};
-        status = cpy_capture_walk(mpr_builder_sink(builder), &out->alloc, &what);
+        mpr_sink *sink = mpr_builder_sink(builder), whole = *sink;
+        sink->text = contents.nameless ? NULL : sink->text;
+        cpy_capture what = {&facts, &state->proofs, contents, "in process", NULL, argument, caller};
+        status = cpy_capture_walk(sink, &out->alloc, &what);
+        sink->text = whole.text; /* root groups have names */
     }
     if (status == MPR_OK) {
         status = cpy_capture_tell(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);
@@ -25,11 +33,24 @@ int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) 
         status = mpr_builder_freeze(builder, &out->graph);
     }
     mpr_builder_free(builder);
-    if (status != MPR_OK) {
-        binding_error(status);
-        return -1;
+    return status == MPR_OK ? 0 : fail(status);
+}
+
+int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) {
+    return binding_capture_for(state, out, contents, NULL, NULL);
+}
+
+int binding_capture_reachable(mod_state *state, graph_object *out, PyObject *object, bool housekeeping) {
+    mpr_builder *builder = NULL;
+    int status = mpr_builder_new(&builder, &out->alloc);
+    if (status == MPR_OK) {
+        status = cpy_capture_reachable(mpr_builder_sink(builder), &out->alloc, &state->proofs, object, housekeeping);
     }
-    return 0;
+    if (status == MPR_OK) {
+        status = mpr_builder_freeze(builder, &out->graph);
+    }
+    mpr_builder_free(builder);
+    return status == MPR_OK ? 0 : fail(status);
 }
 
 static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {

@@ -421,7 +421,6 @@ static PyMethodDef methods[] = {
     {"name_paths", binding_graph_name_paths, METH_O, "The path that names each of some nodes, as bytes."},
     {"step", binding_graph_step, METH_VARARGS, "The row of the edge of a step."},
     {"paths", KEYWORDS(binding_graph_paths), "([(name, steps as bytes)], complete): different paths from the roots to a node."},
-    {"cycles", KEYWORDS(binding_graph_cycles), "Cycles, biggest first."},
     {"waste", KEYWORDS(binding_graph_waste), "What could be saved, most bytes first."},
     {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},
     {NULL, NULL, 0, NULL},

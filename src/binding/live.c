@@ -4,7 +4,6 @@
 
 #include "binding/binding.h"
 #include "cpython/ask.h"
-#include "cpython/kinds.h"
 
 /* ---- counts ---- */
 
@@ -29,7 +28,6 @@ static PyObject *count(PyObject *module, PyObject *sizes) {
     mpr_alloc alloc;
     mpr_tally tally;
     mpr_alloc_pages(&alloc);
-    cpy_library_check(state->proofs.library);
     int status = cpy_ask_count(&tally, &alloc, &state->proofs, sizes == Py_True);
     PyObject *rows = status == MPR_OK ? tally_rows(&tally) : binding_error(status);
     mpr_tally_free(&tally);
@@ -40,7 +38,6 @@ static PyObject *count(PyObject *module, PyObject *sizes) {
 
 static int ask_deep(mod_state *state, mpr_tally *tally, mpr_alloc *alloc, PyObject *objects, PyObject *skip, int housekeeping) {
     mpr_alloc_pages(alloc);
-    cpy_library_check(state->proofs.library);
     size_t skipped = skip == NULL ? 0 : (size_t)PyTuple_GET_SIZE(skip);
     return cpy_ask_deep(tally, alloc, &state->proofs, ((PyTupleObject *)objects)->ob_item, (size_t)PyTuple_GET_SIZE(objects),
                         skip == NULL ? NULL : ((PyTupleObject *)skip)->ob_item, skipped, housekeeping != 0);
@@ -78,82 +75,82 @@ static PyObject *deep_count(PyObject *module, PyObject *args, PyObject *keywords
 
 /* ---- referrers ---- */
 
-/* The holder as an object: a thread or frame is given by its words. */
-static PyObject *holder_of(const cpy_found *found) {
-    if (found->holder < MPR_SYNTHETIC) {
-        return Py_NewRef((PyObject *)(uintptr_t)found->holder);
-    }
-    return PyUnicode_FromString("<root>");
+/* The holder's number in the answer's Held, or what a thread or frame is called. */
+static PyObject *holder_of(const cpy_findings *findings, size_t i) {
+    const cpy_found *found = &findings->found.items[i];
+    return found->holder < MPR_SYNTHETIC ? PyLong_FromSize_t(i)
+                                         : binding_text(findings->texts.items + found->root, found->root_length);
 }
 
-/* Own all holders: what makes the answer may run the collector, which would free those that are garbage. */
-static void hold(const cpy_findings *findings) {
+/* Hold all holders: what makes the answer may run the collector, which would free those that are garbage. */
+static PyObject *hold(mod_state *state, const cpy_findings *findings, mpr_alloc *alloc) {
+    binding_objects objects = {0};
     for (size_t i = 0; i < findings->found.count; i++) {
-        if (findings->found.items[i].holder < MPR_SYNTHETIC) {
-            Py_INCREF((PyObject *)(uintptr_t)findings->found.items[i].holder);
+        uint64_t holder = findings->found.items[i].holder;
+        if (holder < MPR_SYNTHETIC && binding_objects_add(&objects, alloc, (PyObject *)(uintptr_t)holder, (uint32_t)i) != MPR_OK) {
+            binding_objects_release(&objects, alloc);
+            return PyErr_NoMemory();
         }
     }
+    return binding_held_new(state, &objects, alloc);
 }
 
-static void release(const cpy_findings *findings) {
-    for (size_t i = 0; i < findings->found.count; i++) {
-        if (findings->found.items[i].holder < MPR_SYNTHETIC) {
-            Py_DECREF((PyObject *)(uintptr_t)findings->found.items[i].holder);
-        }
-    }
-}
-
-/* The findings as [(holder, label)], without the asker's own containers. */
-static PyObject *found_list(const cpy_findings *findings, PyObject *asker) {
-    hold(findings);
+static PyObject *rows_of(const cpy_findings *findings) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < findings->found.count; i++) {
-        const cpy_found *found = &findings->found.items[i];
-        if (found->holder == (uint64_t)(uintptr_t)asker) {
-            continue;
-        }
-        PyObject *row = Py_BuildValue("(NN)", holder_of(found), binding_text(found->label, strlen(found->label)));
+        PyObject *row = binding_label_row(holder_of(findings, i), &findings->found.items[i].label);
         binding_append(&list, row);
     }
-    release(findings);
     return list;
 }
 
-static int ask_referrers(mod_state *state, cpy_findings *findings, mpr_alloc *alloc, PyObject *const *objects, size_t count) {
-    memset(findings, 0, sizeof *findings);
-    mpr_alloc_pages(alloc);
-    return cpy_ask_referrers(findings, alloc, &state->proofs, objects, count);
+/* Which of the rows are variables of the frame that asked. */
+static PyObject *callers_of(const cpy_findings *findings) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < findings->found.count; i++) {
+        if (findings->found.items[i].callers) {
+            binding_append(&list, PyLong_FromSize_t(i));
+        }
+    }
+    return list;
 }
 
-static PyObject *referrers(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"objects", NULL};
-    PyObject *objects;
-    cpy_findings findings;
+/* (Held, rows, indexes of the caller's own): the answer to a question, with *own references of memprobe's; NULL with an exception. */
+static PyObject *ask(mod_state *state, const cpy_question *question, uint64_t *own) {
+    cpy_findings findings = {0};
     mpr_alloc alloc;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!", names, &PyTuple_Type, &objects)) {
+    mpr_alloc_pages(&alloc);
+    int status = cpy_ask_referrers(&findings, &alloc, &state->proofs, question);
+    PyObject *held = status == MPR_OK ? hold(state, &findings, &alloc) : binding_error(status);
+    PyObject *rows = held == NULL ? NULL : rows_of(&findings), *callers = rows == NULL ? NULL : callers_of(&findings);
+    *own = findings.own;
+    mpr_vec_free(&findings.found, &alloc);
+    mpr_vec_free(&findings.texts, &alloc);
+    if (callers == NULL) {
+        Py_XDECREF(held);
+        Py_XDECREF(rows);
         return NULL;
     }
-    size_t wanted = (size_t)PyTuple_GET_SIZE(objects);
-    int status = ask_referrers(binding_state(module), &findings, &alloc, ((PyTupleObject *)objects)->ob_item, wanted);
-    PyObject *list = status == MPR_OK ? found_list(&findings, objects) : binding_error(status);
-    mpr_vec_free(&findings.found, &alloc);
-    return list;
+    return Py_BuildValue("(NNN)", held, rows, callers);
+}
+
+static PyObject *referrers(PyObject *module, PyObject *objects) {
+    uint64_t own;
+    if (!PyTuple_Check(objects)) {
+        return PyErr_Format(PyExc_TypeError, "objects must be a tuple, not %.100s", Py_TYPE(objects)->tp_name);
+    }
+    cpy_question question = {((PyTupleObject *)objects)->ob_item, (size_t)PyTuple_GET_SIZE(objects), objects};
+    return ask(binding_state(module), &question, &own);
 }
 
 static PyObject *refcount(PyObject *module, PyObject *object) {
-    cpy_findings findings;
-    mpr_alloc alloc;
-    bool immortal = cpy_is_immortal(object);
-    uint64_t total = cpy_refcount(object);
-    int status = ask_referrers(binding_state(module), &findings, &alloc, &object, 1);
-    PyObject *list = status == MPR_OK ? found_list(&findings, NULL) : binding_error(status);
-    unsigned long long strong = findings.strong;
-    mpr_vec_free(&findings.found, &alloc);
-    if (list == NULL) {
+    uint64_t total = cpy_refcount(object), own;
+    cpy_question question = {&object, 1, object};
+    PyObject *answer = ask(binding_state(module), &question, &own);
+    if (answer == NULL) {
         return NULL;
     }
-    long long residual = immortal ? 0 : (long long)total - (long long)strong;
-    return Py_BuildValue("(KKLNN)", (unsigned long long)total, strong, residual, PyBool_FromLong(immortal), list);
+    return Py_BuildValue("(LNN)", (long long)total - (long long)own, PyBool_FromLong(cpy_is_immortal(object)), answer);
 }
 
 static PyObject *is_immortal(PyObject *module, PyObject *object) {
@@ -172,8 +169,8 @@ PyMethodDef binding_live_methods[] = {
     {"count", count, METH_O, "(type, count, bytes) for every type of the heap; bytes are 0 unless the argument is True."},
     {"deep_sizeof", KEYWORDS(deep_sizeof), "Bytes of everything reachable."},
     {"deep_count", KEYWORDS(deep_count), "(type, count, bytes) of everything reachable."},
-    {"referrers", KEYWORDS(referrers), "(holder, label) for every reference to the objects."},
-    {"refcount", refcount, METH_O, "(count, found, residual, immortal, holders)."},
+    {"referrers", referrers, METH_O, "(Held, rows, the caller's own): every reference to the objects of a tuple."},
+    {"refcount", refcount, METH_O, "(count, immortal, answer as referrers gives it)."},
     {"is_immortal", is_immortal, METH_O, "Is the object's reference count without meaning?"},
     {"is_interned", is_interned, METH_O, "Is it an interned str?"},
     {NULL, NULL, 0, NULL},

@@ -68,13 +68,17 @@ static int execute(PyObject *module) {
     state->graph_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_graph_spec, NULL);
     state->column_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_column_spec, NULL);
     state->holders_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_holders_spec, NULL);
-    if (state->graph_type == NULL || state->column_type == NULL || state->holders_type == NULL ||
-        PyModule_AddType(module, state->graph_type) < 0 || PyModule_AddType(module, state->holders_type) < 0) {
+    state->held_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_held_spec, NULL);
+    state->cycles_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &binding_cycles_spec, NULL);
+    if (state->graph_type == NULL || state->column_type == NULL || state->holders_type == NULL || state->held_type == NULL ||
+        state->cycles_type == NULL || PyModule_AddType(module, state->graph_type) < 0 ||
+        PyModule_AddType(module, state->holders_type) < 0 || PyModule_AddType(module, state->held_type) < 0 ||
+        PyModule_AddType(module, state->cycles_type) < 0) {
         return -1;
     }
     PyMethodDef *const parts[] = {binding_live_methods,        binding_file_methods,     binding_snapshot_methods,
-                                  binding_interpreter_methods, binding_question_methods, binding_leak_methods,
-                                  binding_tracked_methods,     binding_picture_methods};
+                                  binding_interpreter_methods, binding_question_methods, binding_cycle_methods,
+                                  binding_leak_methods,        binding_tracked_methods,  binding_picture_methods};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (PyModule_AddFunctions(module, parts[i]) < 0) {
             return -1;
@@ -88,6 +92,8 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->graph_type);
     Py_VISIT(state->column_type);
     Py_VISIT(state->holders_type);
+    Py_VISIT(state->held_type);
+    Py_VISIT(state->cycles_type);
     return 0;
 }
 
@@ -96,6 +102,8 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->graph_type);
     Py_CLEAR(state->column_type);
     Py_CLEAR(state->holders_type);
+    Py_CLEAR(state->held_type);
+    Py_CLEAR(state->cycles_type);
     return 0;
 }
 

@@ -293,7 +293,7 @@ static void disown(mpr_graph *g, PyObject *own) {
     }
 }
 
-/* ((Graph, {node: object}), [node of each object]) of what lies around some objects. */
+/* ((Graph, Held), [node of each object]) of what lies around some objects. */
 static PyObject *hold_around(PyObject *module, PyObject *args) {
     PyObject *objects, *both = NULL, *list = NULL;
     int depth, back, housekeeping, weak;
@@ -314,7 +314,7 @@ static PyObject *hold_around(PyObject *module, PyObject *args) {
         if (status == MPR_OK) {
             status = go_around(&v, &starts, depth, limit, &met);
         }
-        both = status == MPR_OK ? binding_with_objects(graph, met.items, met.count) : binding_error(status);
+        both = status == MPR_OK ? binding_with_objects(binding_state(module), graph, met.items, met.count) : binding_error(status);
         list = both == NULL ? NULL : id_list(starts.items, starts.count);
         close_view(&v);
     }
@@ -339,7 +339,7 @@ PyMethodDef binding_picture_methods[] = {
     {"neighbours", neighbours, METH_VARARGS, "Nodes that a node refers to, or that refer to it, through namespaces."},
     {"between", between, METH_VARARGS, "The edges from one node to another, and how many."},
     {"components", components, METH_VARARGS, "For each of some nodes which circle it lies on among them."},
-    {"hold_around", hold_around, METH_VARARGS, "((Graph, {node: object}), nodes): what lies around some objects."},
+    {"hold_around", hold_around, METH_VARARGS, "((Graph, Held), nodes): what lies around some objects."},
     {"allocated", allocated, METH_O, "Where tracemalloc saw it being made: ((file, line), ...), the innermost first; or None."},
     {NULL, NULL, 0, NULL},
 };

@@ -7,7 +7,7 @@
 
 /* ---- counting ---- */
 
-int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, bool sizes) {
+int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, bool sizes) {
     cpy_walk walk;
     mpr_tally_init(tally, alloc);
     tally->sink.brief = !sizes;
@@ -27,7 +27,7 @@ static PyObject *contents_of(PyObject *object) {
     return PyType_Check(object) ? cpy_type_namespace((PyTypeObject *)object) : NULL;
 }
 
-int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *const *objects, size_t count,
+int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *const *objects, size_t count,
                  PyObject *const *skip, size_t skipped, bool housekeeping) {
     cpy_walk walk;
     mpr_tally_init(tally, alloc);
@@ -53,91 +53,130 @@ int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, P
 
 /* ---- who refers to it ---- */
 
+#define LONGEST_NAME 200 /* characters */
+
 typedef struct finder {
     mpr_sink sink; /* first */
     cpy_walk *walk;
     cpy_findings *out;
-    PyObject *const *objects;
-    size_t count;
-    uint64_t holder;
-    bool counts; /* the holder is an object or frame of the program */
-    char root[80];
-    uint64_t previous; /* target of the edge before */
+    const cpy_question *question;
+    bool any_class;            /* one of the objects is a class: each instance refers to it */
+    mpr_seen_node holder;
+    size_t root, root_length;  /* what it is called, if it is no object */
+    uint64_t previous;         /* target of the edge before */
 } finder;
 
 static bool is_wanted(const finder *f, uint64_t address) {
-    for (size_t i = 0; i < f->count; i++) {
-        if ((uint64_t)(uintptr_t)f->objects[i] == address) {
+    for (size_t i = 0; i < f->question->count; i++) {
+        if ((uint64_t)(uintptr_t)f->question->objects[i] == address) {
             return true;
         }
     }
     return false;
 }
 
-static size_t put_name(char *out, size_t size, PyObject *name) {
-    if (name != NULL && PyUnicode_Check(name)) {
-        return cpy_text_put(out, size, name, 60);
+/* Is the holder memprobe's: a module, class, instance of one or frame, a namespace of a module, a function, the tuple of the question? */
+static bool is_own_holder(const finder *f) {
+    if (f->holder.address >= MPR_SYNTHETIC || (f->holder.flags & MPR_NODE_OWN_WALL)) {
+        return (f->holder.flags & MPR_NODE_OWN_WALL) != 0;
     }
-    const char *type = name == NULL ? "?" : Py_TYPE(name)->tp_name;
-    int length = snprintf(out, size, "<%s>", type);
-    return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
+    PyObject *object = (PyObject *)(uintptr_t)f->holder.address;
+    PyObject *globals = PyFunction_Check(object) ? PyFunction_GET_GLOBALS(object) : object;
+    return object == f->question->argument || cpy_walk_is_own(f->walk, globals);
 }
 
-static void describe_named(const finder *f, mpr_label_kind kind, char *out, size_t size) {
-    static const char *const before[] = {
-        [MPR_LABEL_VALUE] = "['", [MPR_LABEL_ATTR] = ".", [MPR_LABEL_LOCAL] = "local ", [MPR_LABEL_CELL] = "cell "};
-    PyObject *name = (PyObject *)(uintptr_t)f->previous;
-    bool quoted = kind == MPR_LABEL_VALUE && PyUnicode_Check(name);
-    size_t length = (size_t)snprintf(out, size, "%s", kind == MPR_LABEL_VALUE && !quoted ? "[" : before[kind]);
-    length += put_name(out + length, size - length - 4, name);
-    snprintf(out + length, size - length, "%s", kind != MPR_LABEL_VALUE ? "" : quoted ? "']" : "]");
+static size_t put_texts(finder *f, const char *text, size_t length) {
+    size_t at = f->out->texts.count;
+    if (mpr_vec_reserve(&f->out->texts, f->walk->alloc, length) != MPR_OK) {
+        f->walk->status = MPR_ENOMEM;
+        return at;
+    }
+    memcpy(f->out->texts.items + at, text, length);
+    f->out->texts.count += length;
+    return at;
 }
 
-static void describe_inline(const finder *f, mpr_label label, char *out, size_t size) {
+/* Set the name of a label. Until the walk is over it is an offset in the texts, for those move; only its being NULL says something. */
+static void set_name(finder *f, mpr_resolved *out, const char *text, size_t length) {
+    out->name = (const char *)(put_texts(f, text, length) + 1);
+    out->length = length;
+}
+
+/* The object that serves as name: a str by its contents, a small int, bool or None as Python writes it, anything else by its type. */
+static void resolve_name(finder *f, uint64_t address, mpr_resolved *out) {
+    char text[LONGEST_NAME * 4 + 4];
+    PyObject *name = (PyObject *)(uintptr_t)address;
+    out->type = Py_TYPE(name)->tp_name;
+    out->type_length = strlen(out->type);
+    out->is_text = PyUnicode_CheckExact(name);
+    if (out->is_text) {
+        set_name(f, out, text, cpy_text_put(text, sizeof text, name, LONGEST_NAME));
+    } else if (PyLong_CheckExact(name)) {
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(name, &overflow);
+        if (overflow == 0) {
+            set_name(f, out, text, (size_t)snprintf(text, sizeof text, "%lld", value));
+        }
+    } else if (PyBool_Check(name) || name == Py_None) {
+        const char *word = name == Py_None ? "None" : name == Py_True ? "True" : "False";
+        set_name(f, out, word, strlen(word));
+    }
+}
+
+/* The name that the holder's class has for a place of its instances. */
+static void resolve_place(finder *f, mpr_resolved *out) {
     cpy_table keys;
-    PyTypeObject *type = Py_TYPE((PyObject *)(uintptr_t)f->holder);
-    Py_ssize_t i = (Py_ssize_t)mpr_label_payload(label);
-    out[0] = '.';
-    size_t length =
-        cpy_layout_shared_keys(type, &keys) && i < keys.count ? put_name(out + 1, size - 2, cpy_table_key(&keys, i)) : 0;
-    out[1 + length] = '\0';
-}
-
-static void describe_offset(const finder *f, mpr_label label, char *out, size_t size) {
-    const char *name = cpy_type_member_name(Py_TYPE((PyObject *)(uintptr_t)f->holder), mpr_label_payload(label));
-    if (name != NULL) {
-        snprintf(out, size, ".%s", name);
-    } else {
-        snprintf(out, size, "+0x%x", mpr_label_payload(label));
+    PyTypeObject *type = Py_TYPE((PyObject *)(uintptr_t)f->holder.address);
+    if (out->kind == MPR_LABEL_OFFSET) {
+        const char *name = cpy_type_member_name(type, out->number);
+        if (name != NULL) {
+            out->kind = MPR_LABEL_ATTR;
+            set_name(f, out, name, strlen(name));
+        }
+    } else if (cpy_layout_shared_keys(type, &keys) && (Py_ssize_t)out->number < keys.count) {
+        out->kind = MPR_LABEL_ATTR;
+        resolve_name(f, (uint64_t)(uintptr_t)cpy_table_key(&keys, (Py_ssize_t)out->number), out);
     }
 }
 
-static void describe(const finder *f, mpr_label label, char *out, size_t size) {
-    mpr_label_kind kind = mpr_label_kind_of(label);
-    const char *field = mpr_label_field_text(mpr_label_payload(label));
-    if (mpr_label_named_by_previous(label)) {
-        describe_named(f, kind, out, size);
-    } else if (kind == MPR_LABEL_INLINE) {
-        describe_inline(f, label, out, size);
-    } else if (kind == MPR_LABEL_OFFSET) {
-        describe_offset(f, label, out, size);
-    } else if (kind == MPR_LABEL_FIELD) {
-        snprintf(out, size, "%s%s", field[0] == '<' ? "" : ".", field);
-    } else if (kind == MPR_LABEL_INDEX) {
-        snprintf(out, size, "[%u]", mpr_label_payload(label));
-    } else {
-        snprintf(out, size, "%s", kind == MPR_LABEL_KEY ? "<key>" : kind == MPR_LABEL_STACK ? "<stack>" : "<element>");
+/* What mpr_graph_resolve does for the edge of a graph, for one that was just seen. */
+static mpr_resolved resolve(finder *f, const mpr_seen_edge *edge) {
+    mpr_resolved out = {.kind = mpr_label_kind_of(edge->label),
+                        .number = mpr_label_payload(edge->label),
+                        .name_node = MPR_NO_NODE,
+                        .housekeeping = mpr_label_housekeeping(edge->label)};
+    if (mpr_label_named_by_previous(edge->label)) {
+        resolve_name(f, f->previous, &out);
+    } else if (out.kind == MPR_LABEL_KEY) {
+        resolve_name(f, edge->target, &out);
+    } else if ((out.kind == MPR_LABEL_OFFSET || out.kind == MPR_LABEL_INLINE) && f->holder.address < MPR_SYNTHETIC) {
+        resolve_place(f, &out);
+    } else if (out.kind == MPR_LABEL_FIELD) {
+        const char *name = mpr_label_field_text(out.number);
+        set_name(f, &out, name, strlen(name));
     }
+    return out;
 }
 
-static int add_found(finder *f, mpr_label label) {
-    cpy_found found = {.holder = f->holder};
-    size_t length = 0;
-    if (f->holder >= MPR_SYNTHETIC) {
-        length = (size_t)snprintf(found.label, sizeof found.label, "%.60s ", f->root);
+/* A variable of the frame that asked: its own, or one of the namespace that it runs in. */
+static bool is_callers(const finder *f, mpr_label_kind kind) {
+    const cpy_caller *caller = &f->walk->caller;
+    bool local = f->holder.address == caller->node && (kind == MPR_LABEL_LOCAL || kind == MPR_LABEL_CELL);
+    return caller->frame != NULL &&
+           (local || (f->holder.address == (uint64_t)(uintptr_t)caller->locals && kind == MPR_LABEL_VALUE));
+}
+
+static void add_reference(finder *f, const mpr_seen_edge *edge) {
+    if (is_own_holder(f)) {
+        f->out->own++;
+        return;
     }
-    describe(f, label, found.label + length, sizeof found.label - length);
-    return mpr_vec_push(&f->out->found, f->walk->alloc, found);
+    cpy_found found = {.holder = f->holder.address, .root = f->root, .root_length = f->root_length};
+    found.label = resolve(f, edge);
+    found.callers = is_callers(f, found.label.kind);
+    if (mpr_vec_push(&f->out->found, f->walk->alloc, found) != MPR_OK) {
+        f->walk->status = MPR_ENOMEM;
+    }
 }
 
 static int find_type(mpr_sink *sink, const mpr_seen_type *type) {
@@ -147,49 +186,62 @@ static int find_type(mpr_sink *sink, const mpr_seen_type *type) {
 
 static int find_node(mpr_sink *sink, const mpr_seen_node *node) {
     finder *f = (finder *)sink;
-    f->holder = node->address;
-    f->counts = !(node->flags & MPR_NODE_OWN_WALL);
-    f->root[0] = '\0';
-    if (node->address < MPR_SYNTHETIC) {
+    f->holder = *node;
+    f->root_length = 0;
+    if (f->any_class && node->address < MPR_SYNTHETIC) {
         PyTypeObject *type = Py_TYPE((PyObject *)(uintptr_t)node->address);
-        bool heap = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0;
-        f->out->strong += heap && is_wanted(f, (uint64_t)(uintptr_t)type);
+        if ((type->tp_flags & Py_TPFLAGS_HEAPTYPE) && is_wanted(f, (uint64_t)(uintptr_t)type)) {
+            add_reference(f, &(mpr_seen_edge){.target = (uint64_t)(uintptr_t)type, .label = mpr_label_field(MPR_FIELD_CLASS)});
+        }
     }
-    return MPR_OK;
+    return f->walk->status;
 }
 
 static int find_text(mpr_sink *sink, const char *text, size_t length) {
     finder *f = (finder *)sink;
-    if (f->holder >= MPR_SYNTHETIC) {
-        snprintf(f->root, sizeof f->root, "%.*s", length > 70 ? 70 : (int)length, text);
+    if (f->holder.address >= MPR_SYNTHETIC) {
+        f->root = put_texts(f, text, length);
+        f->root_length = length;
     }
-    return MPR_OK;
+    return f->walk->status;
 }
 
 static int find_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) {
     finder *f = (finder *)sink;
     for (size_t i = 0; i < count; i++) {
-        bool wanted = mpr_label_strong(edges[i].label) && f->counts && is_wanted(f, edges[i].target);
-        f->out->strong += mpr_label_strong(edges[i].label) && is_wanted(f, edges[i].target);
-        if (wanted && add_found(f, edges[i].label) != MPR_OK) {
-            return MPR_ENOMEM;
+        if (is_wanted(f, edges[i].target) && mpr_label_strong(edges[i].label)) {
+            add_reference(f, &edges[i]);
         }
         f->previous = edges[i].target;
     }
-    return MPR_OK;
+    return f->walk->status;
 }
 
-int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *const *objects, size_t count) {
+/* Names from offsets to texts, which move no more. */
+static void place_names(cpy_findings *findings) {
+    for (size_t i = 0; i < findings->found.count; i++) {
+        mpr_resolved *label = &findings->found.items[i].label;
+        if (label->name != NULL) {
+            label->name = findings->texts.items + (size_t)label->name - 1;
+        }
+    }
+}
+
+int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proofs, const cpy_question *question) {
     cpy_walk walk;
-    finder f = {.sink = {.type = find_type, .node = find_node, .edges = find_edges, .text = find_text},
+    finder f = {.sink = {.type = find_type, .node = find_node, .edges = find_edges, .text = find_text, .brief = true},
                 .walk = &walk,
                 .out = findings,
-                .objects = objects,
-                .count = count};
+                .question = question};
+    for (size_t i = 0; i < question->count; i++) {
+        f.any_class = f.any_class || PyType_Check(question->objects[i]);
+    }
     int status = cpy_walk_begin(&walk, alloc, &f.sink, proofs);
     if (status == MPR_OK) {
+        cpy_walk_set_argument(&walk, question->argument);
         status = cpy_walk_whole(&walk);
     }
     cpy_walk_end(&walk);
+    place_names(findings);
     return status;
 }

@@ -4,27 +4,39 @@
 #define CPY_ASK_H
 
 #include "cpython/walk.h"
+#include "graph/resolve.h"
 #include "graph/tally.h"
 
 /* Count every object of the heap, and add up their bytes if `sizes` says so. The caller frees the tally in any case. */
-int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, bool sizes);
+int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, bool sizes);
 
 /* Count what is reachable from `count` objects over strong edges, without entering the `skipped` ones; with housekeeping only if asked. */
-int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *const *objects, size_t count,
+int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *const *objects, size_t count,
                  PyObject *const *skip, size_t skipped, bool housekeeping);
 
-/* One reference to a wanted object: the holder's address (MPR_SYNTHETIC and above: a root, whose text is in `label`), and its words. */
+/* One reference to a wanted object. Its texts lie in findings->texts. */
 typedef struct cpy_found {
-    uint64_t holder;
-    char label[120];
+    uint64_t holder;     /* MPR_SYNTHETIC and above: a root, thread or frame */
+    mpr_resolved label;
+    size_t root, root_length; /* what a holder that is no object is called */
+    bool callers; /* a variable of the frame that asked */
 } cpy_found;
 
 typedef struct cpy_findings {
-    MPR_VEC(cpy_found) found;
-    uint64_t strong; /* strong references found, instances' references to their class included */
+    MPR_VEC(cpy_found) found; /* those that are the program's, an instance's reference to its class included */
+    MPR_VEC(char) texts;
+    uint64_t own; /* references that memprobe has, and the call that asked */
 } cpy_findings;
 
-/* Every reference to one of `count` objects, in the heap and from the roots. The caller frees findings->found with alloc. */
-int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *const *objects, size_t count);
+/* What is asked for: references to any of these objects. */
+typedef struct cpy_question {
+    PyObject *const *objects;
+    size_t count;
+    PyObject *
+        argument; /* what the function of this module was called with: the object, or a tuple of the objects, which is memprobe's own */
+} cpy_question;
+
+/* Every reference to one of the objects, in the heap and from the roots. The caller frees both vectors with alloc in any case. */
+int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proofs, const cpy_question *question);
 
 #endif

@@ -93,7 +93,7 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
 
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
     cpy_walk walk;
-    int status = cpy_walk_begin(&walk, alloc, sink, what->proofs);
+    int status = cpy_walk_begin_prepared(&walk, alloc, sink, what->proofs);
     walk.bulk = what->bulk;
     if (status == MPR_OK && walk.bulk != NULL) {
         cpy_bulk_forget_known(&walk);
@@ -104,8 +104,30 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     if (status == MPR_OK) {
         status = tell_facts(sink, what->facts, what->mode);
     }
+    if (status == MPR_OK && what->argument != NULL) {
+        cpy_walk_set_argument(&walk, what->argument);
+    }
     if (status == MPR_OK) {
         status = cpy_walk_whole(&walk);
+    }
+    if (what->caller != NULL) {
+        *what->caller = walk.caller;
+    }
+    cpy_walk_end(&walk);
+    return status;
+}
+
+int cpy_capture_reachable(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object, bool housekeeping) {
+    cpy_walk walk;
+    int status = cpy_walk_begin(&walk, alloc, sink, proofs);
+    walk.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
+    walk.only = !housekeeping;
+    walk.follows_names = true;
+    if (status == MPR_OK) {
+        status = cpy_walk_seed_object(&walk, object);
+    }
+    if (status == MPR_OK) {
+        status = cpy_walk_run(&walk);
     }
     cpy_walk_end(&walk);
     return status;

@@ -5,9 +5,9 @@
 
 #include "cpython/walk.h"
 
-/* What is told of contents: all strings, not only names; and hashes that say which are equal. */
+/* What is told of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. */
 typedef struct cpy_contents {
-    bool values, hashes;
+    bool values, hashes, nameless;
 } cpy_contents;
 
 /* Facts that only the interpreter can tell, from before the walk. */
@@ -24,6 +24,8 @@ typedef struct cpy_capture {
     cpy_contents contents;
     const char *mode; /* told as a fact */
     cpy_bulk *bulk; /* in a forked child, what the one before it gave back, and then what this one did; else NULL */
+    PyObject *argument; /* of the question that needs the capture: cpy_walk_set_argument; or NULL */
+    cpy_caller *caller; /* where to say who asked, or NULL */
 } cpy_capture;
 
 /* Gather the facts, and prove the layouts of libraries loaded since the last time. Runs the interpreter; sets no exception. */
@@ -35,6 +37,10 @@ bool cpy_capture_needs_interpreter(const cpy_proofs *proofs);
 /* Walk everything: roots, then the heap. Facts told (docs/FORMAT.md, "Facts"): python, pid, time_ns, mode, rss_bytes, traced_bytes,
  * fallbacks, and what containers take in this version (cpy_layout_costs). MPR_OK or a negative status. */
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what);
+
+/* Walk what can be reached from one object, with housekeeping references if asked; no roots and no facts. Layouts of libraries are proved as by
+ * cpy_walk_begin. MPR_OK or a negative status. */
+int cpy_capture_reachable(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object, bool housekeeping);
 
 /* A number for the sink: what the capture cost, and what its caller knows. */
 int cpy_capture_tell(mpr_sink *sink, const char *key, int64_t number);

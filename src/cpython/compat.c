@@ -23,6 +23,14 @@ PyObject *cpy_frame_locals(PyFrameObject *frame) {
 #endif
 }
 
+PyObject *cpy_frame_globals(PyFrameObject *frame) {
+#if PY_VERSION_HEX >= 0x030B0000
+    return PyFrame_GetGlobals(frame);
+#else
+    return PyObject_GetAttrString((PyObject *)frame, "f_globals");
+#endif
+}
+
 size_t cpy_int_digits(PyObject *integer) {
 #if PY_VERSION_HEX >= 0x030C0000
     size_t digits = ((PyLongObject *)integer)->long_value.lv_tag >> 3;

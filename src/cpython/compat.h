@@ -26,6 +26,9 @@ PyObject *cpy_type_namespace(PyTypeObject *type);
 /* The locals of a frame as a mapping, a new reference, or NULL with an exception. */
 PyObject *cpy_frame_locals(PyFrameObject *frame);
 
+/* Its globals, a new reference, or NULL with an exception. */
+PyObject *cpy_frame_globals(PyFrameObject *frame);
+
 /* What the reference count says, and whether it says anything. Immortal objects have none to speak of. */
 static inline bool cpy_is_immortal(PyObject *object) {
 #if PY_VERSION_HEX >= 0x030C0000

@@ -27,7 +27,7 @@ void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label) {
         return;
     }
     label |= walk->unowned;
-    if ((label & walk->skip) == 0) {
+    if ((label & walk->skip) == 0 || (walk->follows_names && mpr_label_kind_of(label) == MPR_LABEL_NAME)) {
         follow(walk, target);
     }
     if (walk->sink->edges != NULL) {

@@ -214,7 +214,9 @@ static const struct cpy_place places_range[] = {WORD_PLACE(2, START), WORD_PLACE
                                                 END};
 static const struct cpy_place places_mappingproxy[] = {WORD_PLACE(2, NONE), END};
 
-static const struct cpy_place places_frame[] = {WORD_PLACE(2, F_BACK), END};
+static const struct cpy_place places_frame[] = {WORD_PLACE(CPY_FRAME_BACK_WORD, F_BACK),
+                                                WORD_PLACE(CPY_FRAME_GLOBALS_WORD, F_GLOBALS),
+                                                WORD_PLACE(CPY_FRAME_BUILTINS_WORD, F_BUILTINS), END};
 static const struct cpy_place places_generator[] = {WORD_PLACE(CPY_GENERATOR_NAME_WORD, GI_NAME),
                                                     WORD_PLACE(CPY_GENERATOR_NAME_WORD + 1, QUALNAME),
                                                     WORD_PLACE(CPY_GENERATOR_NAME_WORD + 2, EXC_STATE), END};

@@ -140,11 +140,27 @@ void *cpy_layout_inner_frame(PyObject *object);
 #define CPY_GENERATOR_NAME_WORD 5
 #endif
 
+/* The words of a frame object where references stand that are no variables; 0 where another structure has them. */
+#if PY_VERSION_HEX >= 0x030B0000
+#define CPY_FRAME_BACK_WORD 2
+#define CPY_FRAME_BUILTINS_WORD 0
+#define CPY_FRAME_GLOBALS_WORD 0
+#else
+#define CPY_FRAME_BACK_WORD 3
+#define CPY_FRAME_BUILTINS_WORD 5
+#define CPY_FRAME_GLOBALS_WORD 6
+#endif
+
 /* Slots (locals and value stack) that a frame object, generator, coroutine or async generator was allocated with. */
 size_t cpy_layout_slots(PyObject *object);
 
 /* The object in a slot, or NULL; *owned says whether the slot owns a reference to it. */
 PyObject *cpy_slot_object(uintptr_t slot, bool *owned);
+
+/* References to the object that value stacks own while `frame`, the innermost, calls a C function with it, and that cpy_layout_frame does not
+ * show: one on its own stack, and in 3.10 one on that of the frame that called it with the object. From 3.14 on stacks show all. The frame may be
+ * NULL: it is not to be had. */
+unsigned cpy_layout_hidden_references(void *frame, PyObject *argument);
 
 /* The name of local, cell or free variable i, borrowed, or NULL. */
 PyObject *cpy_layout_local_name(PyCodeObject *code, int i);

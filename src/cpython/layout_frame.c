@@ -16,6 +16,9 @@
 #include <internal/pycore_frame.h>
 #endif
 #include <frameobject.h>
+#if PY_VERSION_HEX < 0x030B0000
+#include <opcode.h>
+#endif
 
 #include "graph/label.h"
 
@@ -30,11 +33,39 @@ void cpy_layout_frame(void *frame, cpy_frame *out) {
     out->code = f->f_code;
     out->generator = f->f_gen;
     out->globals = f->f_globals;
+    out->locals = f->f_locals;
     out->object = (PyObject *)f;
     out->slots = (const uintptr_t *)f->f_localsplus;
     out->locals_count = (int)(f->f_valuestack - f->f_localsplus);
     out->stack_count = f->f_stackdepth > 0 ? f->f_stackdepth : 0;
     out->previous = f->f_back;
+}
+
+/* Arguments that are the object in the call of this function with `count` arguments that is under way. The stack's depth is not known: the
+ * function is looked for, and the arguments lie above it. What else stands there may be gone: words are compared, and never followed. */
+static unsigned passed(const PyFrameObject *f, const PyObject *callee, int count, const PyObject *argument) {
+    PyObject *const *end = f->f_valuestack + f->f_code->co_stacksize;
+    for (PyObject *const *at = f->f_valuestack; callee != NULL && at + count < end; at++) {
+        if (*at == callee) {
+            unsigned found = 0;
+            for (int i = 1; i <= count; i++) {
+                found += at[i] == argument;
+            }
+            return found;
+        }
+    }
+    return 0;
+}
+
+unsigned cpy_layout_hidden_references(void *frame, PyObject *argument) {
+    const PyFrameObject *called = frame, *caller = called == NULL ? NULL : called->f_back;
+    if (caller == NULL || caller->f_lasti < 0) {
+        return 1;
+    }
+    _Py_CODEUNIT unit = ((const _Py_CODEUNIT *)PyBytes_AS_STRING(caller->f_code->co_code))[caller->f_lasti];
+    bool calls = _Py_OPCODE(unit) == CALL_FUNCTION || _Py_OPCODE(unit) == CALL_METHOD || _Py_OPCODE(unit) == CALL_FUNCTION_KW;
+    const PyObject *callee = calls ? PyDict_GetItem(called->f_globals, called->f_code->co_name) : NULL;
+    return 1 + passed(caller, callee, _Py_OPARG(unit), argument);
 }
 
 bool cpy_layout_has_frame(PyTypeObject *type) { return type == &PyFrame_Type; }
@@ -76,6 +107,15 @@ void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context) {
 #else
 
 typedef struct _PyInterpreterFrame iframe;
+
+unsigned cpy_layout_hidden_references(void *frame, PyObject *argument) {
+    (void)frame, (void)argument;
+#if PY_VERSION_HEX >= 0x030E0000
+    return 0;
+#else
+    return 1;
+#endif
+}
 
 void *cpy_layout_top_frame(PyThreadState *thread) {
 #if PY_VERSION_HEX >= 0x030D0000

@@ -202,7 +202,11 @@ typedef struct library_row {
 } library_row;
 
 static const library_row rows[] = {
-    {{.name = "collections.deque", .owned = owned_deque, .bounded = bounded_deque, .loose = INDEX}, "_collections", "deque", "T(range(150))", check_deque},
+    {{.name = "collections.deque", .owned = owned_deque, .bounded = bounded_deque, .loose = INDEX},
+     "_collections",
+     "deque",
+     "T(range(150))",
+     check_deque},
     {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_edges_any_dict},
      "_collections",
      "OrderedDict",

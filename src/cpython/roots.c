@@ -44,20 +44,15 @@ static void tell_if_known(void *context, PyObject *object, int field) {
 
 /* ---- frames ---- */
 
-static bool is_own_frame(const cpy_walk *walk, const cpy_frame *frame) {
-    for (size_t i = 0; i < walk->own.count; i++) {
-        if (walk->own.items[i] == frame->globals) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void tell_frame(cpy_walk *walk, const cpy_frame *frame, uint64_t address) {
+static void tell_frame(cpy_walk *walk, const cpy_frame *frame, const void *at, uint64_t address) {
     char text[1024];
     size_t length = cpy_text_code(frame->code, text, sizeof text);
-    tell_node(walk, address, walk->frame_type, is_own_frame(walk, frame) ? MPR_NODE_OWN_WALL : 0, text, length);
+    tell_node(walk, address, walk->frame_type, cpy_walk_is_own(walk, frame->globals) ? MPR_NODE_OWN_WALL : 0, text, length);
     cpy_edges_frame(walk, frame, false);
+    cpy_walk_emit_argument(walk, at);
+    if (at == walk->caller.frame) {
+        walk->caller.node = address;
+    }
     cpy_walk_flush(walk);
 }
 
@@ -82,25 +77,27 @@ static void tell_frames(cpy_walk *walk, PyThreadState *thread) {
     for (void *at = cpy_layout_top_frame(thread); at != NULL; at = frame.previous) {
         cpy_layout_frame(at, &frame);
         if (frame.owner == CPY_FRAME_OF_THREAD) {
-            tell_frame(walk, &frame, walk->synthetic);
+            tell_frame(walk, &frame, at, walk->synthetic);
             walk->synthetic += 16;
         }
     }
 }
 
-/* ---- frames by the public way: taken before the walk as (thread id, name, locals) ---- */
+/* ---- frames by the public way: taken before the walk as (thread id, name, locals, globals) ---- */
 
 static PyObject *listed_frame(PyThreadState *thread, PyFrameObject *frame) {
     PyCodeObject *code = PyFrame_GetCode(frame);
     PyObject *locals = cpy_frame_locals(frame), *copy = NULL, *text = NULL, *result = NULL;
-    if (locals != NULL) {
+    PyObject *globals = locals == NULL ? NULL : cpy_frame_globals(frame);
+    if (globals != NULL) {
         copy = PyDict_New();
-        if (copy != NULL && PyDict_Update(copy, locals) == 0) {
+        if (copy != NULL && (locals == globals || PyDict_Update(copy, locals) == 0)) { /* a module's variables are its globals */
             text = PyUnicode_FromFormat("%U (%U:%d)", code->co_name, code->co_filename, code->co_firstlineno);
         }
-        result = text == NULL ? NULL : Py_BuildValue("(KOO)", (unsigned long long)thread->id, text, copy);
+        result = text == NULL ? NULL : Py_BuildValue("(KOOO)", (unsigned long long)thread->id, text, copy, globals);
     }
     Py_XDECREF(locals);
+    Py_XDECREF(globals);
     Py_XDECREF(copy);
     Py_XDECREF(text);
     Py_DECREF(code);
@@ -136,14 +133,18 @@ PyObject *cpy_roots_list_frames(void) {
 
 static void tell_listed_frame(cpy_walk *walk, PyObject *listed) {
     char text[512];
-    PyObject *locals = PyTuple_GET_ITEM(listed, 2), *name, *value;
+    PyObject *locals = PyTuple_GET_ITEM(listed, CPY_LISTED_LOCALS), *name, *value;
+    bool own = cpy_walk_is_own(walk, PyTuple_GET_ITEM(listed, CPY_LISTED_GLOBALS));
     Py_ssize_t at = 0;
     size_t length = cpy_text_put(text, sizeof text, PyTuple_GET_ITEM(listed, 1), 120);
-    tell_node(walk, walk->synthetic, walk->frame_type, 0, text, length);
+    tell_node(walk, walk->synthetic, walk->frame_type, own ? MPR_NODE_OWN_WALL : 0, text, length);
     walk->synthetic += 16;
     while (PyDict_Next(locals, &at, &name, &value)) {
         cpy_walk_tell(walk, name, mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK);
         cpy_walk_tell(walk, value, mpr_label_make(MPR_LABEL_LOCAL, 0));
+    }
+    if (own) {
+        cpy_walk_emit_argument(walk, NULL);
     }
     cpy_walk_flush(walk);
 }

@@ -5,7 +5,10 @@
 
 #include "cpython/walk.h"
 
-/* The public way to frames, before the walk: a list of (thread number, description, locals), a new reference, or NULL with an exception. */
+/* Frames by public functions, before the walk: a list of (thread number, description, copy of the locals, globals), a new reference, or NULL
+ * with an exception. */
+#define CPY_LISTED_LOCALS 2
+#define CPY_LISTED_GLOBALS 3
 PyObject *cpy_roots_list_frames(void);
 
 #endif

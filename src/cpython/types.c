@@ -68,11 +68,11 @@ static void name_words(cpy_type *record) {
     for (uint32_t word = 0; word < record->words; word++) {
         record->labels[word] = mpr_label_make(MPR_LABEL_OFFSET, word * sizeof(void *));
     }
-    for (const struct cpy_place *place = record->kind->places; place != NULL && place->offset != 0; place++) {
-        name_word(record, place->offset, mpr_label_field((mpr_field)place->field));
-    }
     if (record->type->tp_dictoffset > 0) {
         name_word(record, record->type->tp_dictoffset, mpr_label_field(MPR_FIELD_DICT));
+    }
+    for (const struct cpy_place *place = record->kind->places; place != NULL && place->offset != 0; place++) {
+        name_word(record, place->offset, mpr_label_field((mpr_field)place->field)); /* a module's dict is its namespace */
     }
 }
 

@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "cpython/bulk.h"
+#include "cpython/kinds.h"
 #include "cpython/roots.h"
 
 /* ---- one object ---- */
 
-/* A module of memprobe, by its namespace. */
-static bool is_own_module(const cpy_walk *walk, PyObject *object) {
+bool cpy_walk_is_own(const cpy_walk *walk, const PyObject *object) {
     for (size_t i = 0; i < walk->own.count; i++) {
         if (walk->own.items[i] == object) {
             return true;
@@ -27,12 +27,7 @@ static bool is_own_frame(const cpy_walk *walk, const cpy_type *type, PyObject *o
         return false;
     }
     cpy_layout_frame(at, &frame);
-    for (size_t i = 0; i < walk->own.count; i++) {
-        if (walk->own.items[i] == frame.globals) {
-            return true;
-        }
-    }
-    return false;
+    return cpy_walk_is_own(walk, frame.globals);
 }
 
 static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, bool is_static) {
@@ -51,7 +46,7 @@ static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type,
         const cpy_type *itself = cpy_type_of(walk, (PyTypeObject *)object);
         flags |= MPR_NODE_TYPE | (itself != NULL && itself->own ? MPR_NODE_OWN_WALL : 0);
     } else if (type->is_module) {
-        flags |= MPR_NODE_MODULE | (is_own_module(walk, object) ? MPR_NODE_OWN_WALL : 0);
+        flags |= MPR_NODE_MODULE | (cpy_walk_is_own(walk, object) ? MPR_NODE_OWN_WALL : 0);
     } else if (type->is_str && cpy_is_interned(object)) {
         flags |= MPR_NODE_INTERNED;
     } else if (is_own_frame(walk, type, object)) {
@@ -118,6 +113,7 @@ static void take(cpy_walk *walk, PyObject *object) {
     }
     if (!type->is_leaf) {
         cpy_edges_tell(walk);
+        cpy_walk_emit_argument(walk, object); /* 3.10: a frame is an object */
         cpy_walk_flush(walk);
     }
     walk->unowned = 0;
@@ -280,7 +276,57 @@ static int list_objects(cpy_walk *walk) {
     return MPR_OK;
 }
 
-int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs) {
+/* The copies of locals that the frames were listed with refer to what the locals refer to: they are no objects of the program. */
+static int list_frames(cpy_walk *walk) {
+    int status = MPR_OK;
+    walk->frames = cpy_roots_list_frames();
+    PyErr_Clear();
+    for (Py_ssize_t i = 0; walk->frames != NULL && status == MPR_OK && i < PyList_GET_SIZE(walk->frames); i++) {
+        PyObject *listed = PyList_GET_ITEM(walk->frames, i);
+        status = cpy_walk_exclude(walk, PyTuple_GET_ITEM(listed, CPY_LISTED_LOCALS));
+        status = status == MPR_OK ? cpy_walk_exclude(walk, listed) : status;
+    }
+    return status == MPR_OK && walk->frames != NULL ? cpy_walk_exclude(walk, walk->frames) : status;
+}
+
+/* Its node, if it is a frame on a thread's stack, is known when that is emitted (roots.c). */
+static void find_caller(cpy_walk *walk) {
+    cpy_frame frame;
+    void *at = walk->can[CPY_CAN_FRAMES] ? cpy_layout_top_frame(PyThreadState_Get()) : NULL;
+    for (; at != NULL; at = frame.previous) {
+        cpy_layout_frame(at, &frame);
+        if (frame.globals != NULL && !cpy_walk_is_own(walk, frame.globals)) {
+            bool is_object = (void *)frame.object == at; /* 3.10 */
+            PyObject *node = is_object || frame.owner == CPY_FRAME_OF_OBJECT ? frame.object : frame.generator;
+            walk->caller = (cpy_caller){.frame = at,
+                                        .node = (uint64_t)(uintptr_t)node,
+                                        .locals = frame.code->co_flags & CO_OPTIMIZED ? NULL : frame.locals};
+            return;
+        }
+    }
+}
+
+void cpy_walk_set_argument(cpy_walk *walk, PyObject *argument) {
+    walk->argument = argument;
+    walk->argument_frame = walk->can[CPY_CAN_FRAMES] ? cpy_layout_top_frame(PyThreadState_Get()) : NULL;
+    walk->argument_references = cpy_layout_hidden_references(walk->argument_frame, argument);
+}
+
+void cpy_walk_emit_argument(cpy_walk *walk, const void *frame) {
+    if (frame != walk->argument_frame) {
+        return;
+    }
+    for (; walk->argument_references > 0; walk->argument_references--) {
+        cpy_walk_tell(walk, walk->argument, mpr_label_make(MPR_LABEL_STACK, walk->argument_references - 1));
+    }
+}
+
+int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, cpy_proofs *proofs) {
+    cpy_library_check(proofs->library);
+    return cpy_walk_begin_prepared(walk, alloc, sink, proofs);
+}
+
+int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs) {
     memset(walk, 0, sizeof *walk);
     walk->alloc = alloc;
     walk->sink = sink;
@@ -303,8 +349,10 @@ int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_p
         status = list_objects(walk);
     }
     if (status == MPR_OK && !walk->can[CPY_CAN_FRAMES]) {
-        walk->frames = cpy_roots_list_frames();
-        PyErr_Clear();
+        status = list_frames(walk);
+    }
+    if (status == MPR_OK) {
+        find_caller(walk);
     }
     walk->status = status;
     return status;

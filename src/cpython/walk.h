@@ -27,6 +27,14 @@ typedef struct cpy_proofs {
     signed char library[32]; /* CPY_LIBRARY_MAX */
 } cpy_proofs;
 
+/* Who asked the question that the walk is for: the innermost frame of this thread that is not memprobe's. All 0 where frames are not to be
+ * had. */
+typedef struct cpy_caller {
+    void *frame;
+    uint64_t node;     /* of the frame, or of the generator or frame object that it is in */
+    PyObject *locals;  /* the namespace of a frame whose variables stand in one: a module's or a class's; else NULL */
+} cpy_caller;
+
 /* How the instances of a class are measured and followed. */
 struct cpy_type {
     PyTypeObject *type;
@@ -90,6 +98,7 @@ struct cpy_walk {
     mpr_image image;
     mpr_label skip; /* edges with these bits are told, but not followed */
     bool only; /* an object's class is not followed: a question about some objects, not about the heap */
+    bool follows_names; /* what only names the next edge is followed although it is weak */
     bool values; /* tell the contents of strings */
     bool hashes; /* tell hashes of contents, by `key` */
     cpy_bulk *bulk; /* in a forked child: what it gives back (bulk.h); else NULL */
@@ -132,12 +141,25 @@ struct cpy_walk {
     PyObject *interned; /* the dict of interned strings, or NULL */
     MPR_VEC(PyObject *) own; /* memprobe's modules and their namespaces */
     mpr_addrset frozen; /* objects in the permanent generation */
+    cpy_caller caller;
+    PyObject *argument; /* cpy_walk_set_argument */
+    unsigned argument_references; /* to it, on value stacks that no frame tells */
+    void *
+        argument_frame; /* the frame that emits them; NULL where frames are not to be had: then the first listed one of memprobe's */
     uint64_t synthetic; /* next address of a thread or frame */
     uint32_t root_type, thread_type, frame_type;
 };
 
-/* Prepare. MPR_OK or a negative status; cpy_walk_end in any case. */
-int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs);
+/* Prepare; the layouts of libraries loaded since the last walk are proved first, in *proofs. MPR_OK or a negative status; cpy_walk_end in
+ * any case. */
+int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, cpy_proofs *proofs);
+
+/* The same without that proof, which runs the interpreter: a forked child must not. cpy_capture_prepare has made it before the fork. */
+int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs);
+
+/* The object that a function of this module was called with. Until 3.13 the value stacks of the frames that called it own references to it
+ * that the frames do not show: the innermost frame emits them, so that they are not taken for references of C code. */
+void cpy_walk_set_argument(cpy_walk *walk, PyObject *argument);
 
 /* Seeds, after the collector's lists: the roots (groups, threads, frames), which believe no private field of the interpreter that does
  * not lead to one of those; or single objects. */
@@ -155,6 +177,12 @@ int cpy_walk_whole(cpy_walk *walk);
 void cpy_walk_end(cpy_walk *walk);
 
 /* ---- for the walk's own files ---- */
+
+/* Is it one of memprobe's modules, or the namespace of one? */
+bool cpy_walk_is_own(const cpy_walk *walk, const PyObject *object);
+
+/* Emit the hidden references to the argument, if `frame` is the one that has them. */
+void cpy_walk_emit_argument(cpy_walk *walk, const void *frame);
 
 /* Tell a node. */
 static inline void cpy_walk_tell_node(cpy_walk *walk, const mpr_seen_node *node) {

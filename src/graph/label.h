@@ -136,7 +136,7 @@ typedef enum mpr_label_kind {
     X(INTERNED, "<interned string>", 1, 1)                                                                                         \
     X(WEAKREFS, "__weakref__", 1, 1)                                                                                               \
     X(GARBAGE, "gc.garbage", 0, 0)                                                                                                 \
-    X(CALLBACKS, "gc.callbacks", 0, 0)                                                                                              \
+    X(CALLBACKS, "gc.callbacks", 0, 0)                                                                                             \
     X(PARTIAL_FUNC, "func", 0, 0)
 
 typedef enum mpr_field {

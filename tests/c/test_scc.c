@@ -89,6 +89,30 @@ static void cycles_are_shortest(test *t, const mpr_graph *g, const mpr_scc *scc,
     mpr_cycles_free(&cycles);
 }
 
+/* Rows stand for all components, most bytes first; and cycles are the same when the arrays of the graph's size are gone. */
+static void rows_add_up(test *t, const mpr_graph *g, mpr_scc *scc, const mpr_scc_options *o) {
+    mpr_cycle_row *rows;
+    mpr_cycles before = {0}, after = {0};
+    uint32_t count, components = 0;
+    uint64_t bytes = 0;
+    if (!CHECK(t, mpr_scc_rows(g, scc, o, false, &rows, &count) == MPR_OK)) return;
+    for (uint32_t i = 0; i < count; i++) {
+        components += rows[i].count;
+        bytes += rows[i].bytes;
+        CHECK(t, rows[i].component < scc->count && (i == 0 || rows[i - 1].bytes >= rows[i].bytes));
+    }
+    for (uint32_t k = 0; k < scc->first[scc->count]; k++) bytes -= mpr_graph_size(g, scc->member[k]);
+    CHECK(t, components == scc->count && bytes == 0);
+    mpr_alloc_free(g->alloc, rows, scc->count, sizeof *rows);
+    CHECK(t, mpr_scc_cycles(g, scc, o, 0, scc->count, 0, &before) == MPR_OK);
+    mpr_scc_trim(scc);
+    CHECK(t, mpr_scc_cycles(g, scc, o, 0, scc->count, 0, &after) == MPR_OK && before.first[scc->count] == after.first[scc->count]);
+    for (size_t k = 0; k < before.first[scc->count]; k++)
+        CHECK(t, before.step[k].node == after.step[k].node && before.step[k].edge == after.step[k].edge);
+    mpr_cycles_free(&before);
+    mpr_cycles_free(&after);
+}
+
 static void against_matrix(test *t, uint64_t seed) {
     heap_shape shape = {.nodes = 5 + (uint32_t)seed % 60, .types = 6, .edges = 1 + (unsigned)seed % 2, .wild = seed % 3 == 0};
     test_alloc a;
@@ -104,6 +128,7 @@ static void against_matrix(test *t, uint64_t seed) {
     if (CHECK(t, mpr_scc_find(g, &options, &scc) == MPR_OK)) {
         same_components(t, g, &scc, distance);
         cycles_are_shortest(t, g, &scc, &options, distance);
+        rows_add_up(t, g, &scc, &options);
     }
     mpr_scc_free(&scc);
     free(distance);
@@ -121,6 +146,7 @@ static void random_arrows(test *t, uint64_t seed) {
         uint32_t *distance = distances(g, &options);
         same_components(t, g, &scc, distance);
         cycles_are_shortest(t, g, &scc, &options, distance);
+        rows_add_up(t, g, &scc, &options);
         free(distance);
     }
     mpr_scc_free(&scc);
@@ -184,6 +210,10 @@ static void without_memory(test *t) {
         a.tripped = false;
         int status = mpr_scc_find(g, NULL, &scc);
         if (status == MPR_OK) status = mpr_scc_cycles(g, &scc, NULL, 0, scc.count, 0, &cycles);
+        mpr_cycle_row *rows = NULL;
+        uint32_t count;
+        if (status == MPR_OK) status = mpr_scc_rows(g, &scc, NULL, false, &rows, &count);
+        if (status == MPR_OK) mpr_alloc_free(g->alloc, rows, scc.count, sizeof *rows);
         CHECK(t, (status == MPR_ENOMEM) == a.tripped);
         mpr_cycles_free(&cycles);
         mpr_scc_free(&scc);

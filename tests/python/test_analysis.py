@@ -65,7 +65,9 @@ def test_garbage_is_what_the_collector_finds() -> None:
         loop: list[Any] = []
         loop.append(loop)
         del user, loop
-        found = {id(thing) for cycle in memprobe.find_cycles(garbage=True) for thing in cycle.objects}
+        answer = memprobe.find_cycles(garbage=True)
+        count, found = answer.cycles, {id(thing) for cycle in answer for thing in cycle.objects}
+        del answer
         heap = memprobe.capture()
         ours = {node.address for kind in ("list", "dict") for node in heap.find(kind) if {"unreachable", "tracked"} <= node.flags}
         gc.set_debug(gc.DEBUG_SAVEALL)
@@ -77,7 +79,7 @@ def test_garbage_is_what_the_collector_finds() -> None:
         gc.garbage.clear()
         gc.enable()
         gc.collect()
-    assert len(found) >= 101
+    assert count >= 51 and len(found) >= 3
     assert found <= collected
     assert ours == lists
 

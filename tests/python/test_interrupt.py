@@ -38,8 +38,8 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ANALYSES: dict[str, Callable[[Path], Any]] = {
     "load": memprobe.load,
     "dominators": lambda big: memprobe.load(big)._graph.retained(0),
-    "cycles": lambda big: memprobe.load(big)._graph.cycles(limit=1),
-    "cycles, housekeeping": lambda big: memprobe.load(big)._graph.cycles(housekeeping=True, limit=1),
+    "cycles": lambda big: memprobe._core.cycles(memprobe.load(big)._graph, False, False, None),
+    "cycles, housekeeping": lambda big: memprobe._core.cycles(memprobe.load(big)._graph, False, True, None),
     "suspects": lambda big: memprobe.load(big).suspects(),
     "diff": lambda big: memprobe.load(big).diff(memprobe.load(big)),
     "waste": lambda big: memprobe.load(big).waste(),

@@ -106,9 +106,17 @@ def compare(heap: memprobe.Heap, dice: random.Random, edges: list[list[int]]) ->
 
     mine = graph.subgraph(objects)
     components = {frozenset(c) for c in networkx.strongly_connected_components(mine) if len(c) > 1 or mine.has_edge(*[*c] * 2)}
-    cycles = heap._graph.cycles()
-    assert {frozenset(row[0]) for row in cycles} == components
-    for members, _, _, _, steps in cycles:
+    numbered: dict[int, set[int]] = {}
+    for id, number in enumerate(memprobe._core.components(heap._graph, tuple(range(heap.nodes)), False)):
+        numbered.setdefault(number, set()).add(id)
+    numbered.pop(0xFFFFFFFF, None)
+    assert {frozenset(members) for members in numbered.values()} == components
+    cycles = memprobe._core.cycles(heap._graph, False, False, None)
+    assert cycles.components() == sum(row[0] for row in cycles) == len(components)
+    assert sum(row[1] for row in cycles) == sum(columns["size"][v] for members in components for v in members)
+    for index, (_, _, _, count, _, steps) in enumerate(cycles):
+        members = cycles.members(index, 0, count)
+        assert frozenset(members) in components
         inside = graph.subgraph(members)
         assert len(steps) == min(len(c) for c in networkx.simple_cycles(inside, length_bound=len(steps)))
 
