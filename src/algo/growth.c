@@ -24,6 +24,7 @@ typedef struct side { /* one heap */
     const mpr_graph *g;
     const mpr_dominators *d;
     const mpr_ranks *ranks;
+    mpr_name_tree *names;
     mpr_signatures signatures;
     uint64_t *type;        /* hash of each type's name */
     uint8_t *transparent;  /* by node */
@@ -49,6 +50,7 @@ typedef struct work {
     uint64_t *stays;    /* a bit a node of the first heap */
     uint32_t *row[2];   /* of each node that went (of the first heap) or came: its row + 1 */
     MPR_VEC(uint32_t) path;
+    int status;         /* of the search for names */
 } work;
 
 /* Sizes of a damaged file may be anything: sums wrap rather than overflow. */
@@ -68,7 +70,7 @@ static uint64_t hash_text(const char *text, size_t length) {
 
 static int begin_side(work *w, side *s, const mpr_growth_heap *heap, mpr_progress progress, void *context) {
     const mpr_graph *g = heap->graph;
-    *s = (side){.g = g, .d = heap->dominators, .ranks = heap->ranks};
+    *s = (side){.g = g, .d = heap->dominators, .ranks = heap->ranks, .names = heap->names};
     s->type = mpr_alloc_array(w->alloc, g->type_count, sizeof *s->type);
     s->transparent = mpr_alloc_array(w->alloc, g->nodes, 1);
     s->running = mpr_alloc_array(w->alloc, g->nodes, 1);
@@ -192,7 +194,33 @@ typedef struct place {
     uint32_t node;        /* of the side in hand */
 } place;
 
-static place place_of(const work *w, bool came, uint32_t node) {
+/* Did a node come or go? */
+static bool changed(const work *w, bool came, uint32_t node) {
+    const side *s = came ? &w->side[w->newer] : &w->side[0];
+    if (!is_reached_object(s, node)) return false;
+    return came ? w->twin[node] == NONE : w->stays != NULL && !is_set(w->stays, node); /* without a span nothing went */
+}
+
+static bool is_transparent(const side *s, uint32_t node) {
+    return s->transparent[node] || ((s->g->flags[node] & MPR_NODE_SYNTHETIC) && !runs(s, node));
+}
+
+/* Who names a node that several hold: the nearest on the path of its name that was there before; NONE when that is a module or root, or when
+ * it cannot be found. */
+static uint32_t naming_holder(work *w, bool came, uint32_t node) {
+    const side *s = came ? &w->side[w->newer] : &w->side[0];
+    int status = mpr_name_tree_reach(s->g, s->names, &node, 1, NULL, NULL);
+    if (status != MPR_OK) w->status = status;
+    if (s->names->parent[node] == MPR_NO_NODE) return NONE;
+    for (unsigned depth = 0; depth < HIGHEST; depth++) {
+        node = s->names->parent[node];
+        if (is_transparent(s, node)) return NONE;
+        if (!changed(w, came, node)) return node;
+    }
+    return NONE;
+}
+
+static place place_of(work *w, bool came, uint32_t node) {
     const side *s = came ? &w->side[w->newer] : &w->side[0];
     const mpr_graph *g = s->g;
     uint32_t parent = s->d->parent[node];
@@ -200,8 +228,8 @@ static place place_of(const work *w, bool came, uint32_t node) {
     if (parent == g->group[MPR_GROUP_UNREACHABLE])
         return (place){.key = mpr_map_mix(1, 1), .kind = MPR_GROWTH_GARBAGE, .node = node};
     if (parent == g->group[MPR_GROUP_C_REFERENCES]) return (place){.key = mpr_map_mix(2, type), .kind = MPR_GROWTH_C, .node = node};
-    bool named = s->transparent[parent] || ((g->flags[parent] & MPR_NODE_SYNTHETIC) && !runs(s, parent));
-    if (named) return (place){.key = mpr_map_mix(3, s->signatures.value[node]), .kind = MPR_GROWTH_VARIABLE, .node = node};
+    if (is_transparent(s, parent)) parent = naming_holder(w, came, node);
+    if (parent == NONE) return (place){.key = mpr_map_mix(3, s->signatures.value[node]), .kind = MPR_GROWTH_VARIABLE, .node = node};
     uint32_t old = came ? w->twin[parent] : parent;
     uint64_t holder = old != NONE ? w->side[0].signatures.value[old] : s->signatures.value[parent];
     return (place){.key = mpr_map_mix(holder, type), .holder = holder, .kind = MPR_GROWTH_HELD, .node = parent};
@@ -233,17 +261,13 @@ static uint32_t top_row(work *w, bool came, uint32_t node) {
     row->several = row->several || (row->graph == w->newer && row->node != p.node);
     if (row->graph != w->newer) row->node = p.node; /* of the newest heap that has one */
     row->graph = w->newer;
-    if (p.kind != MPR_GROWTH_C && p.kind != MPR_GROWTH_GARBAGE) row->in_use = is_running(s, s->d->parent[node]);
+    if (p.kind != MPR_GROWTH_C && p.kind != MPR_GROWTH_GARBAGE)
+        row->in_use = is_running(s, p.kind == MPR_GROWTH_HELD ? p.node : s->d->parent[node]);
     if (w->newer + 1 == w->sides && w->sampled.items[index] < SAMPLES) {
         w->sampled.items[index]++;
         if (mpr_vec_push(&w->samples, w->alloc, ((sample){.row = index, .node = node})) != MPR_OK) return NONE;
     }
     return index;
-}
-
-static bool changed(const work *w, bool came, uint32_t node) {
-    const side *s = came ? &w->side[w->newer] : &w->side[0];
-    return is_reached_object(s, node) && (came ? w->twin[node] == NONE : !is_set(w->stays, node));
 }
 
 /* The row of a node that came or went: of what dominates it, up to what stays. */
@@ -591,6 +615,7 @@ static int run(work *w) {
     count_base(w);
     keep_references(w);
     status = keep_growth(w);
+    if (status == MPR_OK) status = w->status;
     return status == MPR_OK ? name_garbage(w) : status;
 }
 

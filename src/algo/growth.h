@@ -4,8 +4,9 @@
  * An object is the same when its address and type are. What an older heap does not have *came*, what a newer one does not have *went*; each
  * stands in one row, that of the nearest object above it in the rank tree which is in both: its *holder*. A row is a holder and the type of
  * what came or went right below it; its bytes are those that came less those that went, with all that they keep, and what the holder itself
- * grew by. Holders that are called alike (algo/signature.h: all sessions of one dict) are one row. Below a module, class or root the object
- * itself is the row, by the variable that has it.
+ * grew by. Holders that are called alike (algo/signature.h: all sessions of one dict) are one row. What several hold, so that nothing below a
+ * module dominates it, stands with the holder that names it (algo/name_tree.h), whoever the others are at the moment; what a module, class or
+ * root holds is the row itself, by the variable that has it.
  *
  * Churn is no growth: came minus went, never what is new. With three heaps a row must have objects that came in both spans, half of what came
  * in the first must still be there, and it must have grown from the first to the second heap and not fallen to the third. A row below the floor is none. What no row has is
@@ -17,6 +18,7 @@
 #ifndef MPR_ALGO_GROWTH_H
 #define MPR_ALGO_GROWTH_H
 
+#include "algo/name_tree.h"
 #include "algo/signature.h"
 #include "base/vec.h"
 
@@ -67,6 +69,7 @@ typedef struct mpr_growth_heap {
     const mpr_graph *graph;
     const mpr_ranks *ranks;
     const mpr_dominators *dominators; /* of the rank tree */
+    mpr_name_tree *names;             /* searched as far as what several hold needs it */
 } mpr_growth_heap;
 
 /* Are these heaps of one process? By their facts, and by where the process has its sys.modules. */

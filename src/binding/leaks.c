@@ -203,7 +203,13 @@ static PyObject *make_growth(graph_object *const *graphs, uint32_t count) {
     mpr_growth_heap heaps[MPR_GROWTH_MOST];
     mpr_growth growth = {0};
     for (uint32_t i = 0; i < count; i++) {
-        heaps[i] = (mpr_growth_heap){.graph = graphs[i]->graph, .ranks = &graphs[i]->ranks, .dominators = &graphs[i]->dominators};
+        heaps[i] = (mpr_growth_heap){.graph = graphs[i]->graph,
+                                     .ranks = &graphs[i]->ranks,
+                                     .dominators = &graphs[i]->dominators,
+                                     .names = &graphs[i]->names};
+        if (binding_graph_begin_names(graphs[i]) < 0) {
+            return NULL;
+        }
     }
     int status = mpr_growth_find(heaps, count, binding_progress, NULL, &growth);
     PyObject *answer = status == MPR_OK ? growth_answer(&growth, graphs) : binding_error(status);

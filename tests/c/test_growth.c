@@ -99,6 +99,7 @@ typedef struct heaps {
     mpr_graph *graph[3];
     mpr_ranks ranks[3];
     mpr_dominators d[3];
+    mpr_name_tree names[3];
     mpr_growth_heap heap[3];
 } heaps;
 
@@ -106,13 +107,15 @@ static bool prepare(heaps *h, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (!h->graph[i] || mpr_ranks_find(h->graph[i], &h->ranks[i]) != MPR_OK) return false;
         if (mpr_dominators_find(h->graph[i], &h->ranks[i], NULL, NULL, &h->d[i]) != MPR_OK) return false;
-        h->heap[i] = (mpr_growth_heap){h->graph[i], &h->ranks[i], &h->d[i]};
+        if (mpr_name_tree_begin(h->graph[i], false, &h->names[i]) != MPR_OK) return false;
+        h->heap[i] = (mpr_growth_heap){h->graph[i], &h->ranks[i], &h->d[i], &h->names[i]};
     }
     return true;
 }
 
 static void forget(heaps *h, uint32_t count) {
     for (uint32_t i = count; i-- > 0;) {
+        mpr_name_tree_free(&h->names[i]);
         mpr_dominators_free(&h->d[i]);
         mpr_ranks_free(&h->ranks[i]);
         mpr_graph_free(h->graph[i]);

@@ -52,10 +52,12 @@ static void paths_to(test *t, mpr_graph *g, uint32_t last, const answers *known)
 static void growth_of(test *t, const mpr_graph *g, const mpr_dominators *d) {
     mpr_ranks ranks = {0};
     mpr_growth growth = {0};
-    if (!CHECK(t, mpr_ranks_find(g, &ranks) == MPR_OK)) return;
-    mpr_growth_heap heaps[] = {{g, &ranks, d}, {g, &ranks, d}, {g, &ranks, d}};
+    mpr_name_tree tree = {0};
+    if (!CHECK(t, mpr_ranks_find(g, &ranks) == MPR_OK && mpr_name_tree_begin(g, false, &tree) == MPR_OK)) return;
+    mpr_growth_heap heaps[] = {{g, &ranks, d, &tree}, {g, &ranks, d, &tree}, {g, &ranks, d, &tree}};
     CHECK(t, mpr_growth_find(heaps, 3, NULL, NULL, &growth) == MPR_OK && growth.rows.count == 0 && growth.unattributed == 0);
     mpr_growth_free(&growth);
+    mpr_name_tree_free(&tree);
     mpr_ranks_free(&ranks);
 }
 

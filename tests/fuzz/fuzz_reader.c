@@ -127,11 +127,13 @@ static void find_growth(const mpr_graph *g, const mpr_dominators *d) {
     }
     mpr_ranks ranks = {0};
     mpr_growth growth = {0};
-    if (mpr_ranks_find(g, &ranks) == MPR_OK) {
-        mpr_growth_heap heaps[] = {{g, &ranks, d}, {g, &ranks, d}, {g, &ranks, d}};
+    mpr_name_tree tree = {0};
+    if (mpr_ranks_find(g, &ranks) == MPR_OK && mpr_name_tree_begin(g, false, &tree) == MPR_OK) {
+        mpr_growth_heap heaps[] = {{g, &ranks, d, &tree}, {g, &ranks, d, &tree}, {g, &ranks, d, &tree}};
         if (mpr_growth_find(heaps, 3, NULL, NULL, &growth) == MPR_OK) require(growth.rows.count == 0 && growth.unattributed == 0);
         mpr_growth_free(&growth);
     }
+    mpr_name_tree_free(&tree);
     mpr_ranks_free(&ranks);
 }
 
