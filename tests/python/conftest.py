@@ -18,7 +18,22 @@ import pytest
 import memprobe
 
 needs_remote_exec = pytest.mark.skipif(not hasattr(sys, "remote_exec"), reason="sys.remote_exec came with CPython 3.14")
-needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed here")
+
+
+def gdb_cannot() -> str:
+    """Why gdb, without us, cannot call a function in a plain process here; nothing when it can, or may not trace at all."""
+    if shutil.which("gdb") is None:
+        return "gdb is not installed here"
+    with subprocess.Popen(["sleep", "60"]) as victim:
+        command = ["gdb", "-nx", "-batch", "-p", str(victim.pid), "-ex", "call (int)getpid()"]
+        said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        victim.kill()
+    broken = "extended state status"  # gdb 13 and a processor with more registers than it knows
+    return f"gdb cannot call functions on this machine: {broken}" if broken in said.stderr else ""
+
+
+GDB_CANNOT = gdb_cannot()
+needs_gdb = pytest.mark.skipif(bool(GDB_CANNOT), reason=GDB_CANNOT or "gdb works")
 
 NO_TRACING = "this sandbox lets nobody trace a process"
 PATIENCE = 120  # seconds: for a machine that does ten things at once, never for what is tested
