@@ -93,6 +93,8 @@ def of_suspect(heap: Heap, kind: str, type: str, point: int | None, at: int, ste
 def _above(heap: Heap, point: int, steps: Steps) -> str | None:
     if any(label.kind == "field" and label.name == "gc.garbage" for label in _labels(steps, 4)):
         return GC_GARBAGE
+    if any(label.kind == "field" and label.name == "<atexit callbacks>" for label in _labels(steps, 4)):
+        return C_CALLS
     for id in _dominators(heap, point):
         node = heap.node(id)
         found = _of_owner(heap, node, point)

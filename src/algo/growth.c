@@ -48,8 +48,11 @@ typedef struct work {
     uint32_t newer, span;
     uint32_t *twin;     /* of each node of the newer heap: its node in the first, or NONE */
     uint64_t *stays;    /* a bit a node of the first heap */
+    uint32_t *heir;     /* of each node of the first heap: its node in the newer, or NONE */
+    uint64_t *known;    /* a bit a node of the newer heap: its address and type were there before, wherever it is now */
     uint32_t *row[2];   /* of each node that went (of the first heap) or came: its row + 1 */
     MPR_VEC(uint32_t) path;
+    int64_t floor;      /* bytes: less is no row */
     int status;         /* of the search for names */
 } work;
 
@@ -149,7 +152,15 @@ static uint32_t *match_types(work *w, const side *old, const side *new) {
 
 static void join(work *w, uint32_t new, uint32_t old) {
     w->twin[new] = old;
+    w->heir[old] = new;
     set(w->stays, old);
+    set(w->known, new);
+}
+
+/* Below what came or went all came or went: else an address that is used again would cut what hangs together. */
+static void part(work *w, uint32_t new, uint32_t old) {
+    w->twin[new] = w->heir[old] = NONE;
+    w->stays[old >> 6] &= ~(UINT64_C(1) << (old & 63));
 }
 
 /* Frames and threads have no address of their own: they are the same when they are called the same, in their order. */
@@ -172,9 +183,20 @@ static int match_synthetic(work *w, const side *old, const side *new) {
     return status;
 }
 
+static void part_below(work *w, const side *s, bool came) {
+    for (uint32_t i = 1; i < s->d->reached; i++) {
+        uint32_t node = s->d->order[i], parent = s->d->parent[node];
+        if (i + 16 < s->d->reached) __builtin_prefetch(&(came ? w->twin : w->heir)[s->d->order[i + 16]]);
+        uint32_t other = came ? w->twin[node] : w->heir[node];
+        if (other == NONE || !mpr_graph_is_object(s->g, parent) || (came ? w->twin : w->heir)[parent] != NONE) continue;
+        part(w, came ? node : other, came ? other : node);
+    }
+}
+
 static int match_nodes(work *w, const side *old, const side *new) {
     uint32_t *type = match_types(w, old, new), node;
     if (!type) return MPR_ENOMEM;
+    for (uint32_t i = 0; i < old->g->nodes; i++) w->heir[i] = NONE;
     for (uint32_t i = 0; i < new->g->nodes; i++) {
         w->twin[i] = NONE;
         if ((new->g->flags[i] & MPR_NODE_SYNTHETIC) || type[new->g->type[i]] == NONE) continue;
@@ -182,7 +204,12 @@ static int match_nodes(work *w, const side *old, const side *new) {
             join(w, i, node);
     }
     mpr_alloc_free(w->alloc, type, new->g->type_count, sizeof *type);
-    return match_synthetic(w, old, new);
+    int status = match_synthetic(w, old, new);
+    for (int round = 0; round < 2 && status == MPR_OK; round++) { /* what the second heap parts may part more in the first */
+        part_below(w, new, true);
+        part_below(w, old, false);
+    }
+    return status;
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------------- */
@@ -261,8 +288,7 @@ static uint32_t top_row(work *w, bool came, uint32_t node) {
     row->several = row->several || (row->graph == w->newer && row->node != p.node);
     if (row->graph != w->newer) row->node = p.node; /* of the newest heap that has one */
     row->graph = w->newer;
-    if (p.kind != MPR_GROWTH_C && p.kind != MPR_GROWTH_GARBAGE)
-        row->in_use = is_running(s, p.kind == MPR_GROWTH_HELD ? p.node : s->d->parent[node]);
+    if (p.kind != MPR_GROWTH_C && p.kind != MPR_GROWTH_GARBAGE) row->in_use = is_running(s, p.node);
     if (w->newer + 1 == w->sides && w->sampled.items[index] < SAMPLES) {
         w->sampled.items[index]++;
         if (mpr_vec_push(&w->samples, w->alloc, ((sample){.row = index, .node = node})) != MPR_OK) return NONE;
@@ -309,9 +335,10 @@ static int count_changes(work *w, bool came) {
         uint64_t size = mpr_graph_size(s->g, node);
         row->bytes[w->span] = came ? plus(row->bytes[w->span], size) : minus(row->bytes[w->span], size);
         row->count[w->span] += is_type ? (came ? 1 : -1) : 0;
-        row->came[w->span] += is_type && came;
-        row->came_bytes[w->span] += came ? size : 0;
-        row->stayed_bytes += came && stayed(w, s, node) ? size : 0;
+        bool is_new = came && !is_set(w->known, node);
+        row->came[w->span] += is_type && is_new;
+        row->came_bytes[w->span] += is_new ? size : 0;
+        row->stayed_bytes += is_new && stayed(w, s, node) ? size : 0;
     }
     return MPR_OK;
 }
@@ -437,9 +464,11 @@ static int compare(work *w, uint32_t newer, uint32_t span) {
     w->newer = newer, w->span = span;
     w->twin = mpr_alloc_array(w->alloc, new->g->nodes, sizeof *w->twin);
     w->stays = mpr_alloc_array(w->alloc, old->g->nodes / 64 + 1, sizeof *w->stays);
+    w->heir = mpr_alloc_array(w->alloc, old->g->nodes, sizeof *w->heir);
+    w->known = mpr_alloc_array(w->alloc, new->g->nodes / 64 + 1, sizeof *w->known);
     w->row[0] = mpr_alloc_array(w->alloc, old->g->nodes, sizeof **w->row);
     w->row[1] = mpr_alloc_array(w->alloc, new->g->nodes, sizeof **w->row);
-    int status = w->twin && w->stays && w->row[0] && w->row[1] ? match_nodes(w, old, new) : MPR_ENOMEM;
+    int status = w->twin && w->stays && w->heir && w->known && w->row[0] && w->row[1] ? match_nodes(w, old, new) : MPR_ENOMEM;
     if (status == MPR_OK) status = count_changes(w, true);
     if (status == MPR_OK) status = count_changes(w, false);
     if (status == MPR_OK) status = count_own_growth(w);
@@ -447,6 +476,9 @@ static int compare(work *w, uint32_t newer, uint32_t span) {
     mpr_alloc_free(w->alloc, w->row[1], new->g->nodes, sizeof **w->row);
     mpr_alloc_free(w->alloc, w->row[0], old->g->nodes, sizeof **w->row);
     mpr_alloc_free(w->alloc, w->stays, old->g->nodes / 64 + 1, sizeof *w->stays);
+    mpr_alloc_free(w->alloc, w->heir, old->g->nodes, sizeof *w->heir);
+    mpr_alloc_free(w->alloc, w->known, new->g->nodes / 64 + 1, sizeof *w->known);
+    w->heir = NULL, w->known = NULL;
     w->stays = NULL, w->row[0] = w->row[1] = NULL;
     if (newer + 1 < w->sides) drop_twins(w); /* those of the last are needed once more */
     return status;
@@ -474,7 +506,7 @@ static bool has_grown(const mpr_growth_row *row, uint32_t span) {
 }
 
 static bool is_growth(const work *w, const mpr_growth_row *row) {
-    if (row->bytes[1] < MPR_GROWTH_FLOOR || !has_grown(row, 1)) return false;
+    if (row->bytes[1] < w->floor || !has_grown(row, 1)) return false;
     if (w->sides == 2) return true;
     if (row->kind != MPR_GROWTH_ITSELF && (row->came[0] == 0 || row->came[1] == 0)) return false;
     if (row->kind != MPR_GROWTH_ITSELF && row->stayed_bytes < row->came_bytes[0] / 2) return false;
@@ -606,10 +638,17 @@ static int name_garbage(work *w) {
     return MPR_OK;
 }
 
+/* A thousandth of the heap, within bounds. */
+static int64_t floor_of(uint64_t bytes) {
+    uint64_t share = bytes / 1000;
+    return share < MPR_GROWTH_FLOOR ? MPR_GROWTH_FLOOR : share > MPR_GROWTH_FLOOR_MOST ? MPR_GROWTH_FLOOR_MOST : (int64_t)share;
+}
+
 static int run(work *w) {
     mpr_growth *out = w->out;
     for (uint32_t i = 0; i < w->sides; i++) out->bytes[i] = w->side[i].d->retained[w->side[i].d->order[0]];
     out->unattributed = minus((int64_t)out->bytes[w->sides - 1], out->bytes[0]);
+    w->floor = floor_of(out->bytes[0]);
     int status = compare_all(w);
     if (status != MPR_OK) return status;
     count_base(w);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What grew within one process: two or three heaps of it, compared object by object.
  *
- * An object is the same when its address and type are. What an older heap does not have *came*, what a newer one does not have *went*; each
+ * An object is the same when its address and type are, and it does not hang below one that is not: addresses are used again. What an older
+ * heap does not have *came*, what a newer one does not have *went*; each
  * stands in one row, that of the nearest object above it in the rank tree which is in both: its *holder*. A row is a holder and the type of
  * what came or went right below it; its bytes are those that came less those that went, with all that they keep, and what the holder itself
  * grew by. Holders that are called alike (algo/signature.h: all sessions of one dict) are one row. What several hold, so that nothing below a
@@ -23,7 +24,8 @@
 #include "base/vec.h"
 
 #define MPR_GROWTH_MOST 3u
-#define MPR_GROWTH_FLOOR 4096        /* bytes: less is no row */
+#define MPR_GROWTH_FLOOR 4096         /* bytes: less is no row; of a larger heap a thousandth of it, ... */
+#define MPR_GROWTH_FLOOR_MOST 32768   /* ... up to this */
 #define MPR_GROWTH_FLOOR_REFERENCES 64 /* of C code, in each span */
 #define MPR_GROWTH_OWNERS 3u         /* of a row, that are named */
 

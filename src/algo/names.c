@@ -166,7 +166,10 @@ static void join_interpreter(builder *b) {
         b->in_namespace = true;
         return;
     }
-    restart_what(b, "interpreter: ", next_node(b));
+    if (b->label.kind == MPR_LABEL_FIELD && b->label.number == MPR_FIELD_ATEXIT)
+        restart(b, "atexit", 6, false);
+    else
+        restart_what(b, "interpreter: ", next_node(b));
 }
 
 /* A step from a root group or thread. */
@@ -354,19 +357,6 @@ static void join_attribute(builder *b) {
     join_text(b);
 }
 
-/* A key that is only known while its object can be looked at. */
-static bool join_living_key(builder *b) {
-    char text[256];
-    bool unknown = !b->label.is_text && b->label.name_node != MPR_NO_NODE;
-    size_t length = unknown && b->keys ? b->keys->text(b->keys->context, b->label.name_node, text, sizeof text) : 0;
-    if (length == 0) return false;
-    begin_part(b);
-    append_text(b, "[");
-    append(b, text, length);
-    append_text(b, "]");
-    return true;
-}
-
 /* An attribute of a class that is not what its namespace has. */
 static bool is_wrapper(const mpr_graph *g, uint32_t node) {
     static const char *const types[] = {"staticmethod", "classmethod", "classmethod_descriptor", "getset_descriptor",
@@ -374,6 +364,27 @@ static bool is_wrapper(const mpr_graph *g, uint32_t node) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (type_is(g, node, types[i])) return true;
     return false;
+}
+
+/* A key that is only known while its object can be looked at. */
+static bool join_living_key(builder *b) {
+    char text[256];
+    bool unknown = !b->label.is_text && b->label.name_node != MPR_NO_NODE;
+    size_t length = unknown && b->keys ? b->keys->text(b->keys->context, b->label.name_node, text, sizeof text) : 0;
+    if (length == 0) return false;
+    bool word = text[0] == '\'' && length > 2 && is_word(text + 1, length - 2);
+    if (b->in_namespace && word && !is_wrapper(b->g, next_node(b))) {
+        drop_part(b);
+        begin_part(b);
+        append_text(b, ".");
+        append(b, text + 1, length - 2);
+        return true;
+    }
+    begin_part(b);
+    append_text(b, "[");
+    append(b, text, length);
+    append_text(b, "]");
+    return true;
 }
 
 /* Does the step after the next go on to the function that is wrapped? */
@@ -407,6 +418,11 @@ static void join_value(builder *b) {
     join_text(b);
 }
 
+/* Python makes another object when it is asked for it. */
+static bool is_made_field(uint32_t field) {
+    return field == MPR_FIELD_ANNOTATIONS || field == MPR_FIELD_SUBCLASSES || field == MPR_FIELD_SLOTS;
+}
+
 /* What a function in a class is wrapped in is looked through by the attribute; a class method's is left by one step more. */
 static bool join_wrapped(builder *b) {
     uint32_t holder = b->step[b->at].node;
@@ -424,7 +440,7 @@ static void join_field(builder *b) {
     bool wrapped = join_wrapped(b);
     b->wrapped = false;
     if (wrapped) return;
-    if (b->label.number == MPR_FIELD_ANNOTATIONS || b->label.number == MPR_FIELD_SUBCLASSES) b->evaluable = false;
+    if (is_made_field(b->label.number)) b->evaluable = false;
     if (b->label.number == MPR_FIELD_CLOSURE && b->label.kind == MPR_LABEL_FIELD) {
         join_closure(b);
     } else if (b->label.number == MPR_FIELD_CACHE || b->label.number == MPR_FIELD_CACHE_ENTRY) {

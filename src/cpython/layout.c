@@ -426,6 +426,9 @@ void cpy_layout_interpreter(cpy_owned tell, void *context) {
     tell_ast(&interpreter->ast, tell, context);
     tell(context, gc->garbage, MPR_FIELD_GARBAGE);
     tell(context, gc->callbacks, MPR_FIELD_CALLBACKS);
+#if PY_VERSION_HEX >= 0x030E0000
+    tell(context, interpreter->atexit.callbacks, MPR_FIELD_ATEXIT); /* before 3.14 no list */
+#endif
 #if PY_VERSION_HEX >= 0x030D0000
     tell(context, interpreter->codecs.search_path, MPR_FIELD_INTERP_STATE);
     tell(context, interpreter->codecs.search_cache, MPR_FIELD_INTERP_STATE);

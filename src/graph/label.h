@@ -137,7 +137,8 @@ typedef enum mpr_label_kind {
     X(WEAKREFS, "__weakref__", 1, 1)                                                                                               \
     X(GARBAGE, "gc.garbage", 0, 0)                                                                                                 \
     X(CALLBACKS, "gc.callbacks", 0, 0)                                                                                             \
-    X(PARTIAL_FUNC, "func", 0, 0)
+    X(PARTIAL_FUNC, "func", 0, 0)                                                                                                  \
+    X(ATEXIT, "<atexit callbacks>", 0, 0)
 
 typedef enum mpr_field {
 #define MPR_FIELD_ENUM(id, text, weak, housekeeping) MPR_FIELD_##id,

@@ -19,7 +19,7 @@ import memprobe
 
 # What a programmer would call the culprit; the answer may go on from there.
 CULPRITS = {
-    "at_exit": r"(C references|held by C code|atexit)\b.*\bConnection\b",
+    "at_exit": r"atexit\b" if sys.version_info >= (3, 14) else r"(C references|held by C code)\b.*\bConnection\b",
     "bound_methods": r"bound_methods\.timer\.callbacks",
     "buffer_views": r"buffer_views\.columns\['price'\]",
     "c_references": r"(C references|held by C code)\b.*\bFrame\b",

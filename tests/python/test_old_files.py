@@ -142,7 +142,8 @@ def test_compared_with_another_file(heaps: dict[str, memprobe.Heap], name: str) 
 def test_compared_with_a_heap_of_today(heaps: dict[str, memprobe.Heap], today: memprobe.Heap, name: str) -> None:
     found = today.diff(heaps[name])
     assert found.growth == today.info.bytes - heaps[name].info.bytes and all(row.name for row in found.rows)
-    if name.startswith(("plain", "growth")):
+    same = heaps[name].info.python.split(".")[:2] == today.info.python.split(".")[:2]  # others lay instances out in other ways
+    if same and name.startswith(("plain", "growth")):
         row = next(row for row in found.rows if row.type == "__main__.Order")
         assert (row.name, row.count) == ("__main__.shop.orders", 4000 - ORDERS[name.rpartition("-")[0]])
 

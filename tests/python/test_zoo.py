@@ -18,7 +18,7 @@ ZOO = Path(__file__).parents[1] / "zoo"
 
 # What a programmer would call the culprit: the answer may go on from there. … is any word.
 CULPRITS = {
-    "at_exit": "held by C code: …,… method Connection.close",
+    "at_exit": "held by C code: …,… method Connection.close" if sys.version_info < (3, 14) else "atexit",
     "bound_methods": "bound_methods.timer.callbacks",
     "buffer_views": "buffer_views.columns['price']",
     "c_references": "held by C code: …,… c_references.Frame",
