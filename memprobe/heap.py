@@ -7,16 +7,15 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from memprobe import _capture, _core, _tree, analysis, leaks, waste
+from memprobe import _capture, _core, _merge, _tree, analysis
 from memprobe._atomic import replacing
 from memprobe._labels import Label
 from memprobe._select import Selection
 from memprobe.analysis import Cycle, Dominated
 from memprobe.errors import SnapshotError
-from memprobe.leaks import Diff, DiffRow, Suspects
+from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 from memprobe.waste import Waste
@@ -270,17 +269,17 @@ class Heap:
     def suspects(self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False) -> Suspects:
         """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it. With
         `keep_stdlib` a suspect's holder may be of the standard library."""
-        return self._once(leaks.suspects, percent, check_limit(limit), keep_stdlib)
+        return self._once(_merge.suspects, percent, check_limit(limit), keep_stdlib)
 
     def waste(self, limit: int | None = 20) -> Waste:
         """Memory that the program could do without while it keeps the same data, most bytes first, and what to do: duplicate str,
         bytes and tuples (of a heap that was taken with `hashes`), sparse and empty containers, numbers in lists, classes that
         would gain from __slots__, instances that lost their class's table of names."""
-        return self._once(waste.waste, check_limit(limit))
+        return self._once(_merge.wasted, check_limit(limit))
 
     def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20) -> Diff:
         """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here."""
-        return _merged(leaks.diff((older, self) if oldest is None else (oldest, older, self), check_limit(limit)))
+        return _merge.diff((older, self) if oldest is None else (oldest, older, self), check_limit(limit))
 
     def columns(self) -> dict[str, memoryview]:
         """The graph as arrays that numpy takes as they are (`numpy.asarray(view)`), read-only; they keep the heap alive.
@@ -314,33 +313,6 @@ class Heap:
     def __repr__(self) -> str:
         info = self.info
         return f"<memprobe.Heap of process {info.pid}: {info.objects:,} objects, {info.bytes:,} bytes, {info.edges:,} edges>"
-
-
-def _merged(grown: Diff) -> Diff:
-    """With one row for all that have the same name and type."""
-    alike: dict[tuple[str, str, bool], list[DiffRow]] = {}
-    for row in grown.rows:
-        alike.setdefault((row.name, row.type, row.in_use), []).append(row)
-    if len(alike) == len(grown.rows):
-        return grown
-    rows = sorted((_sum(rows) for rows in alike.values()), key=lambda row: (row.in_use, -row.bytes))
-    return replace(grown, rows=tuple(rows), found=grown.found - len(grown.rows) + len(rows))
-
-
-def _sum(rows: list[DiffRow]) -> DiffRow:
-    first = max(rows, key=lambda row: row.bytes)
-    slopes = [row.slope for row in rows if row.slope is not None]
-    news = [row.new for row in rows if row.new is not None]
-    return replace(
-        first,
-        count=sum(row.count for row in rows),
-        bytes=sum(row.bytes for row in rows),
-        counts=tuple(map(sum, zip(*(row.counts for row in rows), strict=True))),
-        sizes=tuple(map(sum, zip(*(row.sizes for row in rows), strict=True))),
-        new=sum(news) if news else None,
-        slope=sum(slopes) if slopes else None,
-        owners=tuple(dict.fromkeys(owner for row in rows for owner in row.owners)),
-    )
 
 
 def snapshot_info(path: str, facts: dict[str, Any]) -> SnapshotInfo:

@@ -99,18 +99,20 @@ def paths(options: argparse.Namespace) -> int:
     limit = min(options.limit or 255, 255)
     wanted = Selection(module=options.module, stdlib=not options.no_stdlib)
     found = [path for path in heap.paths(node, limit if wanted.takes_all else 255) if _begins(path, wanted)][:limit]
-    if options.json:
-        show.as_json("memprobe.paths/1", {"node": node.to_dict(), "paths": [path.to_dict() for path in found]})
-        return 0
     pathless = "unreachable" in node.flags or node == heap.roots()["roots"]  # what heap.paths() has for it begins at itself
     if pathless:
         found = []
     complete = wanted.takes_all and bool(heap._graph.paths(node.id, limit)[1])
+    why = why_no_path(heap, node) if not found and (wanted.takes_all or pathless) else None
+    if options.json:
+        facts = {"node": node.to_dict(), "paths": [path.to_dict() for path in found], "complete": complete, "why": why}
+        show.as_json("memprobe.paths/1", facts)
+        return 0
     show.heading(f"{node} ({_text.size(heap.retained(node))} retained): {_how_many(len(found), complete, not wanted.takes_all)}")
     for path in found:
         show.text(f"  {path.expression}")
-    if not found and (wanted.takes_all or pathless):
-        show.text(f"  {why_no_path(heap, node)}")
+    if why is not None:
+        show.text(f"  {why}")
     show.next_step(f"memprobe dominators --node {node.id} {shlex.quote(options.file)}", "shows what it keeps alive")
     return 0
 

@@ -14,8 +14,8 @@ import pytest
 
 import memprobe
 from memprobe import _select
+from memprobe._merge import merged_diff
 from memprobe._select import Selection
-from memprobe.heap import _merged
 from memprobe.leaks import Diff, DiffRow
 
 SHOP = """
@@ -296,6 +296,8 @@ memprobe.snapshot("garbage.snap")
 
 def test_why_nothing_reaches_an_object(python: Callable[..., Any], command: Callable[..., Any], tmp_path: Path) -> None:
     assert python("-c", GARBAGE).code == 0
+    answer = json.loads(command("paths", "--json", "garbage.snap", "Order").out)
+    assert answer["paths"] == [] and "part of the cycle" in answer["why"]
     said = command("paths", "garbage.snap", "Order").out
     assert "no path" in said and "it is garbage, part of the cycle " in said, said
     assert "Order → User → list → Order" in said or "User → list → Order" in said, said
@@ -318,7 +320,7 @@ def test_equal_rows_of_a_diff_are_one() -> None:
         return DiffRow(name, "list", 2, total, (1, 3), (10, 10 + total), 2, None, (f"{name}.x",), in_use, total)
 
     grown = Diff((row("a", 50), row("b", 40), row("a", 30), row("a", 20, True)), (0, 200), 9, 60)
-    merged = _merged(grown)
+    merged = merged_diff(grown)
     assert [(found.name, found.bytes, found.in_use) for found in merged.rows] == [
         ("a", 80, False),
         ("b", 40, False),
@@ -327,4 +329,14 @@ def test_equal_rows_of_a_diff_are_one() -> None:
     first = merged.rows[0]
     assert (first.count, first.counts, first.sizes, first.new, first.owners, first.node) == (4, (2, 6), (20, 100), 4, ("a.x",), 50)
     assert merged.found == 8 and sum(found.bytes for found in merged.rows) == 140
-    assert _merged(merged) is merged
+    assert merged_diff(merged) is merged
+
+
+def test_equal_rows_are_one(heap: memprobe.Heap) -> None:
+    for rows in (heap.suspects(0.1).rows, heap.waste(None).rows):
+        keys = [(row.kind, row.name, row.type) for row in rows]
+        assert len(keys) == len(set(keys)) > 3
+        assert [row.bytes for row in rows] == sorted((row.bytes for row in rows), reverse=True)
+    whole = sum(row.bytes for row in heap.waste(None).rows if row.kind != "duplicate")
+    assert whole == sum(total.bytes for total in heap.waste(None).totals if total.kind != "duplicate")
+    assert heap.waste(3).rows == heap.waste(None).rows[:3]
