@@ -112,7 +112,8 @@ def near(pattern: str, names: Iterable[str]) -> list[str]:
             by_word.setdefault(word, []).append(name)
     words = [pattern.lower(), pattern.rpartition(".")[2].lower()]
     close = [found for word in dict.fromkeys(words) for found in difflib.get_close_matches(word, by_word, 3, 0.75)]
-    return list(dict.fromkeys(name for word in close for name in by_word[word]))[:3]
+    found = dict.fromkeys(name for word in close for name in by_word[word])
+    return [name for name in found if "." in name or "." not in pattern][:3]  # who writes a module means no builtin
 
 
 def _modules_of_type(type: str) -> list[str]:

@@ -25,10 +25,12 @@ def suspects(options: argparse.Namespace) -> int:
     """memprobe suspects FILE"""
     heap = opened(options.file, "--fail-on-suspect" if options.fail_on_suspect is not None else None)
     wanted = chosen(heap, options)
+    least = options.percent if options.fail_on_suspect is None else min(options.percent, options.fail_on_suspect)
     with show.waiting("finding suspects"):
-        found = heap.suspects(options.percent, options.limit if wanted.takes_all else None, keep_stdlib=options.keep_stdlib)
-    found = _selected_suspects(found, wanted, options.limit)
+        found = heap.suspects(least, options.limit if wanted.takes_all else None, keep_stdlib=options.keep_stdlib)
+    found = _selected_suspects(found, wanted)
     worst = max((row.percent for row in found.rows), default=0.0)
+    found = replace(found, rows=found.rows[: options.limit])
     code = 1 if options.fail_on_suspect is not None and worst > options.fail_on_suspect else 0
     if options.json:
         show.as_json("memprobe.suspects/1", found.to_dict())
@@ -39,11 +41,11 @@ def suspects(options: argparse.Namespace) -> int:
     return code
 
 
-def _selected_suspects(found: Suspects, wanted: Selection, limit: int | None) -> Suspects:
+def _selected_suspects(found: Suspects, wanted: Selection) -> Suspects:
     if wanted.takes_all:
         return found
     rows = wanted.chosen(found.rows, types=_types_of, name=_name, count=_count, bytes=_bytes)
-    return replace(found, rows=tuple(rows[:limit]))
+    return replace(found, rows=tuple(rows))
 
 
 def _types_of(row: Suspect) -> list[str]:

@@ -47,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
     choosing = argparse.ArgumentParser(add_help=False)
     rows = choosing.add_argument_group("rows")
     rows.add_argument("--type", metavar="PATTERN", help="only of these types: 'app.*', or a name without its module")
-    rows.add_argument("--module", metavar="PATTERN", help="only what these modules, or their classes, hold: 'app.*'")
-    rows.add_argument("--no-stdlib", action="store_true", help="without what is the standard library's, or builtin")
+    rows.add_argument("--module", metavar="PATTERN", help="only rows whose name or type begins with these modules: 'app.*'")
+    rows.add_argument("--no-stdlib", action="store_true", help="without rows of the standard library, and builtins")
     rows.add_argument("--sort", choices=SORTS, default="bytes", help="the order of rows (bytes)")
     rows.add_argument("--min", type=size, default=0, metavar="BYTES", help="only rows of at least so many bytes: 10MiB")
 
@@ -101,10 +101,10 @@ def parser() -> argparse.ArgumentParser:
     )
 
     info = verbs.add_parser("info", parents=[common], help="which process a snapshot is of, and how much of its memory it explains")
-    info.add_argument("file", metavar="FILE")
+    info.add_argument("file", metavar="FILE", help="a snapshot")
 
     summary = verbs.add_parser("summary", parents=[common, choosing], help="objects by type, the biggest first")
-    summary.add_argument("file", metavar="FILE")
+    summary.add_argument("file", metavar="FILE", help="a snapshot")
     summary.add_argument("--since", metavar="OLDER", help="show what grew since this older snapshot")
 
     tree = verbs.add_parser(
@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[answering(SCREEN, "a screen of them"), choosing],
         help="what keeps how much alive: the dominator tree",
     )
-    tree.add_argument("file", metavar="FILE")
+    tree.add_argument("file", metavar="FILE", help="a snapshot")
     tree.add_argument("--depth", type=positive, metavar="N", help="levels to show (8; with --json 3)")
     tree.add_argument("--node", type=int, metavar="ID", help="start at this node")
     tree.add_argument("--all", action="store_true", help="show every row, not one screen of the biggest")
@@ -123,19 +123,19 @@ def parser() -> argparse.ArgumentParser:
     )
 
     paths = verbs.add_parser("paths", parents=[common], help="why an object is alive: shortest paths from the roots")
-    paths.add_argument("file", metavar="FILE")
+    paths.add_argument("file", metavar="FILE", help="a snapshot")
     paths.add_argument("object", metavar="OBJECT", help="an address (0x...), the id of a node, or a type: its biggest object")
     paths.add_argument("--module", metavar="PATTERN", help="only paths that begin in these modules: 'app.*'")
     paths.add_argument("--no-stdlib", action="store_true", help="without paths that begin in the standard library")
 
     cycles = verbs.add_parser("cycles", parents=[common, choosing], help="reference cycles, and where to cut them")
-    cycles.add_argument("file", metavar="FILE")
+    cycles.add_argument("file", metavar="FILE", help="a snapshot")
     cycles.add_argument("--garbage", action="store_true", help="only cycles that nothing reaches any more")
     cycles.add_argument("--housekeeping", action="store_true", help="also follow the references that every program has")
     cycles.add_argument("--fail-on-cycles", action="store_true", help="exit code 1 when there are any")
 
     graph = verbs.add_parser("graph", parents=[common], help="draw what refers to an object, or what it refers to")
-    graph.add_argument("file", metavar="FILE")
+    graph.add_argument("file", metavar="FILE", help="a snapshot")
     graph.add_argument("object", metavar="OBJECT", help="an address (0x...), the id of a node, or a type: its biggest object")
     graph.add_argument(
         "-o", "--output", metavar="PICTURE", help="where to write, .dot, .svg, .png or .pdf; without it, DOT on stdout"
@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
     leaks = verbs.add_parser(
         "suspects", parents=[common, choosing], help="leak suspects: what keeps a large part of the heap alive"
     )
-    leaks.add_argument("file", metavar="FILE")
+    leaks.add_argument("file", metavar="FILE", help="a snapshot")
     leaks.add_argument(
         "--percent", type=percent, default=10.0, metavar="P", help="a suspect keeps more of the heap than this: 5 or 5%% (10)"
     )
@@ -165,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     waste = verbs.add_parser(
         "waste", parents=[common, choosing], help="memory that the same data would not need, and how to save it"
     )
-    waste.add_argument("file", metavar="FILE")
+    waste.add_argument("file", metavar="FILE", help="a snapshot")
 
     diff = verbs.add_parser("diff", parents=[common, choosing], help="what grew between two snapshots, or over three")
     diff.add_argument("older", metavar="A")

@@ -175,7 +175,7 @@ def named(heap: Heap, text: str) -> Node:
         if node is None:
             raise Error(no_such_type(text, [row.type for row in heap.types(None).every]))
     if node is None:
-        raise Error(f"there is no object at {text} in this snapshot: `memprobe dominators` shows some.")
+        raise Error(f"there is no object at {text} in this snapshot: `memprobe summary` lists its types.")
     return node
 
 

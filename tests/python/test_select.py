@@ -107,6 +107,8 @@ def test_a_type_is_found_with_and_without_its_module(pattern: str, found: set[st
 def test_near_misses(wrong: str, right: str) -> None:
     said = _select.no_such_type(wrong, NAMES)
     assert said.startswith(f"there is no type '{wrong}' in this snapshot; did you mean ") and right in said
+    assert "wrong.Usr" in _select.no_such_type("wrong.Usr", NAMES) and _select.near("wrong.Usr", NAMES)[0] == "app.User"
+    assert _select.near("no.such.Dict", ("dict", "list")) == []
     assert _select.no_such_type("Zebra", NAMES).endswith("`memprobe summary` lists its types.")
 
 
@@ -247,6 +249,15 @@ def test_a_reversed_diff_is_noticed(ask: Callable[..., Any]) -> None:
     wrong = ask("diff", "newer.snap", "older.snap")
     said = "memprobe: these snapshots were not named in the order of their times; compared as older.snap, newer.snap.\n"
     assert wrong == right + said and said not in right
+
+
+def test_a_check_finds_what_it_is_asked_for(ask: Callable[..., Any], heap: memprobe.Heap) -> None:
+    """A suspect of less than --percent, and one that --sort or --limit puts out of sight."""
+    worst = heap.suspects(0.1)[0].percent
+    for share in (f"{worst * 0.9:.2f}", f"{worst * 0.9:.2f}%"):
+        ask("suspects", "--percent", "100%", "--fail-on-suspect", share, "newer.snap", code=1)
+        ask("suspects", "--percent", "1", "--sort", "name", "--limit", "1", "--fail-on-suspect", share, "newer.snap", code=1)
+    ask("suspects", "--fail-on-suspect", f"{worst * 1.1:.2f}%", "newer.snap", code=0)
 
 
 def test_nothing_grew(ask: Callable[..., Any]) -> None:
