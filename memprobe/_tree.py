@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 NAMED = 2000  # children of a node that are looked at by name; the rest is counted
 CANDIDATES = 10_000  # objects that a selection takes from a tree, the biggest
-CHUNK = 1000  # objects that are named at once
+NAMED_AT_ALL = 2000  # objects whose names are looked at by a selection
+NONE = 0xFFFFFFFF  # no dominator
 
 
 @dataclass
@@ -105,54 +106,53 @@ def from_tree(tree: Dominated) -> Branch:
 
 def selected(heap: Heap, top: int, depth: int, limit: int, selection: Selection) -> Dominated:
     """The dominator tree below a node with what is selected alone, of the CANDIDATES biggest: below an object stands what it keeps,
-    immediately or by others that were not selected. `limit` children at each of `depth` levels."""
-    taken = _candidates(heap, selection)
-    names = dict(zip(taken, _names.names(heap, taken), strict=True))
+    immediately or by others that were not selected. `limit` children at each of `depth` levels, which alone are named."""
+    columns = heap._graph.columns()
+    kept, parents = columns["retained"], columns["dominator"]
+    taken = _candidates(heap, kept, selection)
     below: dict[int, list[int]] = {}
     nearest = {id: id for id in (*taken, top)}
     for id in taken:
-        above = _above(heap, id, nearest)
+        above = _above(parents, id, nearest)
         if id != top and above is not None:
             below.setdefault(above, []).append(id)
 
     def made(id: int, depth: int) -> Dominated:
-        children = below.get(id, [])
+        children = below.get(id, []) if depth > 0 else []
         if selection.sort == "name":
-            children = sorted(children, key=names.__getitem__)
-        shown = tuple(made(child, depth - 1) for child in children[: limit if depth > 0 else 0])
-        name = names[id] if id in names else _names.names(heap, (id,))[0]
-        return Dominated(heap.node(id), name, heap._graph.kept(id), shown)
+            named = dict(zip(children, _names.names(heap, children), strict=True))
+            children = sorted(children, key=named.__getitem__)
+        shown = tuple(made(child, depth - 1) for child in children[:limit])
+        return Dominated(heap.node(id), _names.names(heap, (id,))[0], kept[id], shown)
 
     return made(top, depth)
 
 
-def _above(heap: Heap, id: int, nearest: dict[int, int]) -> int | None:
+def _above(parents: memoryview, id: int, nearest: dict[int, int]) -> int | None:
     """The nearest selected node that dominates another; None when there is none. `nearest` remembers it for all on the path."""
     path: list[int] = []
-    at = heap._graph.dominator(id)
-    while at is not None and at not in nearest:
+    at = parents[id]
+    while at != NONE and at not in nearest:
         path.append(at)
-        at = heap._graph.dominator(at)
-    found = None if at is None else nearest[at]
-    if found is not None:
-        nearest.update(dict.fromkeys(path, found))
-    return found
+        at = parents[at]
+    found = nearest[at] if at != NONE else -1
+    nearest.update(dict.fromkeys(path, found))
+    return None if found < 0 else found
 
 
-def _candidates(heap: Heap, selection: Selection) -> list[int]:
-    """The selected objects, those first that keep most."""
+def _candidates(heap: Heap, kept: memoryview, selection: Selection) -> list[int]:
+    """The selected objects, those first that keep most. Where the type does not say that one is wanted its name may, of the
+    NAMED_AT_ALL biggest."""
+    if selection.types == frozenset():
+        return []
     graph = heap._graph
-    kept = graph.columns()["retained"]
-    found = [id for name in selection.types or (None,) for id in graph.find(name)] if selection.types != frozenset() else []
+    found = [id for name in selection.types or (None,) for id in graph.find(name)]
     found = sorted((id for id in found if kept[id] >= selection.min_bytes), key=lambda id: (-kept[id], id))
     if selection.module is None and selection.stdlib:
         return found[:CANDIDATES]
-    out: list[int] = []
-    for start in range(0, len(found), CHUNK):
-        chunk = found[start : start + CHUNK]
-        for id, name in zip(chunk, _names.names(heap, chunk), strict=True):
-            if selection.matches(heap.node(id).type, name):
-                out.append(id)
-        if len(out) >= CANDIDATES:
-            break
+    wanted = {row[1]: selection.matches(row[1]) for row in graph.types()}
+    by_type = {id: wanted.get(graph.node(id)[1], False) for id in found[: CANDIDATES + NAMED_AT_ALL]}
+    unsure = [id for id, is_wanted in by_type.items() if not is_wanted][:NAMED_AT_ALL]
+    by_name = dict(zip(unsure, _names.names(heap, unsure), strict=True))
+    out = [id for id in by_type if by_type[id] or (id in by_name and selection.matches(graph.node(id)[1], by_name[id]))]
     return out[:CANDIDATES]

@@ -246,7 +246,8 @@ class Heap:
 
         With a selection, as types() has it, the tree has only what is selected, of the 10,000 biggest: below an object stands what
         it keeps, immediately or by others that were not selected. `module` and `stdlib` look at the object's name, too, which says
-        who holds it, and `min_bytes` at what it keeps. A grouped tree has no selection."""
+        who holds it (of the 2,000 biggest whose type is not of that module), and `min_bytes` at what it keeps. A grouped tree has
+        no selection."""
         selection = Selection(type, module, stdlib, sort, min_bytes)
         if grouped and (node is not None or not selection.takes_all):
             raise ValueError("a grouped tree is of the whole heap: leave out the node and the selection, or `grouped`.")
