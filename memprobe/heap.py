@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from memprobe import _capture, _core, analysis, leaks, waste
+from memprobe import _capture, _core, _merge, _tree, analysis
 from memprobe._atomic import replacing
 from memprobe._labels import Label
+from memprobe._select import Selection
 from memprobe.analysis import Cycles, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
@@ -121,14 +122,66 @@ class Heap:
             dangling_edges=totals["dangling"],
         )
 
-    def types(self, limit: int | None = 20) -> TypeTable:
-        """Objects by type, most bytes first; the table shows `limit` rows (None: all) and knows them all."""
-        return TypeTable.of(((name, count, size) for _, name, count, size in self._graph.types()), check_limit(limit))
+    def types(
+        self,
+        limit: int | None = 20,
+        *,
+        type: str | None = None,
+        module: str | None = None,
+        stdlib: bool = True,
+        sort: str = "bytes",
+        min_bytes: int = 0,
+    ) -> TypeTable:
+        """Objects by type, most bytes first; the table shows `limit` rows (None: all) and knows them all.
 
-    def find(self, type: str | None = None, min_size: int = 0, limit: int | None = None) -> Answers[Node]:
-        """The objects of a type (its name, as types() has it) of at least `min_size` bytes, biggest first, at most `limit`."""
-        ids = self._graph.find(type, min_size, _limit(limit))
+        `type` and `module` are patterns, "app.*"; a name without its module is found: "Session" is app.Session, unless there is a
+        type with just this name. `stdlib=False` leaves out builtins and the standard library, `min_bytes` what has fewer bytes, and
+        `sort` is "bytes", "count" or "name". Shares are of the whole heap, totals of the rows that were selected."""
+        table = TypeTable.of(((name, count, size) for _, name, count, size in self._graph.types()), check_limit(limit))
+        selection = Selection(type, module, stdlib, sort, min_bytes)
+        if selection.takes_all:
+            return table
+        rows = selection.among(row.type for row in table.every).chosen(
+            table.every,
+            types=lambda row: (row.type,),
+            name=lambda row: row.type,
+            count=lambda row: row.count,
+            bytes=lambda row: row.bytes,
+            held=False,
+        )
+        return TypeTable(tuple(rows), table.limit)
+
+    def find(
+        self,
+        type: str | None = None,
+        min_size: int = 0,
+        limit: int | None = None,
+        *,
+        module: str | None = None,
+        stdlib: bool = True,
+        sort: str = "bytes",
+        min_bytes: int = 0,
+    ) -> Answers[Node]:
+        """The objects of a type of at least `min_bytes` bytes (`min_size` says the same), biggest first, at most `limit`.
+
+        Types are selected as types() does, by patterns and with or without their modules; `sort` is "bytes", "count" (those first
+        of which there are most) or "name" (of the type). None are found when there is no such type."""
+        ids = self._ids(Selection(type, module, stdlib, sort, min_bytes or min_size), _limit(limit))
         return Answers(len(ids), lambda at: self.node(ids[at]))
+
+    def _ids(self, selection: Selection, limit: int) -> list[int]:
+        """The objects that are selected, in their order."""
+        if selection.type is None and selection.module is None and selection.stdlib and selection.sort == "bytes":
+            return self._graph.find(None, selection.min_bytes, limit)
+        table = self.types(None, type=selection.type, module=selection.module, stdlib=selection.stdlib, sort=selection.sort)
+        if selection.sort != "bytes" or len(table.every) == 1:
+            parts = (self._graph.find(row.type, selection.min_bytes, limit) for row in table.every)
+            found = [id for part in parts for id in part]
+        else:
+            wanted = {row.type for row in table.every}
+            parts = (self._graph.find(name, selection.min_bytes, limit) for name in sorted(wanted))
+            found = sorted((id for part in parts for id in part), key=lambda id: (-self._graph.node(id)[2], id))
+        return found if limit < 0 else found[:limit]
 
     def node(self, id: int) -> Node:
         """The node with this id, 0 <= id < heap.nodes; IndexError when there is none."""
@@ -176,13 +229,37 @@ class Heap:
         """Bytes that would be freed with a node: its own, and those of all that only it keeps alive."""
         return self._graph.retained(node.id)
 
-    def dominators(self, node: Node | None = None, *, depth: int = 3, limit: int = 10, grouped: bool = False) -> Dominated:
+    def dominators(
+        self,
+        node: Node | None = None,
+        *,
+        depth: int = 3,
+        limit: int = 10,
+        grouped: bool = False,
+        type: str | None = None,
+        module: str | None = None,
+        stdlib: bool = True,
+        sort: str = "bytes",
+        min_bytes: int = 0,
+    ) -> Dominated:
         """Who keeps how much: the dominator tree below a node (None: the whole heap), the `limit` biggest at each of `depth`
         levels. With `grouped` objects that are held in one way, by the labels and types on the path to them, are one: of the whole
-        heap only, ValueError otherwise."""
-        if grouped and node is not None:
-            raise ValueError("a grouped tree is of the whole heap: leave the node out, or `grouped`.")
-        return self._once(analysis.grouped, depth, limit) if grouped else analysis.dominators(self, node, depth, limit)
+        heap only, ValueError otherwise.
+
+        With a selection, as types() has it, the tree has only what is selected, of the 10,000 biggest: below an object stands what
+        it keeps, immediately or by others that were not selected. `module` and `stdlib` look at the object's name, too, which says
+        who holds it (of the 2,000 biggest whose type is not of that module), and `min_bytes` at what it keeps. A grouped tree has
+        no selection."""
+        selection = Selection(type, module, stdlib, sort, min_bytes)
+        if grouped and (node is not None or not selection.takes_all):
+            raise ValueError("a grouped tree is of the whole heap: leave out the node and the selection, or `grouped`.")
+        if grouped:
+            return self._once(analysis.grouped, depth, limit)
+        if selection.takes_all:
+            return analysis.dominators(self, node, depth, limit)
+        top = self.roots()["roots"].id if node is None else node.id
+        names = (name for _, name, _, _ in self._graph.types())
+        return _tree.selected(self, top, depth, limit, selection.among(names))
 
     def paths(self, node: Node, limit: int = 3) -> Answers[analysis.Path]:
         """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it."""
@@ -195,17 +272,17 @@ class Heap:
     def suspects(self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False) -> Suspects:
         """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it. With
         `keep_stdlib` a suspect's holder may be of the standard library."""
-        return self._once(leaks.suspects, percent, check_limit(limit), keep_stdlib)
+        return self._once(_merge.suspects, percent, check_limit(limit), keep_stdlib)
 
     def waste(self, limit: int | None = 20) -> Waste:
         """Memory that the program could do without while it keeps the same data, most bytes first, and what to do: duplicate str,
         bytes and tuples (of a heap that was taken with `hashes`), sparse and empty containers, numbers in lists, classes that
         would gain from __slots__, instances that lost their class's table of names."""
-        return self._once(waste.waste, check_limit(limit))
+        return self._once(_merge.wasted, check_limit(limit))
 
     def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20) -> Diff:
         """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here."""
-        return leaks.diff((older, self) if oldest is None else (oldest, older, self), check_limit(limit))
+        return _merge.diff((older, self) if oldest is None else (oldest, older, self), check_limit(limit))
 
     def columns(self) -> dict[str, memoryview]:
         """The graph as arrays that numpy takes as they are (`numpy.asarray(view)`), read-only; they keep the heap alive.

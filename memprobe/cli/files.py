@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 
 from memprobe import _text
+from memprobe._select import Selection, no_such_type
 from memprobe.cli import show
+from memprobe.cli.options import selection
+from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap, load
-from memprobe.results import Growth
+from memprobe.results import Growth, TypeTable
 
 # What the numbers of an accounting mean to a reader.
 NOTES = {
     "immortal": "their reference counts mean nothing",
     "residual zero": "every reference to them was found",
-    "residual positive": "something in C holds them, too",
-    "residual negative": "more were found than counted: should be none",
-    "estimated sizes": "objects of C types without a formula",
+    "residual positive": "C code holds references to them, too",
+    "residual negative": "more references were found than counted: there should be none",
+    "estimated sizes": "objects of C types whose size has no formula",
     "graph bytes": "the sum of all sizes",
     "traced bytes": "what tracemalloc knew",
     "rss bytes": "resident memory of the process",
-    "fallbacks": "what was found by a slower, public way",
+    "fallbacks": "facts that were found by a slower, public interface",
     "unreachable objects": "garbage that was not collected yet",
-    "own objects": "memprobe's own, in no other number",
-    "dangling edges": "to memory that is no known object",
+    "own objects": "memprobe's own objects, excluded from all totals",
+    "dangling edges": "references to memory that is no known object",
 }
 
 
-def opened(path: str) -> Heap:
-    """The heap in a file, with a bar while it is read, and a word when the file was cut."""
+def opened(path: str, check: str | None = None) -> Heap:
+    """The heap in a file, with a bar while it is read, and a sentence when the file was cut: with that a check that was asked for
+    (the option's name) cannot be answered."""
     with show.progress(f"reading {path}") as bar:
         heap = load(path, progress=bar)
     cut = heap.info.cut
+    if cut and check:
+        raise Cannot(f"Only a part of {path} could be read ({cut}): {check} needs a whole snapshot.")
     if cut:
-        show.console(stderr=True).print(f"memprobe: only a part of {path} could be read: {cut}.")
+        show.console(stderr=True).print(f"memprobe: only a part of {path} could be read: {cut}.", soft_wrap=True)
     return heap
+
+
+def chosen(heap: Heap, options: argparse.Namespace) -> Selection:
+    """Which rows the options ask for; of a type that this heap has."""
+    names = [row.type for row in heap.types(None).every]
+    wanted = selection(options).among(names)
+    if wanted.type is not None and not wanted.types:
+        raise Cannot(no_such_type(wanted.type, names))
+    return wanted
 
 
 def info(options: argparse.Namespace) -> int:
@@ -55,7 +71,16 @@ def summary(options: argparse.Namespace) -> int:
     """memprobe summary [--since OLDER] FILE"""
     if options.since is not None:
         return since(options)
-    types = opened(options.file).types(options.limit)
+    heap = opened(options.file)
+    wanted = chosen(heap, options)
+    types = heap.types(
+        options.limit,
+        type=wanted.type,
+        module=wanted.module,
+        stdlib=wanted.stdlib,
+        sort=wanted.sort,
+        min_bytes=wanted.min_bytes,
+    )
     if options.json:
         show.as_json("memprobe.summary/1", types.to_dict())
         return 0
@@ -68,7 +93,8 @@ def summary(options: argparse.Namespace) -> int:
 
 def since(options: argparse.Namespace) -> int:
     """What grew between two snapshots."""
-    grown = Growth.between(opened(options.since).types(None), opened(options.file).types(None), options.limit)
+    older, newer = (_selected(opened(path), options) for path in (options.since, options.file))
+    grown = _ordered(Growth.between(older, newer, options.limit), selection(options))
     if options.json:
         show.as_json("memprobe.growth/1", grown.to_dict())
         return 0
@@ -76,6 +102,27 @@ def since(options: argparse.Namespace) -> int:
     file = shlex.quote(options.file)
     show.next_step(f"python -ic 'import memprobe; heap = memprobe.load(\"{options.file}\")'", grown_hint(grown, file))
     return 0
+
+
+def _selected(heap: Heap, options: argparse.Namespace) -> TypeTable:
+    """The types that are asked for, which an older snapshot need not have."""
+    return heap.types(None, type=options.type, module=options.module, stdlib=not options.no_stdlib)
+
+
+def _ordered(grown: Growth, wanted: Selection) -> Growth:
+    """With the rows that grew by enough, in their order."""
+    order = Selection(sort=wanted.sort, min_bytes=wanted.min_bytes)
+    if order.takes_all:
+        return grown
+    rows = order.chosen(
+        grown.every,
+        types=lambda row: (row.type,),
+        name=lambda row: row.type,
+        count=lambda row: row.count,
+        bytes=lambda row: row.bytes,
+        held=False,
+    )
+    return replace(grown, every=tuple(rows))
 
 
 def grown_hint(grown: Growth, file: str) -> str:

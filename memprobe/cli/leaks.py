@@ -4,30 +4,54 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from memprobe import _text
+from memprobe._select import Selection
 from memprobe.cli import show
-from memprobe.cli.files import opened
-from memprobe.cli.questions import _cut
-from memprobe.leaks import DiffRow, Suspects
-from memprobe.waste import WasteRow
+from memprobe.cli.files import chosen, opened
+from memprobe.heap import Heap
+from memprobe.leaks import Diff, DiffRow, Suspect, Suspects
+from memprobe.waste import Waste, WasteRow
+
+Found = TypeVar("Found", DiffRow, WasteRow)
+MOSTLY = 3  # types below a suspect that its text names
 
 
 def suspects(options: argparse.Namespace) -> int:
     """memprobe suspects FILE"""
-    heap = opened(options.file)
+    heap = opened(options.file, "--fail-on-suspect" if options.fail_on_suspect is not None else None)
+    wanted = chosen(heap, options)
+    least = options.percent if options.fail_on_suspect is None else min(options.percent, options.fail_on_suspect)
     with show.waiting("finding suspects"):
-        found = heap.suspects(options.percent, options.limit, keep_stdlib=options.keep_stdlib)
+        found = heap.suspects(least, options.limit if wanted.takes_all else None, keep_stdlib=options.keep_stdlib)
+    found = _selected_suspects(found, wanted)
     worst = max((row.percent for row in found.rows), default=0.0)
+    found = replace(found, rows=found.rows[: options.limit])
     code = 1 if options.fail_on_suspect is not None and worst > options.fail_on_suspect else 0
     if options.json:
         show.as_json("memprobe.suspects/1", found.to_dict())
         return code
     show.heading(f"{options.file}: suspects, of {_text.size(found.bytes)} that are in use")
-    show.console().print(str(found), overflow="fold")
+    show.text(str(found))
     _after_suspects(options.file, found)
     return code
+
+
+def _selected_suspects(found: Suspects, wanted: Selection) -> Suspects:
+    if wanted.takes_all:
+        return found
+    rows = wanted.chosen(found.rows, types=_types_of, name=_name, count=_count, bytes=_bytes)
+    return replace(found, rows=tuple(rows))
+
+
+def _types_of(row: Suspect) -> list[str]:
+    """The types of a suspect: its own, that of its point, and what it mostly keeps."""
+    point = [] if row.point is None else [row.point.type]
+    return [row.type, *point, *(below.type for below in row.below[:MOSTLY])]
 
 
 def _after_suspects(path: str, found: Suspects) -> None:
@@ -40,45 +64,104 @@ def _after_suspects(path: str, found: Suspects) -> None:
         show.next_step(f"memprobe cycles --garbage {file}", "shows the cycles, and where to cut them")
         return
     node = first.node if first.point is None else first.point
-    show.next_step(f"memprobe paths {file} {node.id}", "shows every way in which it is held: the place to cut")
+    show.next_step(f"memprobe paths {file} {node.id}", "shows the paths that keep it alive, and so where to cut")
+
+
+# ---- diff -------------------------------------------------------------------------------------------------------------
 
 
 def diff(options: argparse.Namespace) -> int:
     """memprobe diff A B [C]"""
-    heaps = [opened(path) for path in (options.newest, options.newer, options.older) if path is not None]
-    with show.waiting("comparing"):
-        grown = heaps[0].diff(*heaps[1:], limit=options.limit)
+    check = "--fail-on-growth" if options.fail_on_growth is not None else None
+    names = [path for path in (options.older, options.newer, options.newest) if path is not None]
+    opened_heaps = [(opened(path, check), path) for path in names]
+    ordered = in_order(opened_heaps)
+    heaps, names = [heap for heap, _ in ordered], [path for _, path in ordered]
+    grown = _compared(heaps, options)
     code = 1 if options.fail_on_growth is not None and grown.growth > options.fail_on_growth else 0
     if options.json:
-        show.as_json("memprobe.diff/1", grown.to_dict())
+        show.as_json("memprobe.diff/2", grown.to_dict())
         return code
-    names = [path for path in (options.older, options.newer, options.newest) if path is not None]
     still = f" and is still in {names[2]}" if len(names) == 3 else ""
     headers, cells = grown.headers[: -len(names)], [cell[: -len(names)] for cell in grown.cells()]
-    room = 100 - 22 - sum(2 + max(len(line[column]) for line in (headers, *cells)) for column in range(2, len(headers)))
-    cells = [(_cut(cell[0], room), _cut(cell[1], 20), *cell[2:]) for cell in cells]
-    show.table(f"What grew from {names[0]} to {names[1]}{still}", headers, cells, last_is_total=True)
-    _after(names[-1], grown.rows, "shows every way in which the first of them is held", "nothing grew: see who keeps most")
+    show.table(f"What grew from {names[0]} to {names[1]}{still}", headers, cells, last_is_total=True, texts=(0, 1))
+    for more in grown.references:
+        show.text(str(more))
+    _after(names[-1], grown.rows, "shows the paths that keep the first of them alive", "nothing grew: shows what keeps most alive")
     return code
+
+
+def in_order(heaps: Sequence[tuple[Heap, str]]) -> list[tuple[Heap, str]]:
+    """Heaps and their files, the oldest first; a sentence on stderr when they were named in another order."""
+    times = [heap.info.time for heap, _ in heaps]
+    ordered = sorted(heaps, key=lambda pair: pair[0].info.time)
+    if times == sorted(times) or not all(times):
+        return list(heaps)
+    names = ", ".join(path for _, path in ordered)
+    print(f"memprobe: these snapshots were not named in the order of their times; compared as {names}.", file=sys.stderr)
+    return ordered
+
+
+def _compared(heaps: Sequence[Heap], options: argparse.Namespace) -> Diff:
+    """What grew, of what is wanted. Rows that are not among it are counted with those beyond the limit."""
+    wanted = chosen(heaps[-1], options)
+    with show.waiting("comparing"):
+        newest, *older = reversed(heaps)
+        grown = newest.diff(*older, limit=options.limit if wanted.takes_all else None)
+    if wanted.takes_all:
+        return grown
+    return replace(grown, rows=_selected(grown.rows, wanted, options.limit))
+
+
+def _selected(rows: Iterable[Found], wanted: Selection, limit: int | None) -> tuple[Found, ...]:
+    found = wanted.chosen(rows, types=lambda row: (row.type,), name=_name, count=_count, bytes=_bytes)
+    return tuple(found[:limit])
+
+
+def _name(row: Any) -> str:
+    return str(row.name)
+
+
+def _count(row: Any) -> int:
+    return int(row.count)
+
+
+def _bytes(row: Any) -> int:
+    return int(row.bytes)
+
+
+# ---- waste ------------------------------------------------------------------------------------------------------------
 
 
 def waste(options: argparse.Namespace) -> int:
     """memprobe waste FILE"""
     heap = opened(options.file)
+    wanted = chosen(heap, options)
     with show.waiting("finding waste"):
-        found = heap.waste(options.limit)
+        found = _wasted(heap, wanted, options.limit)
     if options.json:
         show.as_json("memprobe.waste/1", found.to_dict())
         return 0
     show.heading(f"{options.file}: what could be saved, of {_text.size(heap.info.bytes)}")
     for index, row in enumerate(found.rows, 1):
-        show.console().print(f"{index}. {row}", overflow="fold")
+        show.text(f"{index}. {row}")
     if found.cells():
-        show.table("\nIn all (an object may be in several)", found.headers, found.cells())
+        print()
+        show.table("In all (an object may be in several)", found.headers, found.cells())
     for sentence in found.unknown:
-        show.console().print(sentence, overflow="fold")
-    _after(options.file, found.rows, "shows who holds the one that wastes most", "nothing much is wasted: see who keeps most")
+        show.text(sentence)
+    _after(
+        options.file, found.rows, "shows what holds the one that wastes most", "nothing much is wasted: shows what keeps most alive"
+    )
     return 0
+
+
+def _wasted(heap: Heap, wanted: Selection, limit: int | None) -> Waste:
+    if wanted.takes_all:
+        return heap.waste(limit)
+    found = heap.waste(None)
+    rows, values = _selected(found.rows, wanted, limit), tuple(row for row in found.values if wanted.matches(row.type, row.name))
+    return replace(found, rows=rows, values=values[:limit])
 
 
 def _after(path: str, rows: Sequence[DiffRow | WasteRow], shown: str, nothing: str) -> None:

@@ -56,13 +56,11 @@ def ask(words: list[str]) -> int:
 def answer(words: list[str]) -> int:
     """The verb's exit code."""
     from memprobe.cli import files, leaks, questions, snapshot, watch
-    from memprobe.cli.options import parser, split_program
+    from memprobe.cli.options import parsed, split_program
 
     words, program = split_program(words)
-    options = parser().parse_args(words)
+    options = parsed(words)
     options.program = program
-    if program and options.verb != "snapshot":
-        parser().error(f"{options.verb} takes no program: `memprobe snapshot -- SCRIPT` runs one.")
     verbs = {
         "snapshot": snapshot.snapshot,
         "watch": watch.watch,

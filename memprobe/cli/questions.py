@@ -5,67 +5,163 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from itertools import islice
 
-from memprobe import _text
-from memprobe.analysis import Dominated
+from memprobe import _text, _tree
+from memprobe._select import Selection, no_such_type
+from memprobe.analysis import Cycle, Dominated, Path
 from memprobe.cli import show
-from memprobe.cli.files import opened
+from memprobe.cli.files import chosen, opened
+from memprobe.cli.options import SCREEN
 from memprobe.errors import Error
 from memprobe.heap import Heap
 from memprobe.picture import show_backrefs, show_refs
 from memprobe.results import Node
 
+DEPTH, DEPTH_OF_JSON, LIMIT_OF_JSON = 8, 3, 20  # levels, and children of a node, unless they are asked for
+EVERYTHING = 1_000_000
+LONGEST = 10_000  # holders that are followed to find a cycle
+
 
 def dominators(options: argparse.Namespace) -> int:
     """memprobe dominators FILE"""
-    heap = opened(options.file)
     if options.grouped and options.node is not None:
-        raise Error("--grouped is of the whole heap: leave --node out, or it.")
-    top = None if options.node is None else numbered(heap, options.node)
-    with show.waiting("finding dominators"):
-        tree = heap.dominators(top, depth=options.depth, limit=options.limit or 1_000_000, grouped=options.grouped)
+        options.misuse("--grouped and --node cannot be combined")
+    heap = opened(options.file)
+    wanted = chosen(heap, options)
+    if options.grouped and not wanted.takes_all:
+        options.misuse("--grouped cannot be combined with --type, --module, --no-stdlib, --sort and --min")
     if options.json:
+        limit = LIMIT_OF_JSON if options.limit == SCREEN and not options.all else None if options.all else options.limit
+        tree = _dominated(heap, options, wanted, options.depth or DEPTH_OF_JSON, limit or EVERYTHING)
         show.as_json("memprobe.dominators/1", {"tree": tree.to_dict()})
         return 0
-    whole = tree.retained or 1
-    rows: list[tuple[str, ...]] = []
-    _rows(tree, 0, whole, options.grouped, rows)
+    limit = None if options.all else show.height() if options.limit == SCREEN else options.limit
+    with show.waiting("finding dominators"):
+        top, left, kept = _screenful(heap, options, wanted, options.depth or DEPTH, limit)
+    rows = [_cells(row, top.kept or 1, options.grouped) for row in top.rows()]
+    if left:
+        share = f"{100 * kept / (top.kept or 1):.1f} %"
+        rows.append((f"… {_text.number(left)} more objects", "", _text.size(kept), share, ""))
     last = "objects" if options.grouped else "node"
-    show.table(f"{options.file}: what each keeps alive", ("kept by", "type", "retained", "of all", last), rows)
-    biggest = tree.children[0].node.id if tree.children else tree.node.id
+    show.table(f"{options.file}: what each keeps alive", ("kept by", "type", "retained", "of all", last), rows, texts=(0, 1))
+    biggest = max(top.shown, key=lambda row: row.kept, default=top).node
     show.next_step(f"memprobe dominators --node {biggest} {shlex.quote(options.file)}", "looks further down, from the biggest")
     return 0
 
 
-def _rows(tree: Dominated, depth: int, whole: int, grouped: bool, rows: list[tuple[str, ...]]) -> None:
-    name = "  " * depth + _cut(tree.name, 48 - 2 * depth)
-    share = f"{100 * tree.retained / whole:.1f} %"
-    last = _text.number(tree.count) if grouped else str(tree.node.id)
-    rows.append((name, _cut(tree.node.type, 20), _text.size(tree.retained), share, last))
-    for child in tree.children:
-        _rows(child, depth + 1, whole, grouped, rows)
+def _dominated(heap: Heap, options: argparse.Namespace, wanted: Selection, depth: int, limit: int) -> Dominated:
+    top = None if options.node is None else numbered(heap, options.node)
+    with show.waiting("finding dominators"):
+        return heap.dominators(
+            top,
+            depth=depth,
+            limit=limit,
+            grouped=options.grouped,
+            type=wanted.type,
+            module=wanted.module,
+            stdlib=wanted.stdlib,
+            sort=wanted.sort,
+            min_bytes=wanted.min_bytes,
+        )
 
 
-def _cut(text: str, width: int) -> str:
-    """The end of a name says more than its beginning."""
-    return text if len(text) <= width else "…" + text[-(width - 1) :]
+def _screenful(
+    heap: Heap, options: argparse.Namespace, wanted: Selection, depth: int, limit: int | None
+) -> tuple[_tree.Branch, int, int]:
+    """The rows of a tree, and how many objects and bytes are left out."""
+    selects = wanted.type is not None or wanted.module is not None or not wanted.stdlib
+    if selects or options.grouped:
+        top = _tree.from_tree(_dominated(heap, options, wanted, depth, EVERYTHING))
+    else:
+        id = heap.roots()["roots"].id if options.node is None else numbered(heap, options.node).id
+        top = _tree.branch(heap, id, limit)
+    left = _tree.grow(top, depth, limit, wanted.min_bytes)
+    if wanted.sort != "bytes":
+        for row in list(top.rows()):
+            row.shown.sort(key=lambda child: (-child.count, -child.kept) if wanted.sort == "count" else child.name)
+    return top, *left
+
+
+def _cells(row: _tree.Branch, whole: int, grouped: bool) -> tuple[str, ...]:
+    times = f"  \u00d7{_text.number(row.count)}" if row.count > 1 and not grouped else ""
+    last = _text.number(row.count) if grouped else str(row.node)
+    return (f"{'  ' * row.depth}{row.name}{times}", row.type, _text.size(row.kept), f"{100 * row.kept / whole:.1f} %", last)
+
+
+# ---- paths ------------------------------------------------------------------------------------------------------------
 
 
 def paths(options: argparse.Namespace) -> int:
     """memprobe paths FILE OBJECT"""
     heap = opened(options.file)
     node = named(heap, options.object)
-    found = heap.paths(node, min(options.limit or 255, 255))
+    limit = min(options.limit or 255, 255)
+    wanted = Selection(module=options.module, stdlib=not options.no_stdlib)
+    found = [path for path in heap.paths(node, limit if wanted.takes_all else 255) if _begins(path, wanted)][:limit]
+    pathless = "unreachable" in node.flags or node == heap.roots()["roots"]  # what heap.paths() has for it begins at itself
+    if pathless:
+        found = []
+    complete = wanted.takes_all and bool(heap._graph.paths(node.id, limit)[1])
+    why = why_no_path(heap, node) if not found and (wanted.takes_all or pathless) else None
     if options.json:
-        show.as_json("memprobe.paths/1", {"node": node.to_dict(), "paths": [path.to_dict() for path in found]})
+        facts = {"node": node.to_dict(), "paths": [path.to_dict() for path in found], "complete": complete, "why": why}
+        show.as_json("memprobe.paths/2", facts)
         return 0
-    show.heading(f"{node}  ({_text.size(heap.retained(node))} retained)")
+    show.heading(f"{node} ({_text.size(heap.retained(node))} retained): {_how_many(len(found), complete, not wanted.takes_all)}")
     for path in found:
-        show.console().print(f"  {path.expression}", overflow="fold")
-    if not found:
-        print("  nothing holds it: it is garbage that was not collected yet")
+        show.text(f"  {path.expression}")
+    if why is not None:
+        show.text(f"  {why}")
     show.next_step(f"memprobe dominators --node {node.id} {shlex.quote(options.file)}", "shows what it keeps alive")
     return 0
+
+
+def _begins(path: Path, wanted: Selection) -> bool:
+    """Whether a path begins where it is to."""
+    return wanted.matches("builtins.path", path.expression)
+
+
+def _how_many(count: int, complete: bool, chosen: bool) -> str:
+    if count == 0:
+        return "no path"
+    words = "path" if count == 1 else f"{count} paths"
+    if chosen:
+        return f"{words} that {'begins' if count == 1 else 'begin'} there"
+    if complete:
+        return "the only path to it" if count == 1 else f"every path to it, {count}"
+    return "the shortest path to it" if count == 1 else f"the {count} shortest paths to it"
+
+
+def why_no_path(heap: Heap, node: Node) -> str:
+    """Why an object that nothing reaches is there."""
+    if "synthetic" in node.flags:
+        return "it is a root: the paths begin here"
+    if "own" in node.flags:
+        return "it is one of memprobe's own objects, which are excluded from all totals"
+    if "unreachable" not in node.flags:
+        return "no reference to it was found: C code alone holds it"
+    holders, cycle = _held_by_garbage(heap, node)
+    if not cycle:
+        return "nothing reaches it: it is garbage that was not freed yet"
+    words = f"the cycle {' → '.join([*cycle, cycle[0]])}, which the collector has not freed yet"
+    return f"nothing reaches it: it is garbage, {'kept by' if holders else 'part of'} {words}"
+
+
+def _held_by_garbage(heap: Heap, node: Node) -> tuple[int, list[str]]:
+    """The cycle that keeps an unreachable object: how many steps away it is, and the types on it, from its first on."""
+    path, places = [node], {node.id: 0}
+    while len(path) < LONGEST:
+        referrers = (edge.holder for edge in path[-1].referrers(limit=20) if not edge.weak)
+        holder = next((found for found in referrers if "unreachable" in found.flags and "synthetic" not in found.flags), None)
+        if holder is None:
+            return 0, []
+        if holder.id in places:
+            first = places[holder.id]
+            return first, [step.type.rpartition(".")[2] for step in reversed(path[first:])]
+        places[holder.id] = len(path)
+        path.append(holder)
+    return 0, []
 
 
 def named(heap: Heap, text: str) -> Node:
@@ -76,9 +172,14 @@ def named(heap: Heap, text: str) -> Node:
         node = numbered(heap, int(text))
     else:
         node = next(iter(heap.find(text, limit=1)), None)
+        if node is None:
+            raise Error(no_such_type(text, [row.type for row in heap.types(None).every]))
     if node is None:
-        raise Error(f"there is no {text or 'type without a name'} in this snapshot: `memprobe summary` lists its types.")
+        raise Error(f"there is no object at {text} in this snapshot: `memprobe summary` lists its types.")
     return node
+
+
+# ---- pictures, cycles ---------------------------------------------------------------------------------------------------
 
 
 def graph(options: argparse.Namespace) -> int:
@@ -99,7 +200,8 @@ def graph(options: argparse.Namespace) -> int:
     elif options.output is None:
         print(drawn.dot, end="")
     else:
-        show.heading(f"{options.output}: {node}, {drawn.nodes:,} nodes, {drawn.edges:,} edges, {drawn.hidden:,} more left out")
+        counts = f"{drawn.nodes:,} nodes, {drawn.edges:,} references, {drawn.hidden:,} more left out"
+        show.heading(f"{options.output}: {node}, {counts}")
     return 0
 
 
@@ -114,22 +216,37 @@ def numbered(heap: Heap, id: int) -> Node:
 
 def cycles(options: argparse.Namespace) -> int:
     """memprobe cycles FILE"""
-    heap = opened(options.file)
+    heap = opened(options.file, "--fail-on-cycles" if options.fail_on_cycles else None)
+    wanted = chosen(heap, options)
+    limit = options.limit if wanted.takes_all else None
     with show.waiting("finding cycles"):
-        found = heap.cycles(garbage=options.garbage, housekeeping=options.housekeeping, limit=options.limit)
+        found = list(heap.cycles(garbage=options.garbage, housekeeping=options.housekeeping, limit=limit))
+    if not wanted.takes_all:
+        found = wanted.chosen(
+            found,
+            types=_types,
+            name=lambda cycle: cycle.text,
+            count=lambda cycle: len(cycle.objects),
+            bytes=lambda cycle: cycle.size,
+        )[: options.limit]
     code = 1 if found and options.fail_on_cycles else 0
     if options.json:
-        show.as_json("memprobe.cycles/1", {"cycles": [cycle.to_dict() for cycle in found]})
+        show.as_json("memprobe.cycles/2", {"cycles": [cycle.to_dict() for cycle in found]})
         return code
     show.heading(f"{options.file}: {'garbage' if options.garbage else 'cycles'}, the biggest first")
     for cycle in found:
-        show.console().print(str(cycle), overflow="fold")
+        show.text(str(cycle))
     if not found:
         print("none")
-        show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows who keeps most alive")
+        show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows what keeps most alive")
         return code
     show.next_step(
         f"memprobe paths {shlex.quote(options.file)} {found[0].objects[0].id}",
-        "says who holds the first of them; or cut where each line says",
+        "shows what holds the first of them; or cut where each line says",
     )
     return code
+
+
+def _types(cycle: Cycle) -> list[str]:
+    """The types on a cycle."""
+    return [edge[0].type for edge in islice(cycle.edges, LONGEST)]

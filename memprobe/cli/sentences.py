@@ -42,7 +42,7 @@ def sentence(problem: BaseException) -> str:
         folder, name = os.path.dirname(os.path.abspath(path)), os.path.basename(path)
         return pattern.format(path=path, folder=folder, name=name, reason=problem.strerror)
     text = str(problem).strip() or type(problem).__name__
-    return text if text.endswith(".") else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def homeless(path: object) -> bool:

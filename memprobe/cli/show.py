@@ -1,18 +1,22 @@
-"""Results on a terminal: rich tables, a bar while one waits, and a next step. In a pipe the tables are plain, at most 100 wide."""
+"""Results on a terminal, as wide as that is: tables, a bar while one waits, and a next step. In a pipe they are plain, and nothing
+is cut."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-WIDEST = 100
+from memprobe import _width
+
+NARROWEST = 60  # columns: tables need as many on a terminal that says it has fewer
+HEIGHT = 40  # rows of a screen, in a pipe
+AROUND = 8  # lines of a screen that are a title, headers and a next step
 
 
 class Screen(Console):
@@ -24,9 +28,27 @@ class Screen(Console):
 
 def console(stderr: bool = False) -> Console:
     """For stdout, or for what is said beside it."""
-    plain = Console(stderr=stderr)
-    width = min(WIDEST, shutil.get_terminal_size().columns if plain.is_terminal else WIDEST)
-    return Screen(stderr=stderr, width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+    return Screen(stderr=stderr, highlight=False, emoji=False, markup=False)
+
+
+def width() -> int | None:
+    """Columns of the terminal; None in a pipe, which has no width."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if console().is_terminal else None
+
+
+def height() -> int:
+    """Rows that a list may have to be seen at once."""
+    return max(10, shutil.get_terminal_size().lines - AROUND) if console().is_terminal else HEIGHT
+
+
+def line(text: str, style: str | None = None) -> None:
+    """Lines that are as wide as they are to be."""
+    console().print(text, style=style, soft_wrap=True)
+
+
+def text(words: str) -> None:
+    """Lines of any length: on a terminal they are wrapped, each below its own indentation."""
+    line(_width.wrapped(words, width()))
 
 
 def as_json(schema: str, value: dict[str, Any]) -> None:
@@ -34,33 +56,33 @@ def as_json(schema: str, value: dict[str, Any]) -> None:
     print(json.dumps({"schema": schema, **value}, indent=2))
 
 
-def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], last_is_total: bool = False) -> None:
-    """A table with its first column left and wide, the others right."""
-    made = Table(header_style="bold", box=None, pad_edge=False)
-    for index, header in enumerate(headers):
-        made.add_column(header, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
-    for index, row in enumerate(rows):
-        total = last_is_total and index == len(rows) - 1
-        made.add_row(*row, style="bold" if total else None)
+def table(
+    title: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    last_is_total: bool = False,
+    texts: Collection[int] = (0,),
+) -> None:
+    """A table with its first column left, the others right; columns `texts` may be cut in the middle."""
     heading(title)
-    console().print(made)
+    head, *body = _width.table(headers, rows, width(), texts)
+    line(head, style="bold")
+    for index, row in enumerate(body):
+        line(row, style="bold" if last_is_total and index == len(body) - 1 else None)
 
 
 def facts(title: str, lines: Sequence[Sequence[str]]) -> None:
     """Names and their values, and a note on what they mean."""
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column(style="cyan", no_wrap=True)
-    made.add_column(overflow="fold")
-    made.add_column(style="dim", overflow="fold")
-    for line in lines:
-        made.add_row(*line)
     heading(title)
-    console().print(made)
+    names, values = (max(len(row[column]) for row in lines) for column in (0, 1))
+    for name, value, *note in lines:
+        row = f"{name:<{names}}  {value:<{values}}  {note[0] if note else ''}".rstrip()
+        line(_width.wrapped(row, width(), names + 2))
 
 
 def heading(title: str) -> None:
-    """A line over a table, however narrow that is."""
-    console().print(title, style="bold", overflow="fold")
+    """A line over a table."""
+    line(_width.wrapped(title, width()), style="bold")
 
 
 def next_step(command: str, why: str) -> None:

@@ -13,13 +13,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from memprobe import attach
+from memprobe import _capture, _core, _text, attach
 from memprobe._atomic import refuse_special
 from memprobe._capture import Options
 from memprobe.cli import show
 from memprobe.cli.sentences import OF_A_FILE, Cannot
-from memprobe.errors import AttachError
-from memprobe.results import SnapshotInfo
+from memprobe.errors import AttachError, SnapshotError
+from memprobe.heap import load
+from memprobe.results import HeapInfo, SnapshotInfo
 
 GRACE = 10.0  # seconds for a program to end when it is asked to
 PATIENCE = 30.0  # seconds for a program to have its agent
@@ -28,19 +29,14 @@ PATIENCE = 30.0  # seconds for a program to have its agent
 def snapshot(options: argparse.Namespace) -> int:
     """memprobe snapshot [PID | -- SCRIPT ... | -m MODULE ...]"""
     if bool(options.program) == (options.pid is not None):
-        return misuse("name one thing to snapshot: the number of a process, or -- SCRIPT, or -m MODULE.")
+        options.misuse("name one thing: the number of a process, or -- SCRIPT, or -m MODULE")
     if options.keep_running and options.after is None:
-        return misuse("--keep-running needs --after SECONDS.")
+        options.misuse("--keep-running needs --after SECONDS")
     if options.after is not None and options.pid is not None:
-        return misuse("--after is for a program that is run here, and a process was named.")
+        options.misuse("--after is for a program that memprobe runs, not for a process that is running")
     if options.pid is not None:
         return of_process(options)
     return of_program_later(options) if options.after is not None else of_program_at_exit(options)
-
-
-def misuse(sentence: str) -> int:
-    print(f"memprobe snapshot: {sentence}", file=sys.stderr)
-    return 2
 
 
 def wanted(options: argparse.Namespace) -> Options:
@@ -75,9 +71,32 @@ def of_process(options: argparse.Namespace) -> int:
     """A process that has the agent."""
     with show.waiting(f"asking process {options.pid}"):
         path = file_name(options, options.pid)
-        done = attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)
+        done = ask(options, path)
     tell(done, options.json)
     return 0
+
+
+def ask(options: argparse.Namespace, path: str) -> SnapshotInfo:
+    """Have the process write its snapshot; of what is no Python, that is said."""
+    try:
+        return attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)
+    except AttachError:
+        other = no_python(options.pid)
+        if other is None:
+            raise
+        raise Cannot(f"Process {options.pid} runs {other}, not Python: `pgrep -af python` lists those that do.") from None
+
+
+def no_python(pid: int) -> str | None:
+    """What a process runs, when that is surely no Python: neither its program nor any file that it has mapped is called so. None
+    when it is, or cannot be known."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            mapped = file.read()
+    except OSError:
+        return None
+    return None if not mapped or "python" in (program + mapped).lower() else os.path.basename(program)
 
 
 def of_program_at_exit(options: argparse.Namespace) -> int:
@@ -188,9 +207,34 @@ def end(child: subprocess.Popen[bytes]) -> None:
             return
 
 
+# ---- what was written -----------------------------------------------------------------------------------------------
+
+COUNTED = 64 << 20  # bytes of a file that is read at once, to say what is in it: eight million objects, some 400 MiB
+ROOM = 16  # times the file's size must be free for that
+
+
 def tell(done: SnapshotInfo, as_json: bool) -> None:
+    """Say what was written. Counts are those of the heap, as every other answer has them: the file is read for them, for whoever
+    writes it cannot know which objects are memprobe's own. Of a file that is too large for that they are not known."""
+    info = counted(done)
+    facts = {**done.to_dict(), "file_bytes": done.bytes, **dict.fromkeys(("objects", "edges", "bytes"))}
+    if info is not None:
+        facts.update(objects=info.objects, edges=info.edges, bytes=info.bytes)
     if as_json:
-        show.as_json("memprobe.snapshot/1", done.to_dict())
+        show.as_json("memprobe.snapshot/2", facts)
         return
-    show.facts("Snapshot written", done.lines())
+    cost = [line for line in done.lines() if line[0] not in ("path", "objects", "edges", "bytes")]
+    known = [] if info is None else [line for line in info.lines() if line[0] in ("objects", "edges", "bytes")]
+    size = f"{_text.size(done.bytes)} ({_text.number(done.bytes)})"
+    show.facts("Snapshot written", [("path", done.path), *known, ("file bytes", size), *cost])
     show.next_step(f"memprobe summary {shlex.quote(done.path)}", "shows which types the memory goes to")
+
+
+def counted(done: SnapshotInfo) -> HeapInfo | None:
+    """What a file has, as `memprobe info` says it; None when it cannot be read at once."""
+    room = _core.room_left([group[:3] for group in _capture.limited_groups()])
+    if done.bytes > COUNTED or ROOM * done.bytes > room:
+        return None
+    with suppress(OSError, SnapshotError, MemoryError):
+        return load(done.path).info
+    return None

@@ -1,4 +1,4 @@
-"""The verb `watch`: snapshots of a running process, some time apart, and what came and stayed."""
+"""The verb `watch`: periodic snapshots of a running process, and what grows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 import time
 from contextlib import suppress
 
-from memprobe import _proc, _text, attach
+from memprobe import _proc, _text
 from memprobe.cli import leaks, show
 from memprobe.cli.files import opened
 from memprobe.cli.sentences import Cannot
-from memprobe.cli.snapshot import require_folder, unused, wanted
+from memprobe.cli.snapshot import ask, require_folder, unused
 from memprobe.errors import AttachError
 
 FEWEST = 2  # snapshots that can be compared
@@ -21,12 +21,19 @@ FEWEST = 2  # snapshots that can be compared
 def watch(options: argparse.Namespace) -> int:
     """memprobe watch PID"""
     folder = options.output or ""
-    require_folder(folder, "DIRECTORY")
-    watched = Watched(options, folder)
-    grown = watched.run()
-    if len(watched.paths) < FEWEST:
-        raise Cannot("There are not two snapshots to compare: let it watch longer, or use a shorter --every.")
+    made = make_folder(folder)
+    try:
+        watched = Watched(options, folder)
+        grown = watched.run()
+    finally:
+        if made:
+            with suppress(OSError):  # it stays when something is in it
+                os.rmdir(folder)
     paths = watched.paths
+    if len(paths) < FEWEST:
+        kept = f" ({paths[0]} was kept)" if paths else ""
+        raise Cannot(f"There are not two snapshots to compare{kept}: let it watch longer, or use a shorter --every.")
+    watched.say(f"kept {', '.join(paths)}")
     options.older, options.newer, options.newest = paths[0], paths[-2] if len(paths) > FEWEST else paths[-1], None
     if len(paths) > FEWEST:
         options.newest = paths[-1]
@@ -35,8 +42,17 @@ def watch(options: argparse.Namespace) -> int:
     return 1 if grown else 0
 
 
+def make_folder(folder: str) -> bool:
+    """Make the directory for the snapshots; False when there is one. OSError when the current directory is gone."""
+    if os.path.isdir(folder or ".") or not folder:
+        require_folder(folder, "DIRECTORY")
+        return False
+    os.makedirs(folder)
+    return True
+
+
 class Watched:
-    """The snapshots so far: the first, the last but one and the last are kept."""
+    """The snapshots so far: the first, the last but one and the last are kept, in `paths`."""
 
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options = options
@@ -72,22 +88,23 @@ class Watched:
         if _proc.born(options.pid) not in (self.born, None):
             raise AttachError(f"Process {options.pid} has ended; another one has its number now.")
         path = f"{self.stem}-{self.taken + 1}.snap"
-        done = attach.snapshot_process(options.pid, path, wanted(options), timeout=options.timeout, gdb=options.gdb)
+        done = ask(options, path)
         self.taken += 1
         self.paths.append(path)
         if len(self.paths) > 3:
             with suppress(OSError):
                 os.unlink(self.paths.pop(1))
         of = f" of {options.count}" if options.count else ""
-        self.say(f"{done.objects:,} objects; {done.mode}, the process stood still for {done.pause_ms:.1f} ms", f"{self.taken}{of}")
+        size = _text.size(done.bytes)
+        self.say(f"{size} in {path}; {done.mode}, the process stood still for {done.pause_ms:.1f} ms", f"{self.taken}{of}")
         if options.until_growth is None:
             return None
-        size = opened(path).info.bytes
+        total = opened(path).info.bytes
         if self.taken == 1:
-            self.first_bytes = size
-        return size - self.first_bytes
+            self.first_bytes = total
+        return total - self.first_bytes
 
     def say(self, sentence: str, which: str = "") -> None:
         if not self.options.json:
-            show.console().print(f"{'snapshot ' + which if which else 'memprobe'}: {sentence}", highlight=False)
+            show.text(f"{'snapshot ' + which if which else 'memprobe'}: {sentence}")
             sys.stdout.flush()

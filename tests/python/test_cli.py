@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import stat
 import subprocess
@@ -108,7 +109,7 @@ def test_snapshot_of_a_module(command, tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(PROGRAM)
     done = command("snapshot", "--json", "-o", "end.snap", "-m", "job")
     said = json.loads(done.out[done.out.index("{") :])
-    assert done.code == 0 and said["schema"] == "memprobe.snapshot/1" and said["path"] == "end.snap", done
+    assert done.code == 0 and said["schema"] == "memprobe.snapshot/2" and said["path"] == "end.snap", done
     assert counts(tmp_path / "end.snap")["__main__.Thing"] == 1234
 
 
@@ -231,19 +232,51 @@ def test_summary_since(command, taken) -> None:
     assert {row["type"]: row["count"] for row in said["rows"]}["__main__.Leak"] == 1000
 
 
-@pytest.mark.parametrize("verb", ["info", "summary"])
-def test_output_fits(command, taken, verb: str) -> None:
-    path = os.path.relpath(taken[1], taken[1].parent)
-    done = command(verb, path, "--limit", "0", before=("env", "-C", str(taken[1].parent)))
-    assert done.code == 0, done
-    assert max(map(len, done.out.splitlines())) <= 100
+LONG_NAMES = """
+class ConnectionPoolThatKeepsEveryConnectionThatItEverMade_AndNeverClosesAnyOfThemAtAllBecauseItForgets:
+    pass
+connections_of_the_pool_that_is_shared_by_all_of_the_handlers_of_this_application = {
+    "an_endpoint_with_a_name_that_is_long_enough": [
+        ConnectionPoolThatKeepsEveryConnectionThatItEverMade_AndNeverClosesAnyOfThemAtAllBecauseItForgets() for _ in range(30000)
+    ]
+}
+import memprobe
+memprobe.snapshot("long.snap")
+connections_of_the_pool_that_is_shared_by_all_of_the_handlers_of_this_application["later"] = [
+    ConnectionPoolThatKeepsEveryConnectionThatItEverMade_AndNeverClosesAnyOfThemAtAllBecauseItForgets() for _ in range(5000)
+]
+memprobe.snapshot("longer.snap")
+"""
+LONG_NAME = "__main__.connections_of_the_pool_that_is_shared_by_all_of_the_handlers_of_this_application"
+LONG_TYPE = "__main__.ConnectionPoolThatKeepsEveryConnectionThatItEverMade_AndNeverClosesAnyOfThemAtAllBecauseItForgets"
 
 
-def test_on_a_terminal(taken) -> None:
+@pytest.fixture(scope="module")
+def long(tmp_path_factory) -> Path:
+    """A folder with two snapshots of a program whose names are long."""
+    folder = tmp_path_factory.mktemp("long")
+    subprocess.run([sys.executable, "-c", LONG_NAMES], cwd=folder, check=True)
+    return folder
+
+
+VERBS = [
+    ("info", "long.snap"),
+    ("summary", "long.snap"),
+    ("dominators", "long.snap"),
+    ("suspects", "long.snap"),
+    ("diff", "long.snap", "longer.snap"),
+    ("paths", "long.snap", LONG_TYPE),
+    ("cycles", "long.snap"),
+    ("waste", "long.snap"),
+]
+
+
+def on_terminal(folder: Path, *words: str, columns: int = 70, lines: int = 30) -> str:
+    """What the command shows on a terminal, as plain text."""
     ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "memprobe", "summary", taken[1].name]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "70"}
-    child = subprocess.Popen(words, cwd=taken[1].parent, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": str(lines)}
+    command = [sys.executable, "-m", "memprobe", *words]
+    child = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment)
     os.close(theirs)
     shown = b""
     while True:
@@ -255,7 +288,34 @@ def test_on_a_terminal(taken) -> None:
             break
         shown += more
     os.close(ours)
-    assert child.wait(60) == 0 and b"total" in shown, shown
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 0, (shown, said)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("words", [words for words in VERBS if words[0] in ("summary", "dominators", "suspects", "diff", "paths")])
+def test_nothing_is_cut_in_a_pipe(command, long: Path, words: tuple[str, ...]) -> None:
+    done = command(*words, COLUMNS="70", before=("env", "-C", str(long)))
+    assert done.code == 0 and "…" not in done.out.replace("… ", ""), done
+    assert (LONG_TYPE if words[0] in ("summary", "diff") else LONG_NAME) in done.out, done
+    assert LONG_NAME in done.out or words[0] == "summary"
+
+
+@pytest.mark.parametrize("columns", [60, 70, 120])
+@pytest.mark.parametrize("words", VERBS)
+def test_output_fits_a_terminal(long: Path, words: tuple[str, ...], columns: int) -> None:
+    lines = [line for line in on_terminal(long, *words, columns=columns).split("\n") if not line.startswith(("Next: ", "      "))]
+    assert max(map(len, lines)) <= columns, lines
+    if words[0] in ("dominators", "diff"):
+        assert max(map(len, lines)) > columns - 4, lines  # and uses it
+
+
+def test_on_a_terminal_the_middle_is_cut(long: Path) -> None:
+    shown = on_terminal(long, "dominators", "long.snap", columns=80)
+    assert "__main__.connec" in shown and "…" in shown and "g_enough']" in shown, shown
+    assert len(shown.splitlines()) <= 30, shown  # one screen
+    indented = [line for line in on_terminal(long, "suspects", "long.snap").splitlines() if line.startswith("    ")]
+    assert len(indented) > 3, indented
 
 
 def test_the_reader_may_leave(taken) -> None:
@@ -293,10 +353,18 @@ def test_a_current_folder_that_is_gone(command, words: tuple[str, ...]) -> None:
     cannot(command(*words, before=before), "The current folder was removed: go to another one")
 
 
+def test_the_agent_is_off(command, program) -> None:
+    silent = program("import sys\nprint('ready', flush=True)\nsys.stdin.readline()")
+    done = command("snapshot", silent.pid, "--timeout", "5")
+    assert "not Python" not in done.err, done
+
+
 def test_no_agent(command, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as plain:
-        cannot(command("snapshot", plain.pid, "-o", "x.snap"), "has no memprobe agent", "memprobe run")
+        cannot(command("snapshot", plain.pid, "-o", "x.snap"), f"Process {plain.pid} runs sleep, not Python", "pgrep")
+        cannot(command("watch", plain.pid, "-o", "new"), "runs sleep, not Python")
         plain.kill()
+    assert not (tmp_path / "new").exists()
     assert not (tmp_path / "x.snap").exists()
 
 
@@ -398,8 +466,71 @@ def test_misuse(command, words: tuple[str, ...]) -> None:
     assert done.code == 2 and done.err and "Traceback" not in done.err, done
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("diff", "a"),
+        ("diff", "a", "b", "c", "d"),
+        ("summary", "x", "--walk"),
+        ("suspects", "x", "--percent", "much"),
+        ("dominators", "x", "--grouped", "--node", "0"),
+        ("snapshot",),
+        ("snapshot", "1", "--after", "2"),
+        ("watch",),
+    ],
+)
+def test_misuse_shows_the_usage_of_the_verb(command, words: tuple[str, ...]) -> None:
+    done = command(*words)
+    assert done.code == 2 and done.err.startswith(f"usage: memprobe {words[0]} "), done
+    assert f"memprobe {words[0]}: error: " in done.err and "=" not in done.err.splitlines()[-1], done
+
+
+@pytest.mark.parametrize(
+    "words", [("suspects", "--fail-on-suspect", "5"), ("cycles", "--fail-on-cycles"), ("diff", "--fail-on-growth", "1")]
+)
+def test_a_check_needs_a_whole_file(command, taken, tmp_path: Path, words: tuple[str, ...]) -> None:
+    whole = taken[1].read_bytes()
+    (tmp_path / "cut.snap").write_bytes(whole[: len(whole) * 2 // 3])
+    files = (taken[0], "cut.snap") if words[0] == "diff" else ("cut.snap",)
+    cannot(command(*words, *files), "Only a part of cut.snap could be read", f"{words[1]} needs a whole snapshot")
+    assert command(words[0], *files).code == 0
+
+
+def facts(shown: str) -> dict[str, str]:
+    """Names and values, as they are shown."""
+    return {line.split("  ")[0]: line.split("  ")[-1].strip() for line in shown.splitlines() if "  " in line}
+
+
+def test_snapshot_and_info_say_the_same(command, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PROGRAM)
+    done = command("snapshot", "--json", "-o", "end.snap", "--", "job.py")
+    said = json.loads(done.out[done.out.index("{") :])
+    info = json.loads(command("info", "--json", "end.snap").out)["info"]
+    assert {name: said[name] for name in ("objects", "edges", "bytes")} == {
+        name: info[name] for name in ("objects", "edges", "bytes")
+    }
+    assert said["file_bytes"] == (tmp_path / "end.snap").stat().st_size
+    written = facts(command("snapshot", "-o", "end.snap", "--", "job.py").out)
+    told = facts(command("info", "end.snap").out.partition("What this")[0])
+    assert [written[name] for name in ("objects", "edges", "bytes")] == [told[name] for name in ("objects", "edges", "bytes")], (
+        written,
+        told,
+    )
+
+
+def test_what_is_too_large_to_be_counted_at_once(taken, monkeypatch, capsys) -> None:
+    done = memprobe.SnapshotInfo(str(taken[0]), 1, 2, taken[0].stat().st_size, 0.5, "forked")
+    monkeypatch.setattr(snapshot, "COUNTED", 10)
+    snapshot.tell(done, True)
+    said = json.loads(capsys.readouterr().out)
+    assert said["objects"] is None and said["bytes"] is None and said["file_bytes"] == done.bytes
+    snapshot.tell(done, False)
+    assert "objects" not in capsys.readouterr().out
+
+
 def test_help(command) -> None:
     assert command("--version").out == f"memprobe {memprobe.__version__}\n"
     for words in ("--help",), ("snapshot", "--help"), ("run", "--help"):
         done = command(*words)
         assert done.code == 0 and "memprobe" in done.out, done
+    assert "take periodic snapshots and report what grows" in command("--help").out

@@ -345,7 +345,7 @@ def test_the_verb(tmp_path: Path, command: Callable[..., Any]) -> None:
     assert command("snapshot", "--hashes", "-o", "heap.snap", "--", "program.py").code == 0
     done = command("waste", "heap.snap")
     assert done.code == 0 and "__main__.Order.notes" in done.out and "__main__.prices" in done.out, done
-    assert max(map(len, done.out.splitlines())) <= 100 and "Next: memprobe paths heap.snap" in done.out
+    assert "Next: memprobe paths heap.snap" in done.out
     answer = json.loads(command("waste", "--json", "--limit", "0", "heap.snap").out)
     assert answer["schema"] == "memprobe.waste/1" and answer["unknown"] == []
     assert {"kind", "name", "type", "count", "bytes", "advice", "node"} == set(answer["rows"][0])
