@@ -226,7 +226,7 @@ def test_rows_of_a_module(ask: Callable[..., Any], verb: str) -> None:
     extra = ("--percent", "1") if verb == "suspects" else ()
     every = ask(verb, "--json", "--limit", "0", *extra, "newer.snap")[key]
     some = ask(verb, "--json", "--limit", "0", *extra, "--module", "other", "newer.snap")[key]
-    assert 0 < len(some) < len(every) and all(row in every for row in some)
+    assert 0 < len(some) <= len(every) - (verb != "cycles") and all(row in every for row in some)  # of cycles there is one kind
     assert all("other" in json.dumps(row) or "Session" in json.dumps(row) for row in some)
     assert ask(verb, "--json", "--limit", "0", *extra, "--min", "1TB", "newer.snap")[key] == []
 
