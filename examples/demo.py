@@ -46,7 +46,7 @@ def watch(folder: Path, seconds: float, visitors: int) -> list[Path]:
         print(
             f"A web shop runs as process {pid}, with memprobe's agent in it. {visitors} visitors log in, look around and log out."
         )
-        print("What leaks? Three snapshots while it serves, and what came between the first two and is still there:")
+        print("What leaks? Three snapshots while it serves, and what grew over all of them:")
         load = Visitors(port, visitors, seconds * 2 + 120).start()
         try:
             time.sleep(seconds / 2)

@@ -82,9 +82,9 @@ def diff(options: argparse.Namespace) -> int:
     if options.json:
         show.as_json("memprobe.diff/2", grown.to_dict())
         return code
-    still = f" and is still in {names[2]}" if len(names) == 3 else ""
+    span = f"from {names[0]} to {names[-1]}{f' by way of {names[1]}' if len(names) == 3 else ''}"
     headers, cells = grown.headers[: -len(names)], [cell[: -len(names)] for cell in grown.cells()]
-    show.table(f"What grew from {names[0]} to {names[1]}{still}", headers, cells, last_is_total=True, texts=(0, 1))
+    show.table(f"What grew {span}", headers, cells, last_is_total=True, texts=(0, 1))
     for more in grown.references:
         show.text(str(more))
     _after(names[-1], grown.rows, "shows the paths that keep the first of them alive", "nothing grew: shows what keeps most alive")

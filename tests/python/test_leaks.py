@@ -114,7 +114,7 @@ def test_the_verbs(folder: Path) -> None:
     command(folder, "suspects", "--fail-on-suspect", "99.9", "a.snap")
     said = command(folder, "diff", "a.snap", "b.snap")
     assert "__main__.sessions" in said and "Next: memprobe paths b.snap" in said
-    assert "still in c.snap" in command(folder, "diff", "a.snap", "b.snap", "c.snap", "--limit", "1")
+    assert "from a.snap to c.snap by way of b.snap" in command(folder, "diff", "a.snap", "b.snap", "c.snap", "--limit", "1")
     answer = json.loads(command(folder, "diff", "--json", "a.snap", "b.snap", "--fail-on-growth", "1000", code=1))
     assert answer["schema"] == "memprobe.diff/2" and answer["rows"][0]["count"] == 2000
     command(folder, "diff", "a.snap", "b.snap", "--fail-on-growth", "1000000000")
