@@ -110,19 +110,19 @@ PyObject *binding_with_objects(mod_state *state, graph_object *graph, const uint
  * The variable that the question was asked with, and what a prompt keeps of its results, say nothing about the program. So the edges of
  * both are barred in a first search, and only when that finds nothing are they shown. */
 
-typedef struct asker {
+typedef struct asking {
     const mpr_graph *g;
     bool ipython; /* it keeps results in more places than the caller's namespace */
     uint32_t object, frame, locals, builtins; /* nodes: what is asked about, the caller's frame and namespace, the builtins */
-} asker;
+} asking;
 
 static uint32_t node_of(const mpr_graph *g, uint64_t address) {
     uint32_t node;
     return address != 0 && mpr_graph_find(g, address, &node) ? node : MPR_NO_NODE;
 }
 
-static asker asker_of(const mpr_graph *g, uint32_t object, const cpy_caller *caller) {
-    return (asker){.g = g,
+static asking asking_of(const mpr_graph *g, uint32_t object, const cpy_caller *caller) {
+    return (asking){.g = g,
                    .object = object,
                    .frame = node_of(g, caller->node),
                    .locals = node_of(g, (uint64_t)(uintptr_t)caller->locals),
@@ -143,7 +143,7 @@ static bool is_prompts(const char *name, size_t length) {
 }
 
 /* What the edge is called, read where it lives: the graph has the contents of few strings. The length, 0 for no name. */
-static size_t name_of(const asker *a, uint32_t holder, uint64_t edge, char *out, size_t size) {
+static size_t name_of(const asking *a, uint32_t holder, uint64_t edge, char *out, size_t size) {
     mpr_label_kind kind = mpr_label_kind_of(a->g->label[edge]);
     mpr_resolved label;
     if (kind == MPR_LABEL_VALUE || kind == MPR_LABEL_ATTR) {
@@ -157,7 +157,7 @@ static size_t name_of(const asker *a, uint32_t holder, uint64_t edge, char *out,
 }
 
 /* The value of a key in the caller's namespace or the builtins that a prompt has put there; in IPython, one that is called so anywhere. */
-static bool is_prompts_edge(const asker *a, uint32_t holder, uint64_t edge) {
+static bool is_prompts_edge(const asking *a, uint32_t holder, uint64_t edge) {
     char name[64];
     if (holder != a->locals && holder != a->builtins && !a->ipython) {
         return false;
@@ -167,20 +167,20 @@ static bool is_prompts_edge(const asker *a, uint32_t holder, uint64_t edge) {
 }
 
 /* A variable of the caller that is the object itself. */
-static bool is_callers_edge(const asker *a, uint32_t holder, uint64_t edge) {
+static bool is_callers_edge(const asking *a, uint32_t holder, uint64_t edge) {
     mpr_label_kind kind = mpr_label_kind_of(a->g->label[edge]);
     bool local = holder == a->frame && (kind == MPR_LABEL_LOCAL || kind == MPR_LABEL_CELL || kind == MPR_LABEL_STACK);
     return a->g->target[edge] == a->object && (local || (holder == a->locals && kind == MPR_LABEL_VALUE));
 }
 
 static bool is_barred(const void *bars, uint32_t holder, uint64_t edge) {
-    const asker *a = bars;
+    const asking *a = bars;
     return is_callers_edge(a, holder, edge) || is_prompts_edge(a, holder, edge);
 }
 
 /* Walls for what a prompt keeps results in (IPython's Out, which its history refers to as well), and whether there is such: NULL without
  * memory. */
-static uint8_t *prompts_walls(asker *a) {
+static uint8_t *prompts_walls(asking *a) {
     uint8_t *walls = mpr_alloc_array(a->g->alloc, a->g->nodes, 1);
     bool none = walls == NULL || a->locals == MPR_NO_NODE;
     uint64_t first = none ? 0 : mpr_graph_first(a->g, a->locals), end = none ? 0 : mpr_graph_first(a->g, a->locals + 1);
@@ -196,7 +196,7 @@ static uint8_t *prompts_walls(asker *a) {
 }
 
 /* Paths to the object that take none of these edges: none of them may be NULL. */
-static int find_beside(graph_object *graph, const asker *a, unsigned limit, const mpr_name_bars *bars, mpr_paths *out) {
+static int find_beside(graph_object *graph, const asking *a, unsigned limit, const mpr_name_bars *bars, mpr_paths *out) {
     int status = mpr_name_tree_begin(graph->graph, true, &graph->names);
     if (status == MPR_OK) {
         graph->names.bars = bars;
@@ -207,7 +207,7 @@ static int find_beside(graph_object *graph, const asker *a, unsigned limit, cons
 }
 
 /* The paths of the program; *prompts: there are none, and these lead through what the bars are for. */
-static int find_paths(graph_object *graph, asker *a, unsigned limit, mpr_paths *out, bool *prompts) {
+static int find_paths(graph_object *graph, asking *a, unsigned limit, mpr_paths *out, bool *prompts) {
     uint8_t *walls = prompts_walls(a);
     mpr_name_bars bars = {.is_barred = is_barred, .context = a, .walls = walls};
     int status = walls == NULL ? MPR_ENOMEM : find_beside(graph, a, limit, &bars, out);
@@ -221,7 +221,7 @@ static int find_paths(graph_object *graph, asker *a, unsigned limit, mpr_paths *
 }
 
 /* The rows of the caller's own variables that are the object. */
-static PyObject *callers_rows(const asker *a) {
+static PyObject *callers_rows(const asking *a) {
     PyObject *list = PyList_New(0);
     const uint32_t holders[] = {a->frame, a->locals};
     for (size_t i = 0; list != NULL && i < 2; i++) {
@@ -279,7 +279,7 @@ static PyObject *why_alive(PyObject *module, PyObject *const *args, Py_ssize_t c
     }
     mpr_paths paths = {0};
     bool prompts = false;
-    asker a = asker_of(graph->graph, node, &caller);
+    asking a = asking_of(graph->graph, node, &caller);
     mpr_name_keys keys = {.text = key_text, .context = graph};
     int status = find_paths(graph, &a, (unsigned)limit, &paths, &prompts);
     PyObject *held = status == MPR_OK ? hold_paths(state, graph, node, &paths) : binding_error(status);
