@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby, pairwise
@@ -152,8 +152,9 @@ def show_refs(
     `retained`, nodes show their reference counts, bytes, and bytes that would be freed with them. Weak references are dashed,
     unless `weak` is false. `housekeeping` adds the references that every program has, such as from a function to its globals.
 
-    With `merge`, more than three neighbours of one type that are referred to (or refer) in the same way are one node: "402 frames,
-    local self"; those that `highlight` chooses, modules and classes are not. There are at most `max_nodes` nodes, None for any number.
+    With `merge`, more than three neighbours of one type that refer, or are referred to, by the same label are one node: "402 frames,
+    local self". Modules, classes and what `highlight` chooses stay apart. A picture has at most `max_nodes` nodes, or any number
+    for None.
 
     When tracemalloc is tracing, a living object shows the line that made it. With a `filename` the picture is saved, too."""
     asked = (depth, too_many, filter, highlight, extra_info, refcounts, sizes, retained, weak, housekeeping, merge, max_nodes)
@@ -272,7 +273,6 @@ def _draw(objs: Sequence[Any], options: _Options) -> Picture:
     return _Drawing(Heap(graph), held, options).draw(starts)
 
 
-
 @dataclass(frozen=True)
 class _Between:
     """An edge of the picture: one of the references that it stands for, and of how many members of a merged node it is."""
@@ -360,7 +360,8 @@ class _Drawing:
         path = path[denied[-1] + 1 :] if denied else path
         if len(path) > LONG_PATH:
             return [*path[:END], *path[-END:]]
-        kinds = [(self.graph.node(steps.ids[at])[1], str(steps.label(at - 1)) if at else "") for at in path]
+        labels = [str(steps.label(at - 1)) for at in path[1:]]  # by what each refers to the next
+        kinds = [(self.graph.node(steps.ids[at])[1], label) for at, label in zip(path, [*labels, ""], strict=True)]
         shown: list[int] = []
         for _, run in groupby(range(len(path)), lambda place: kinds[place]):
             places = list(run)
@@ -400,7 +401,8 @@ class _Drawing:
             if merges:
                 self.merged[other] = self.alike(other, wanted[other][0])
             node, member = self.node_of[other], wanted[other][0]
-            part = "" if merges or node == id else self.part(members, wanted[other]) or self.part(self.members.get(node, row), row)
+            concerned = {one for each in row for one in wanted[each]}
+            part = "" if node == id else self.part(members, concerned) or self.part(self.members.get(node, row), row)
             ends = (node, id) if back else (id, node)
             self.edges.setdefault(ends, _Between(*((other, member) if back else (member, other)), part, silent=merges))
         if hidden and self.room() >= 1:
@@ -409,7 +411,7 @@ class _Drawing:
             self.unsaid += hidden
 
     @staticmethod
-    def part(members: Sequence[int], some: Sequence[int]) -> str:
+    def part(members: Sequence[int], some: Collection[int]) -> str:
         return f"{number(len(some))} of {number(len(members))}" if len(some) < min(len(members), EXPANDED) else ""
 
     def together(self, found: dict[int, list[int]]) -> Iterable[tuple[int, ...]]:
@@ -436,7 +438,16 @@ class _Drawing:
     def alike(self, other: int, member: int) -> str:
         """By what a neighbour refers, or is referred to, without indices and keys."""
         holder, target = (other, member) if self.options.back else (member, other)
-        return ", ".join(dict.fromkeys(_names.masked(word, keys=True) for word in self.words(holder, target)[0]))
+        rows, _ = _core.between(self.graph, holder, target, self.options.housekeeping, self.options.weak, LABELS)
+        return ", ".join(dict.fromkeys(self.masked(row, holder, target) for row in rows))
+
+    def masked(self, row: EdgeRow, holder: int, target: int) -> str:
+        """The label without index and key; an attribute whose name is not known is like no other."""
+        if row[2] in ("value", "index") and row[0] == holder:
+            return "[…]"  # without looking for the key, which would be quadratic
+        if row[2] == "value" and row[5] is None:
+            return f"attribute {row[7]}"
+        return _names.masked(self.word(row, holder, target), keys=True)
 
     def labels_out(self, holders: Iterable[int]) -> dict[tuple[int, int], str]:
         """The same for all that some nodes refer to, each reference looked at once."""
@@ -448,8 +459,7 @@ class _Drawing:
                 (space, row) for space in spaces for row in self.graph.edges_out(space, 2 * COMPARED)
             ]:
                 if row[2] != "key" and (self.options.housekeeping or not row[4]):
-                    item = owner == holder and row[2] in ("value", "index")  # looking for the key of each would be quadratic
-                    word = "[…]" if item else _names.masked(self.word((owner, *row[1:]), holder, row[0]), keys=True)
+                    word = self.masked((owner, *row[1:]), holder, row[0])
                     found.setdefault((holder, row[0]), {})[word] = None
         return {ends: ", ".join(words) for ends, words in found.items()}
 
@@ -469,7 +479,9 @@ class _Drawing:
     def node(self, id: int) -> str:
         node, members = self.heap.node(id), self.members.get(id)
         title, *more = (self.title(node), *self.lines(node)) if members is None else self.merged_lines(node, members)
-        label = f"<b>{_safe(title)}</b>" + "".join(f'<br/><font point-size="9">{_safe(line)}</font>' for line in more if line.strip())
+        label = f"<b>{_safe(title)}</b>" + "".join(
+            f'<br/><font point-size="9">{_safe(line)}</font>' for line in more if line.strip()
+        )
         return f"  n{id} [label=<{label}>, {STYLES[self.style(node)]}];\n"
 
     def title(self, node: Node) -> str:
@@ -483,6 +495,10 @@ class _Drawing:
     def merged_lines(self, node: Node, members: tuple[int, ...]) -> Iterable[str]:
         words = self.merged[node.id]
         yield f"{number(len(members))} {_plural_type(node.type)}{f', {_cut(words)}' if words else ''}"
+        if node.type in _RUN:
+            said = {self.graph.what(id) for id in members[:EXPANDED]}
+            if len(said) == 1 and len(members) <= EXPANDED:
+                yield _what(said.pop()).partition(" ")[2]
         if self.options.sizes and "synthetic" not in node.flags:
             yield size(sum(self.graph.node(id)[2] for id in members))
 
@@ -588,7 +604,7 @@ _PLACE = re.compile(r"\(([^()]*):(\d+)\)$")
 
 
 def _what(text: str) -> str:
-    """"coroutine main (app.py:5)": without folders, and its name cut before its place."""
+    """What the namer says of it, as "coroutine main (app.py:5)": without folders, and its name cut before its place."""
     text = text.replace("<frame>", "frame", 1)
     place = _PLACE.search(text)
     if place is None:
