@@ -152,9 +152,9 @@ def show_refs(
     `retained`, nodes show their reference counts, bytes, and bytes that would be freed with them. Weak references are dashed,
     unless `weak` is false. `housekeeping` adds the references that every program has, such as from a function to its globals.
 
-    With `merge`, more than three neighbours of one type that refer, or are referred to, by the same label are one node: "402 frames,
-    local self". Modules, classes and what `highlight` chooses stay apart. A picture has at most `max_nodes` nodes, or any number
-    for None.
+    With `merge`, more than three neighbours of one type that refer, or are referred to, by the same label are one node: "402
+    frames, local self". Modules, classes and what `highlight` chooses stay apart. No neighbours are added beyond `max_nodes` nodes;
+    None is any number.
 
     When tracemalloc is tracing, a living object shows the line that made it. With a `filename` the picture is saved, too."""
     asked = (depth, too_many, filter, highlight, extra_info, refcounts, sizes, retained, weak, housekeeping, merge, max_nodes)
@@ -340,6 +340,8 @@ class _Drawing:
     def add_name(self, start: int) -> None:
         steps = _names.steps(self.heap, [start])[0]
         path = self.shown_path(steps)
+        if self.edges and self.room() < len(path):
+            return  # another object's path is there, and this one leaves no room
         for place, at in enumerate(path):
             self.add((steps.ids[at],), len(path) - 1 - place)
         for before, at in pairwise(path):
@@ -369,12 +371,13 @@ class _Drawing:
         return shown
 
     def beginning(self, steps: _names.Steps, path: list[int]) -> int:
-        """The first module or class; else the thread's frame or root group."""
+        """The place in `path` of a thread's frame or a root group; of the module or class that a root group has."""
         nodes = [self.heap.node(steps.ids[at]) for at in path]
         first = next((place for place, node in enumerate(nodes) if "synthetic" not in node.flags), len(nodes))
-        named = (place for place, node in enumerate(nodes) if node.flags & {"module", "type"})
-        root = max(first - 1, min(1, len(nodes) - 1), 0)  # the super-root is no part of a picture
-        return next(named, root) if nodes and nodes[min(root, first)].type in ("<root>", "dict") else root
+        if first < 2:
+            return first if first < len(nodes) else 0  # the super-root is no part of a picture
+        named = (place for place in (first, first + 1) if nodes[place : place + 1] and nodes[place].flags & {"module", "type"})
+        return next(named, first - 1) if nodes[first - 1].type == "<root>" else first - 1
 
     # ---- neighbours ----
 
@@ -446,7 +449,7 @@ class _Drawing:
         if row[2] in ("value", "index") and row[0] == holder:
             return "[…]"  # without looking for the key, which would be quadratic
         if row[2] == "value" and row[5] is None:
-            return f"attribute {row[7]}"
+            return f"<attribute {row[7]}>"
         return _names.masked(self.word(row, holder, target), keys=True)
 
     def labels_out(self, holders: Iterable[int]) -> dict[tuple[int, int], str]:
@@ -493,7 +496,7 @@ class _Drawing:
         return f"{node.type.rpartition('.')[2]}{f' {_cut(named)}' if named else ''}"
 
     def merged_lines(self, node: Node, members: tuple[int, ...]) -> Iterable[str]:
-        words = self.merged[node.id]
+        words = re.sub(r"<attribute \d+>", "<attribute>", self.merged[node.id])
         yield f"{number(len(members))} {_plural_type(node.type)}{f', {_cut(words)}' if words else ''}"
         if node.type in _RUN:
             said = {self.graph.what(id) for id in members[:EXPANDED]}
