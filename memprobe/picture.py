@@ -294,7 +294,8 @@ class _Drawing:
         self.merged: dict[int, str] = {}  # how they refer, or are referred to
         self.node_of: dict[int, int] = {}  # the node of the picture that an object is in
         self.edges: dict[tuple[int, int], _Between] = {}
-        self.gaps: dict[tuple[int, int], int] = {}  # steps left out of a path
+        self.gaps: dict[tuple[int, int], tuple[int, str, str]] = {}  # steps left out of a path, labels into and out of them
+        self.folded: set[int] = set()  # the last of them
         self.more: dict[int, int] = {}
         self.unsaid = 0  # references hidden where there was no room for a node that says so
 
@@ -307,7 +308,7 @@ class _Drawing:
         lines += (self.node(id) for id in ids)
         lines += (self.edge(holder, target, circle[holder] == circle[target] < 0xFFFFFFFF) for holder, target in self.edges)
         lines += (self.rest(id, hidden) for id, hidden in self.more.items())
-        lines += (self.gap(holder, target, hidden) for (holder, target), hidden in self.gaps.items())
+        lines += (self.gap(ends, *gap) for ends, gap in self.gaps.items())
         return Picture("".join((*lines, "}\n")), len(ids), len(self.edges), sum(self.more.values()) + self.unsaid)
 
     # ---- choose ----
@@ -350,7 +351,8 @@ class _Drawing:
             if at - before == 1 or namespace:
                 self.edges.setdefault(ends, _Between(*ends, fallback=str(steps.label(at - 1))))
             else:
-                self.gaps[ends] = at - before - 1
+                self.gaps[ends] = at - before - 1, str(steps.label(before)), str(steps.label(at - 1))
+                self.folded.update(steps.ids[max(at - 2, before + 1) : at])
 
     def shown_path(self, steps: _names.Steps) -> list[int]:
         """The steps that are drawn: from where the name begins, without namespaces and what is denied, and long parts folded."""
@@ -360,15 +362,13 @@ class _Drawing:
         path = path[self.beginning(steps, path) :]
         denied = [place for place, at in enumerate(path[:-1]) if not self.wanted(steps.ids[at])]
         path = path[denied[-1] + 1 :] if denied else path
-        if len(path) > LONG_PATH:
-            return [*path[:END], *path[-END:]]
         labels = [str(steps.label(at - 1)) for at in path[1:]]  # by what each refers to the next
         kinds = [(self.graph.node(steps.ids[at])[1], label) for at, label in zip(path, [*labels, ""], strict=True)]
         shown: list[int] = []
         for _, run in groupby(range(len(path)), lambda place: kinds[place]):
             places = list(run)
             shown += [path[at] for at in (places if len(places) <= LONG_RUN else [*places[:END], *places[-END:]])]
-        return shown
+        return shown if len(shown) <= LONG_PATH else [*shown[:END], *shown[-END:]]
 
     def beginning(self, steps: _names.Steps, path: list[int]) -> int:
         """The place in `path` of a thread's frame or a root group; of the module or class that a root group has."""
@@ -389,7 +389,8 @@ class _Drawing:
         for member in members[:EXPANDED]:
             for other in _core.neighbours(self.graph, member, back, options.housekeeping, options.weak):
                 found.setdefault(other, []).append(member)
-        wanted = {other: by for other, by in found.items() if self.wanted(other)}
+        left_out = self.folded - self.node_of.keys() if back else ()
+        wanted = {other: by for other, by in found.items() if other not in left_out and self.wanted(other)}
         rows = sorted(self.together(wanted), key=lambda row: row[0] not in self.node_of)
         drawn = hidden = 0
         for place, row in enumerate(rows):
@@ -588,11 +589,14 @@ class _Drawing:
             f'  {ends} [style=dotted, color="#cf222e"];\n'
         )
 
-    def gap(self, holder: int, target: int, hidden: int) -> str:
+    @staticmethod
+    def gap(ends: tuple[int, int], hidden: int, first: str, last: str) -> str:
+        holder, target = ends
         name = f"n{holder}_to_n{target}"
         return (
             f'  {name} [label="… {number(hidden)} more", shape=plaintext, style="", fontcolor="#768390"];\n'
-            f"  n{holder} -> {name} [style=dotted];\n  {name} -> n{target} [style=dotted];\n"
+            f'  n{holder} -> {name} [style=dotted, label="{_quoted(_cut(first))}"];\n'
+            f'  {name} -> n{target} [style=dotted, label="{_quoted(_cut(last))}"];\n'
         )
 
 

@@ -363,7 +363,8 @@ def test_a_long_path_is_folded(length: int) -> None:
         if length == 9:
             assert gap == "3" and shown == 6
         else:
-            assert length - 10 <= int(gap.replace(",", "")) and shown < 12 and picture.nodes < 20
+            assert length - 8 <= int(gap.replace(",", "")) <= length - 6 and shown == 6 and picture.nodes < 20
+        assert len(re.findall(r'-> n\d+(?:_to_n\d+)? \[style=dotted, label="\.next"\]', picture.dot)) == 2
         assert f"module {__name__}" in nodes(picture) and ("dict", "['chain']", "Link") in arrows(picture)
         assert boxes(picture) <= 60
     target = registry["chain"]
@@ -461,6 +462,18 @@ def test_siblings_of_one_kind_are_one_node() -> None:
         assert re.search(r"402 coroutines, local self</b><br/><font[^>]*>(Parser\.)?handle \(", picture.dot)
     for one in waiting:
         one.close()
+    registry.clear()
+
+
+class Walker:
+    def walk(self, depth: int) -> list[Picture]:
+        return self.walk(depth - 1) if depth else both_ways(self)
+
+
+def test_frames_of_one_method_are_one_node() -> None:
+    registry["walker"] = walker = Walker()
+    for picture in walker.walk(401):
+        assert "402 frames, local self" in nodes(picture) and f"module {__name__}" in nodes(picture)
     registry.clear()
 
 
