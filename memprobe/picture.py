@@ -347,12 +347,29 @@ class _Drawing:
             self.add((steps.ids[at],), len(path) - 1 - place)
         for before, at in pairwise(path):
             ends = steps.ids[before], steps.ids[at]
-            namespace = at - before == 2 and _is_namespace(steps.label(before))
-            if at - before == 1 or namespace:
-                self.edges.setdefault(ends, _Between(*ends, fallback=str(steps.label(at - 1))))
+            folded = _is_namespace(steps.label(before))
+            if at - before == 1 + (folded and at - before > 1):
+                self.edges.setdefault(ends, _Between(*ends, fallback=self.label_to(steps, at)))
             else:
-                self.gaps[ends] = at - before - 1, str(steps.label(before)), str(steps.label(at - 1))
+                self.gaps[ends] = (
+                    self.between(steps, before, at),
+                    self.label_to(steps, before + 1 + folded),
+                    self.label_to(steps, at),
+                )
                 self.folded.update(steps.ids[max(at - 2, before + 1) : at])
+
+    @staticmethod
+    def label_to(steps: _names.Steps, at: int) -> str:
+        """By what the step before refers to this one; of a namespace, its owner."""
+        label = steps.label(at - 1)
+        return str(label) if at < 2 or not _is_namespace(steps.label(at - 2)) else _as_attribute(label)
+
+    def between(self, steps: _names.Steps, before: int, at: int) -> int:
+        """How many objects are left out between two steps: namespaces are no objects of a picture."""
+        near = range(before, min(before + WINDOW, at))
+        if not any(_is_namespace(steps.label(step)) for step in near):
+            return at - before - 1
+        return at - before - 1 - sum(_is_namespace(steps.label(step)) for step in range(before, at - 1))
 
     def shown_path(self, steps: _names.Steps) -> list[int]:
         """The steps that are drawn: from where the name begins, without namespaces and what is denied, and long parts folded."""
@@ -362,7 +379,7 @@ class _Drawing:
         path = path[self.beginning(steps, path) :]
         denied = [place for place, at in enumerate(path[:-1]) if not self.wanted(steps.ids[at])]
         path = path[denied[-1] + 1 :] if denied else path
-        labels = [str(steps.label(at - 1)) for at in path[1:]]  # by what each refers to the next
+        labels = [self.label_to(steps, at) for at in path[1:]]  # by what each refers to the next
         kinds = [(self.graph.node(steps.ids[at])[1], label) for at, label in zip(path, [*labels, ""], strict=True)]
         shown: list[int] = []
         for _, run in groupby(range(len(path)), lambda place: kinds[place]):
@@ -573,8 +590,8 @@ class _Drawing:
         label = Label.of(row)
         if label.kind in ("child", "element") or (label.kind == "offset" and self.heap.node(holder).type in ("set", "frozenset")):
             return ""
-        if label.kind == "value" and row[0] != holder and label.name is not None and label.name.isidentifier():
-            return f".{label.name}"
+        if row[0] != holder and label.kind == "value" and label.name is not None:
+            return _as_attribute(label)
         owner: Any = self.held.get(holder) if self.held else None
         if label.startswith("[<") and issubclass(type(owner), dict) and target in (self.held or ()):
             for key, value in dict.items(owner):
@@ -622,6 +639,12 @@ def _what(text: str) -> str:
 def _plural_type(name: str) -> str:
     last = name.strip("<>").rpartition(".")[2]
     return f"{last}s" if last.islower() and not last.endswith("s") else f"{last} objects"
+
+
+def _as_attribute(label: Label) -> str:
+    """What is in a namespace, as its owner's."""
+    named = label.kind == "value" and label.name is not None and label.name.isidentifier()
+    return f".{label.name}" if named else str(label)
 
 
 def _is_namespace(label: Label) -> bool:

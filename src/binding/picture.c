@@ -298,7 +298,8 @@ static void disown(mpr_graph *g, PyObject *own) {
     }
 }
 
-/* The variables that a question was asked with: they come last among the reasons why an object is there. */
+/* What a question was asked with: the caller's variables, and the call's own references, which count as those of C code. These come last
+ * among the reasons why an object is there. */
 typedef struct asked_with {
     const mpr_graph *g;
     const ids *starts;
@@ -310,7 +311,7 @@ static bool is_callers(const void *context, uint32_t holder, uint64_t edge) {
     mpr_label_kind kind = mpr_label_kind_of(a->g->label[edge]);
     bool variable = holder == a->frame && (kind == MPR_LABEL_LOCAL || kind == MPR_LABEL_CELL || kind == MPR_LABEL_STACK);
     bool is_start = false;
-    if (variable || (holder == a->locals && kind == MPR_LABEL_VALUE)) {
+    if (variable || holder == a->g->group[MPR_GROUP_C_REFERENCES] || (holder == a->locals && kind == MPR_LABEL_VALUE)) {
         for (size_t i = 0; i < a->starts->count && !is_start; i++) {
             is_start = a->starts->items[i] == a->g->target[edge];
         }

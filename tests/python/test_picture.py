@@ -346,7 +346,8 @@ def test_the_callers_variable_comes_last() -> None:
     assert (f"module {__name__}", ".registry", "dict") in arrows(memprobe.show_backrefs(thing, depth=0))
     registry.clear()
     mine = Thing()
-    assert any(label == "local mine" for _, label, _ in arrows(memprobe.show_backrefs(mine, depth=0)))
+    if sys.version_info >= (3, 11):  # on 3.10 the call's own reference comes first, as one of C code
+        assert any(label == "local mine" for _, label, _ in arrows(memprobe.show_backrefs(mine, depth=0)))
 
 
 @pytest.mark.parametrize("length", [9, 30_000])
@@ -455,6 +456,9 @@ def test_siblings_of_one_kind_are_one_node() -> None:
         one.send(None)
     registry.update(waiting=waiting, parser=parser)
     for picture in both_ways(parser, depth=2):
+        if sys.version_info < (3, 11):  # the frame of a coroutine is an object of its own
+            assert ("402 coroutines, .cr_frame", "", "402 frames, local self") in arrows(picture), picture.dot
+            continue
         assert "402 coroutines, local self" in nodes(picture)
         assert ("402 coroutines, local self", "", "Parser") in arrows(picture)
         assert ("list", "[…]", "402 coroutines, local self") in arrows(picture)
