@@ -13,14 +13,15 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby, pairwise
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _core
-from memprobe._labels import EdgeRow
+from memprobe import _core, _names
+from memprobe._labels import EdgeRow, Label
 from memprobe._text import number, size
 from memprobe.errors import Error
 from memprobe.results import Json, Node
@@ -34,6 +35,13 @@ MISSING = (
 )
 LONGEST = 40  # characters of a value or label
 LABELS = 3  # shown of parallel edges
+ALIKE = 3  # siblings of one kind that are still drawn one by one
+COMPARED = 100_000  # neighbours of a node that are compared with each other; the rest is only counted
+EXPANDED = 1000  # members of a merged node whose neighbours are looked for
+LONG_RUN = 8  # equal steps of a path that are still drawn one by one
+LONG_PATH = 20  # any steps
+END = 3  # steps that are drawn at each end of a longer one
+WINDOW = 64  # steps at each end of a path that are looked at
 
 # Fills are light with dark text, lines and loose words of a middle grey: readable on white paper and on a dark screen.
 STYLES = {
@@ -56,7 +64,7 @@ digraph memprobe {
 @dataclass(frozen=True)
 class Picture:
     """A graph of `nodes` and `edges` in Graphviz's language, `dot`. A notebook shows it. `hidden` counts the references that
-    `too_many` left out."""
+    `too_many` and `max_nodes` left out."""
 
     dot: str = field(repr=False)
     nodes: int
@@ -132,6 +140,8 @@ def show_refs(
     retained: bool = False,
     weak: bool = True,
     housekeeping: bool = False,
+    merge: bool = True,
+    max_nodes: int | None = 60,
     filename: str | os.PathLike[str] | None = None,
 ) -> Picture:
     """A picture of what objects refer to, and what that refers to, `depth` times. The objects are living ones, or nodes of one
@@ -142,8 +152,13 @@ def show_refs(
     `retained`, nodes show their reference counts, bytes, and bytes that would be freed with them. Weak references are dashed,
     unless `weak` is false. `housekeeping` adds the references that every program has, such as from a function to its globals.
 
+    With `merge`, more than three neighbours of one type that refer, or are referred to, by the same label are one node: "402
+    frames, local self". Modules, classes and what `highlight` chooses stay apart. No neighbours are added beyond `max_nodes` nodes;
+    None is any number.
+
     When tracemalloc is tracing, a living object shows the line that made it. With a `filename` the picture is saved, too."""
-    options = _Options(False, depth, too_many, filter, highlight, extra_info, refcounts, sizes, retained, weak, housekeeping)
+    asked = (depth, too_many, filter, highlight, extra_info, refcounts, sizes, retained, weak, housekeeping, merge, max_nodes)
+    options = _Options(False, *asked)
     return _saved(_draw(objs, options), filename)
 
 
@@ -159,11 +174,17 @@ def show_backrefs(
     retained: bool = False,
     weak: bool = True,
     housekeeping: bool = False,
+    merge: bool = True,
+    max_nodes: int | None = 60,
     filename: str | os.PathLike[str] | None = None,
 ) -> Picture:
     """A picture of what refers to objects, and what refers to that, `depth` times; the rest as show_refs(). Modules, threads and
-    other roots end the way."""
-    options = _Options(True, depth, too_many, filter, highlight, extra_info, refcounts, sizes, retained, weak, housekeeping)
+    other roots are not followed further.
+
+    The path that names an object is drawn first, whatever its length, from the module or class where its name begins: who keeps it
+    is in the picture."""
+    asked = (depth, too_many, filter, highlight, extra_info, refcounts, sizes, retained, weak, housekeeping, merge, max_nodes)
+    options = _Options(True, *asked)
     return _saved(_draw(objs, options), filename)
 
 
@@ -178,7 +199,8 @@ def show_chain(*chains: Sequence[Any], filename: str | os.PathLike[str] | None =
     def inside(obj: object) -> bool:
         return (obj if isinstance(obj, Node) else id(obj)) in ids
 
-    given = {"depth": max(map(len, ways)), "too_many": sum(map(len, ways)), "filter": inside, "housekeeping": True, **options}
+    whole = {"depth": max(map(len, ways)), "too_many": sum(map(len, ways)), "merge": False, "max_nodes": None}
+    given = {**whole, "filter": inside, "housekeeping": True, **options}
     return show_refs(*dict.fromkeys(_Same(way[0]) for way in ways).keys(), filename=filename, **given)
 
 
@@ -224,6 +246,8 @@ class _Options:
     retained: bool
     weak: bool
     housekeeping: bool
+    merge: bool
+    max_nodes: int | None
 
 
 def _draw(objs: Sequence[Any], options: _Options) -> Picture:
@@ -235,6 +259,8 @@ def _draw(objs: Sequence[Any], options: _Options) -> Picture:
     for name in ("depth", "too_many"):
         if not isinstance(getattr(options, name), int) or getattr(options, name) < 0:
             raise ValueError(f"{name} must be an int of 0 or more, not {getattr(options, name)!r}.")
+    if options.max_nodes is not None and (not isinstance(options.max_nodes, int) or options.max_nodes < 1):
+        raise ValueError(f"max_nodes must be an int of 1 or more, or None, not {options.max_nodes!r}.")
     if isinstance(objs[0], Node):
         heap = objs[0].heap
         if not all(isinstance(obj, Node) and obj.heap is heap for obj in objs):
@@ -242,19 +268,36 @@ def _draw(objs: Sequence[Any], options: _Options) -> Picture:
         return _Drawing(heap, None, options).draw([node.id for node in objs])
     if any(isinstance(obj, Node) for obj in objs):
         raise TypeError("living objects and nodes of a heap are in no one picture: draw one, then the other.")
-    limit = -1 if options.filter else options.too_many
+    limit = -1 if options.filter else max(options.too_many, EXPANDED) if options.merge else options.too_many
     (graph, held), starts = _core.hold_around(tuple(objs), options.depth, options.back, options.housekeeping, options.weak, limit)
     return _Drawing(Heap(graph), held, options).draw(starts)
 
 
+@dataclass(frozen=True)
+class _Between:
+    """An edge of the picture: one of the references that it stands for, and of how many members of a merged node it is."""
+
+    holder: int
+    target: int
+    part: str = ""  # "3 of 402"
+    fallback: str = ""  # the label where the extension has none: a step that is no reference of the picture
+    silent: bool = False  # the merged node says it
+
+
 class _Drawing:
-    """One picture in the making."""
+    """One picture in the making. Its nodes are objects, or several that are merged: then by the id of the first."""
 
     def __init__(self, heap: Heap, held: dict[int, Any] | None, options: _Options) -> None:
         self.heap, self.graph, self.held, self.options = heap, heap._graph, held, options
-        self.depth: dict[int, int] = {}
-        self.edges: dict[tuple[int, int], None] = {}
+        self.depth: dict[int, int] = {}  # the nodes of the picture
+        self.members: dict[int, tuple[int, ...]] = {}  # of a merged node
+        self.merged: dict[int, str] = {}  # how they refer, or are referred to
+        self.node_of: dict[int, int] = {}  # the node of the picture that an object is in
+        self.edges: dict[tuple[int, int], _Between] = {}
+        self.gaps: dict[tuple[int, int], tuple[int, str, str]] = {}  # steps left out of a path, labels into and out of them
+        self.folded: set[int] = set()  # the last of them
         self.more: dict[int, int] = {}
+        self.unsaid = 0  # references hidden where there was no room for a node that says so
 
     def draw(self, starts: Iterable[int]) -> Picture:
         """Choose, then write."""
@@ -265,27 +308,181 @@ class _Drawing:
         lines += (self.node(id) for id in ids)
         lines += (self.edge(holder, target, circle[holder] == circle[target] < 0xFFFFFFFF) for holder, target in self.edges)
         lines += (self.rest(id, hidden) for id, hidden in self.more.items())
-        return Picture("".join((*lines, "}\n")), len(ids), len(self.edges), sum(self.more.values()))
+        lines += (self.gap(ends, *gap) for ends, gap in self.gaps.items())
+        return Picture("".join((*lines, "}\n")), len(ids), len(self.edges), sum(self.more.values()) + self.unsaid)
+
+    # ---- choose ----
 
     def choose(self, starts: Iterable[int]) -> None:
-        """Breadth first, to the depth, of each node `too_many` neighbours."""
-        options = self.options
-        self.depth = dict.fromkeys(starts, 0)
-        queue = deque(self.depth)
-        while queue:
-            id = queue.popleft()
-            below = self.depth[id] + 1
-            if below > options.depth or self.ends(id):
+        """What names the objects; then breadth first, to the depth, of each node `too_many` neighbours."""
+        for id in starts:
+            self.add((id,), 0)
+        if self.options.back:
+            for id in tuple(self.depth):
+                self.add_name(id)
+        for level in range(self.options.depth):
+            for id in [id for id, depth in self.depth.items() if depth == level]:
+                if not self.ends(id):
+                    self.expand(id)
+
+    def add(self, members: tuple[int, ...], depth: int) -> None:
+        id = members[0]
+        self.depth[id] = min(depth, self.depth.get(id, depth))
+        self.node_of.update(dict.fromkeys(members, id))
+        if len(members) > 1:
+            self.members[id] = members
+
+    def room(self) -> float:
+        most = self.options.max_nodes
+        return float("inf") if most is None else most - len(self.depth) - len(self.more) - len(self.gaps)
+
+    # ---- the path that names an object ----
+
+    def add_name(self, start: int) -> None:
+        steps = _names.steps(self.heap, [start])[0]
+        path = self.shown_path(steps)
+        if self.edges and self.room() < len(path):
+            return  # another object's path is there, and this one leaves no room
+        for place, at in enumerate(path):
+            self.add((steps.ids[at],), len(path) - 1 - place)
+        for before, at in pairwise(path):
+            ends = steps.ids[before], steps.ids[at]
+            folded = _is_namespace(steps.label(before))
+            if at - before == 1 + (folded and at - before > 1):
+                self.edges.setdefault(ends, _Between(*ends, fallback=self.label_to(steps, at)))
+            else:
+                self.gaps[ends] = (
+                    self.between(steps, before, at),
+                    self.label_to(steps, before + 1 + folded),
+                    self.label_to(steps, at),
+                )
+                self.folded.update(steps.ids[max(at - 2, before + 1) : at])
+
+    @staticmethod
+    def label_to(steps: _names.Steps, at: int) -> str:
+        """By what the step before refers to this one; of a namespace, its owner."""
+        label = steps.label(at - 1)
+        return str(label) if at < 2 or not _is_namespace(steps.label(at - 2)) else _as_attribute(label)
+
+    def between(self, steps: _names.Steps, before: int, at: int) -> int:
+        """How many objects are left out between two steps: namespaces are no objects of a picture."""
+        near = range(before, min(before + WINDOW, at))
+        if not any(_is_namespace(steps.label(step)) for step in near):
+            return at - before - 1
+        return at - before - 1 - sum(_is_namespace(steps.label(step)) for step in range(before, at - 1))
+
+    def shown_path(self, steps: _names.Steps) -> list[int]:
+        """The steps that are drawn: from where the name begins, without namespaces and what is denied, and long parts folded."""
+        count = len(steps.ids)
+        ends = range(count) if count <= 2 * WINDOW else (*range(WINDOW), *range(count - WINDOW, count))
+        path = [at for at in ends if at in (0, count - 1) or not _is_namespace(steps.label(at - 1))]
+        path = path[self.beginning(steps, path) :]
+        denied = [place for place, at in enumerate(path[:-1]) if not self.wanted(steps.ids[at])]
+        path = path[denied[-1] + 1 :] if denied else path
+        labels = [self.label_to(steps, at) for at in path[1:]]  # by what each refers to the next
+        kinds = [(self.graph.node(steps.ids[at])[1], label) for at, label in zip(path, [*labels, ""], strict=True)]
+        shown: list[int] = []
+        for _, run in groupby(range(len(path)), lambda place: kinds[place]):
+            places = list(run)
+            shown += [path[at] for at in (places if len(places) <= LONG_RUN else [*places[:END], *places[-END:]])]
+        return shown if len(shown) <= LONG_PATH else [*shown[:END], *shown[-END:]]
+
+    def beginning(self, steps: _names.Steps, path: list[int]) -> int:
+        """The place in `path` of a thread's frame or a root group; of the module or class that a root group has."""
+        nodes = [self.heap.node(steps.ids[at]) for at in path]
+        first = next((place for place, node in enumerate(nodes) if "synthetic" not in node.flags), len(nodes))
+        if first < 2:
+            return first if first < len(nodes) else 0  # the super-root is no part of a picture
+        named = (place for place in (first, first + 1) if nodes[place : place + 1] and nodes[place].flags & {"module", "type"})
+        return next(named, first - 1) if nodes[first - 1].type == "<root>" else first - 1
+
+    # ---- neighbours ----
+
+    def expand(self, id: int) -> None:
+        """Draw the neighbours of a node, at most `too_many` and as long as there is room; first those that are drawn already."""
+        options, back = self.options, self.options.back
+        members = self.members.get(id, (id,))
+        found: dict[int, list[int]] = {}
+        for member in members[:EXPANDED]:
+            for other in _core.neighbours(self.graph, member, back, options.housekeeping, options.weak):
+                found.setdefault(other, []).append(member)
+        left_out = self.folded - self.node_of.keys() if back else ()
+        wanted = {other: by for other, by in found.items() if other not in left_out and self.wanted(other)}
+        rows = sorted(self.together(wanted), key=lambda row: row[0] not in self.node_of)
+        drawn = hidden = 0
+        for place, row in enumerate(rows):
+            other = row[0]
+            is_new = other not in self.node_of
+            if drawn >= options.too_many or (is_new and self.room() < 1 + (place + 1 < len(rows) or hidden > 0)):
+                hidden += len(row)
                 continue
-            found = _core.neighbours(self.graph, id, options.back, options.housekeeping, options.weak)
-            shown = found if options.filter is None else [other for other in found if self.wanted(other)]
-            for other in shown[: options.too_many]:
-                self.edges[(other, id) if options.back else (id, other)] = None
-                if other not in self.depth:
-                    self.depth[other] = below
-                    queue.append(other)
-            if len(shown) > options.too_many:
-                self.more[id] = len(shown) - options.too_many
+            drawn += 1
+            self.add(row if is_new else (self.node_of[other],), self.depth[id] + 1)
+            merges = is_new and len(row) > 1
+            if merges:
+                self.merged[other] = self.alike(other, wanted[other][0])
+            node, member = self.node_of[other], wanted[other][0]
+            concerned = {one for each in row for one in wanted[each]}
+            part = "" if node == id else self.part(members, concerned) or self.part(self.members.get(node, row), row)
+            ends = (node, id) if back else (id, node)
+            self.edges.setdefault(ends, _Between(*((other, member) if back else (member, other)), part, silent=merges))
+        if hidden and self.room() >= 1:
+            self.more[id] = hidden
+        else:
+            self.unsaid += hidden
+
+    @staticmethod
+    def part(members: Sequence[int], some: Collection[int]) -> str:
+        return f"{number(len(some))} of {number(len(members))}" if len(some) < min(len(members), EXPANDED) else ""
+
+    def together(self, found: dict[int, list[int]]) -> Iterable[tuple[int, ...]]:
+        """The neighbours by nodes of the picture: those that are in one already, those that are alike, each of the others."""
+        kinds: dict[object, list[int]] = {}
+        alike = self.options.merge and len(found) > ALIKE
+        labels = {} if self.options.back or not alike else self.labels_out({member for by in found.values() for member in by[:1]})
+        for place, (other, by) in enumerate(found.items()):
+            kind: object = self.node_of.get(other)
+            if kind is None and alike and place < COMPARED and self.can_merge(other):
+                words = self.alike(other, by[0]) if self.options.back else labels.get((by[0], other), "")
+                kind = (self.graph.node(other)[1], words)
+            kinds.setdefault(("one", other) if kind is None else kind, []).append(other)
+        for kind, others in kinds.items():
+            if isinstance(kind, int) or len(others) > ALIKE:
+                yield tuple(others)
+            else:
+                yield from ((other,) for other in others)
+
+    def can_merge(self, id: int) -> bool:
+        named = self.heap.node(id).flags & {"module", "type"}
+        return not named and not (self.options.highlight and self.options.highlight(self.thing(id)))
+
+    def alike(self, other: int, member: int) -> str:
+        """By what a neighbour refers, or is referred to, without indices and keys."""
+        holder, target = (other, member) if self.options.back else (member, other)
+        rows, _ = _core.between(self.graph, holder, target, self.options.housekeeping, self.options.weak, LABELS)
+        return ", ".join(dict.fromkeys(self.masked(row, holder, target) for row in rows))
+
+    def masked(self, row: EdgeRow, holder: int, target: int) -> str:
+        """The label without index and key; an attribute whose name is not known is like no other."""
+        if row[2] in ("value", "index") and row[0] == holder:
+            return "[…]"  # without looking for the key, which would be quadratic
+        if row[2] == "value" and row[5] is None:
+            return f"<attribute {row[7]}>"
+        return _names.masked(self.word(row, holder, target), keys=True)
+
+    def labels_out(self, holders: Iterable[int]) -> dict[tuple[int, int], str]:
+        """The same for all that some nodes refer to, each reference looked at once."""
+        found: dict[tuple[int, int], dict[str, None]] = {}
+        for holder in holders:
+            rows = self.graph.edges_out(holder, 2 * COMPARED)
+            spaces = [row[0] for row in rows if _is_namespace(Label.of(row))]
+            for owner, row in [(holder, row) for row in rows] + [
+                (space, row) for space in spaces for row in self.graph.edges_out(space, 2 * COMPARED)
+            ]:
+                if row[2] != "key" and (self.options.housekeeping or not row[4]):
+                    word = self.masked((owner, *row[1:]), holder, row[0])
+                    found.setdefault((holder, row[0]), {})[word] = None
+        return {ends: ", ".join(words) for ends, words in found.items()}
 
     def ends(self, id: int) -> bool:
         """Is it a root, where a way back ends?"""
@@ -301,16 +498,30 @@ class _Drawing:
     # ---- as text ----
 
     def node(self, id: int) -> str:
-        node = self.heap.node(id)
-        lines = [f"<b>{_safe(self.title(node))}</b>", *map(_safe, self.lines(node))]
-        label = lines[0] + "".join(f'<br/><font point-size="9">{line}</font>' for line in lines[1:] if line.strip())
+        node, members = self.heap.node(id), self.members.get(id)
+        title, *more = (self.title(node), *self.lines(node)) if members is None else self.merged_lines(node, members)
+        label = f"<b>{_safe(title)}</b>" + "".join(
+            f'<br/><font point-size="9">{_safe(line)}</font>' for line in more if line.strip()
+        )
         return f"  n{id} [label=<{label}>, {STYLES[self.style(node)]}];\n"
 
     def title(self, node: Node) -> str:
+        if node.type in _RUN:
+            return _what(self.graph.what(node.id))
         if "synthetic" in node.flags:
             return node.text or node.type.strip("<>")
         named = node.text if node.flags & {"module", "type"} else None
         return f"{node.type.rpartition('.')[2]}{f' {_cut(named)}' if named else ''}"
+
+    def merged_lines(self, node: Node, members: tuple[int, ...]) -> Iterable[str]:
+        words = re.sub(r"<attribute \d+>", "<attribute>", self.merged[node.id])
+        yield f"{number(len(members))} {_plural_type(node.type)}{f', {_cut(words)}' if words else ''}"
+        if node.type in _RUN:
+            said = {self.graph.what(id) for id in members[:EXPANDED]}
+            if len(said) == 1 and len(members) <= EXPANDED:
+                yield _what(said.pop()).partition(" ")[2]
+        if self.options.sizes and "synthetic" not in node.flags:
+            yield size(sum(self.graph.node(id)[2] for id in members))
 
     def lines(self, node: Node) -> Iterable[str]:
         options, obj = self.options, None if self.held is None else self.held.get(node.id)
@@ -348,13 +559,25 @@ class _Drawing:
             return "module"
         return "code" if "type" in node.flags or node.type in ("function", "method", "code", "cell") else "plain"
 
-    def edge(self, holder: int, target: int, circle: bool) -> str:
-        rows, count = _core.between(self.graph, holder, target, self.options.housekeeping, self.options.weak, LABELS)
+    def words(self, holder: int, target: int, housekeeping: bool = False) -> tuple[list[str], int, bool]:
+        """What the references from one object to another are called, how many there are, and whether all are weak."""
+        options = self.options
+        rows, count = _core.between(self.graph, holder, target, options.housekeeping or housekeeping, options.weak, LABELS)
         weak = bool(rows) and all(row[3] for row in rows)
-        words = list(dict.fromkeys(_cut(self.word(row, holder, target)) for row in rows))
+        return list(dict.fromkeys(_cut(self.word(row, holder, target)) for row in rows)), count, weak
+
+    def edge(self, holder: int, target: int, circle: bool) -> str:
+        edge = self.edges[holder, target]
+        words, count, weak = self.words(edge.holder, edge.target)
+        if not count and edge.fallback:
+            words, count, weak = self.words(edge.holder, edge.target, True)
+            words = words if count else [edge.fallback]
         if count > LABELS:
-            words.append(f"{count - LABELS} more")
-        attributes = [f'label="{_quoted(", ".join(filter(None, words)))}"']
+            words.append(f"{number(count - LABELS)} more")
+        if holder in self.members or target in self.members:
+            words = [] if edge.silent else list(dict.fromkeys(_names.masked(word, keys=True) for word in words))
+        text = ", ".join(filter(None, words))
+        attributes = [f'label="{_quoted(": ".join(filter(None, (edge.part, text))))}"']
         if weak:
             attributes.append("style=dashed")
         elif circle:
@@ -362,18 +585,19 @@ class _Drawing:
         return f"  n{holder} -> n{target} [{', '.join(attributes)}];\n"
 
     def word(self, row: EdgeRow, holder: int, target: int) -> str:
-        """A label as a program has it: what is in a namespace is an attribute, and a key that a file would mask is known here."""
-        label, kind = row[1], row[2]
-        if kind in ("child", "element") or (kind == "offset" and self.heap.node(holder).type in ("set", "frozenset")):
+        """A label as a program has it: what is in a namespace is an attribute, and a key that a file would mask is known here. The
+        row's node is the holder or its namespace."""
+        label = Label.of(row)
+        if label.kind in ("child", "element") or (label.kind == "offset" and self.heap.node(holder).type in ("set", "frozenset")):
             return ""
-        if kind == "value" and self.heap.node(holder).type != "dict" and _is_attribute(label):
-            return f".{label[2:-2]}"
+        if row[0] != holder and label.kind == "value" and label.name is not None:
+            return _as_attribute(label)
         owner: Any = self.held.get(holder) if self.held else None
         if label.startswith("[<") and issubclass(type(owner), dict) and target in (self.held or ()):
             for key, value in dict.items(owner):
                 if value is (self.held or {})[target] and type(key).__name__ == label[2:-2] and type(key) in _SIMPLE:
                     return f"[{key[:LONGEST]!r}]" if isinstance(key, (str, bytes)) else f"[{_value(key)}]"
-        return label
+        return str(label)
 
     def rest(self, id: int, hidden: int) -> str:
         ends = f"n{id}_more -> n{id}" if self.options.back else f"n{id} -> n{id}_more"
@@ -382,14 +606,49 @@ class _Drawing:
             f'  {ends} [style=dotted, color="#cf222e"];\n'
         )
 
+    @staticmethod
+    def gap(ends: tuple[int, int], hidden: int, first: str, last: str) -> str:
+        holder, target = ends
+        name = f"n{holder}_to_n{target}"
+        return (
+            f'  {name} [label="… {number(hidden)} more", shape=plaintext, style="", fontcolor="#768390"];\n'
+            f'  n{holder} -> {name} [style=dotted, label="{_quoted(_cut(first))}"];\n'
+            f'  {name} -> n{target} [style=dotted, label="{_quoted(_cut(last))}"];\n'
+        )
+
 
 _SIMPLE = (str, bytes, int, float, bool)
 
 # ---- words ------------------------------------------------------------------------------------------------------------
 
 
-def _is_attribute(label: str) -> bool:
-    return label[:2] == "['" and label[2:-2].isidentifier()
+# What runs, or can: what it is is said in the words of the namer.
+_RUN = frozenset(("function", "method", "frame", "<frame>", "generator", "coroutine", "async_generator"))
+_PLACE = re.compile(r"\(([^()]*):(\d+)\)$")
+
+
+def _what(text: str) -> str:
+    """What the namer says of it, as "coroutine main (app.py:5)": without folders, and its name cut before its place."""
+    text = text.replace("<frame>", "frame", 1)
+    place = _PLACE.search(text)
+    if place is None:
+        return _cut(text)
+    return f"{_cut(text[: place.start()].rstrip())} ({os.path.basename(place[1])}:{place[2]})"
+
+
+def _plural_type(name: str) -> str:
+    last = name.strip("<>").rpartition(".")[2]
+    return f"{last}s" if last.islower() and not last.endswith("s") else f"{last} objects"
+
+
+def _as_attribute(label: Label) -> str:
+    """What is in a namespace, as its owner's."""
+    named = label.kind == "value" and label.name is not None and label.name.isidentifier()
+    return f".{label.name}" if named else str(label)
+
+
+def _is_namespace(label: Label) -> bool:
+    return label.kind == "field" and label.name == "__dict__"
 
 
 def _cut(text: str) -> str:
@@ -401,7 +660,7 @@ def _plural(count: int, word: str) -> str:
 
 
 def _text(node: Node) -> str:
-    return "" if node.text is None or node.flags & {"module", "type"} else _cut(repr(node.text[: LONGEST + 1]))
+    return "" if node.text is None or node.flags & {"module", "type"} or node.type in _RUN else _cut(repr(node.text[: LONGEST + 1]))
 
 
 def _value(obj: Any) -> str:
@@ -416,7 +675,7 @@ def _value(obj: Any) -> str:
     if kind in (list, tuple, dict, set, frozenset, deque, bytearray):
         return _plural(len(obj), "item")
     if kind is FunctionType:
-        return f"{_cut(obj.__qualname__)} ({os.path.basename(obj.__code__.co_filename)}:{obj.__code__.co_firstlineno})"
+        return f"{os.path.basename(obj.__code__.co_filename)}:{obj.__code__.co_firstlineno}"
     return ""
 
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "algo/name_tree.h"
 #include "algo/scc.h"
 #include "base/vec.h"
 
@@ -159,7 +160,8 @@ static PyObject *neighbours(PyObject *module, PyObject *args) {
     return list;
 }
 
-/* Rows as edges_out, with those of the namespace, of which at most `limit`; and how many there are. */
+/* Rows as edges_out, with those of the namespace, of which at most `limit`; and how many there are. A row's node is the one whose edge it
+ * is: the holder, or its namespace, whose keys are the holder's attributes. */
 static PyObject *between(PyObject *module, PyObject *args) {
     PyObject *graph, *from, *to;
     int housekeeping, weak;
@@ -178,7 +180,7 @@ static PyObject *between(PyObject *module, PyObject *args) {
             if (v.g->target[e] != target || !is_shown(&v, e)) {
                 continue;
             }
-            if (count++ < limit && binding_graph_append_edge(list, v.g, owner, e, target) < 0) {
+            if (count++ < limit && binding_graph_append_edge(list, v.g, owner, e, owner) < 0) {
                 Py_CLEAR(list);
             }
         }
@@ -244,7 +246,10 @@ static PyObject *components(PyObject *module, PyObject *args) {
 
 /* ---- asked of living objects ---- */
 
-/* Breadth first around some nodes; of each, `limit` neighbours at most (< 0: all). What is met is v->out. */
+#define MOST_MET 100000u /* objects that a picture holds unless it asks for all */
+#define ENDS 64u         /* steps at each end of a path whose objects it holds */
+
+/* Breadth first around some nodes; of each, `limit` neighbours at most, and MOST_MET in all (limit < 0: all). What is met is `met`. */
 static int go_around(view *v, const ids *starts, int depth, Py_ssize_t limit, ids *met) {
     uint8_t *known = mpr_alloc_array(v->g->alloc, v->g->nodes, 1);
     int status = known == NULL ? MPR_ENOMEM : MPR_OK;
@@ -260,7 +265,7 @@ static int go_around(view *v, const ids *starts, int depth, Py_ssize_t limit, id
             for (size_t i = 0; i < v->out.count; i++) {
                 uint32_t node = v->out.items[i];
                 v->seen[node] = 0;
-                if (status == MPR_OK && !known[node] && (limit < 0 || i < (size_t)limit)) {
+                if (status == MPR_OK && !known[node] && (limit < 0 || (i < (size_t)limit && met->count < MOST_MET))) {
                     known[node] = 1;
                     status = mpr_vec_push(met, v->g->alloc, node);
                 }
@@ -293,15 +298,110 @@ static void disown(mpr_graph *g, PyObject *own) {
     }
 }
 
+/* What a question was asked with: the caller's variables, and the call's own references, which count as those of C code. These come last
+ * among the reasons why an object is there. */
+typedef struct asked_with {
+    const mpr_graph *g;
+    const ids *starts;
+    uint32_t frame, locals; /* the caller's, or MPR_NO_NODE */
+} asked_with;
+
+static bool is_callers(const void *context, uint32_t holder, uint64_t edge) {
+    const asked_with *a = context;
+    mpr_label_kind kind = mpr_label_kind_of(a->g->label[edge]);
+    bool variable = holder == a->frame && (kind == MPR_LABEL_LOCAL || kind == MPR_LABEL_CELL || kind == MPR_LABEL_STACK);
+    bool is_start = false;
+    if (variable || holder == a->g->group[MPR_GROUP_C_REFERENCES] || (holder == a->locals && kind == MPR_LABEL_VALUE)) {
+        for (size_t i = 0; i < a->starts->count && !is_start; i++) {
+            is_start = a->starts->items[i] == a->g->target[edge];
+        }
+    }
+    return is_start;
+}
+
+static uint32_t node_at(const mpr_graph *g, uint64_t address) {
+    uint32_t node;
+    return address != 0 && mpr_graph_find(g, address, &node) ? node : MPR_NO_NODE;
+}
+
+/* Name the starts by what the program holds them by; when that leaves one without a name, all of them by any path. */
+static int name_starts(graph_object *graph, const ids *starts, const cpy_caller *caller) {
+    mpr_graph *g = graph->graph;
+    asked_with asked = {g, starts, node_at(g, caller->node), node_at(g, (uint64_t)(uintptr_t)caller->locals)};
+    mpr_name_bars bars = {.is_barred = is_callers, .context = &asked};
+    int status = mpr_name_tree_begin(g, true, &graph->names);
+    if (status == MPR_OK) {
+        graph->names.bars = &bars;
+        status = mpr_name_tree_reach(g, &graph->names, starts->items, starts->count, NULL, NULL);
+        graph->names.bars = NULL;
+    }
+    bool all = true;
+    for (size_t i = 0; status == MPR_OK && i < starts->count; i++) {
+        all = all && graph->names.parent[starts->items[i]] != MPR_NO_NODE;
+    }
+    if (status == MPR_OK && !all) {
+        mpr_name_tree_free(&graph->names);
+        status = mpr_name_tree_begin(g, true, &graph->names);
+        status = status == MPR_OK ? mpr_name_tree_reach(g, &graph->names, starts->items, starts->count, NULL, NULL) : status;
+    }
+    return status;
+}
+
+/* Append the two ends of the path that names each start. */
+static int meet_names(graph_object *graph, const ids *starts, ids *met) {
+    int status = MPR_OK;
+    for (size_t i = 0; status == MPR_OK && i < starts->count; i++) {
+        mpr_steps path = {0};
+        if (graph->names.parent[starts->items[i]] != MPR_NO_NODE) {
+            status = mpr_name_tree_path(graph->graph, &graph->names, starts->items[i], &path);
+        }
+        for (size_t k = 0; status == MPR_OK && k < path.count; k++) {
+            if (k < ENDS || k + ENDS >= path.count) {
+                status = mpr_vec_push(met, &graph->alloc, path.items[k].node);
+            }
+        }
+        mpr_vec_free(&path, &graph->alloc);
+    }
+    return status;
+}
+
+/* The graph of this moment and who asked for it, or NULL with an exception. */
+static graph_object *captured(PyObject *module, cpy_caller *caller) {
+    graph_object *graph = binding_graph_new(binding_state(module));
+    if (graph != NULL && binding_capture_for(binding_state(module), graph, (cpy_contents){0}, NULL, caller) < 0) {
+        Py_CLEAR(graph);
+    } else if (graph != NULL) {
+        graph->living = true;
+    }
+    return graph;
+}
+
+/* What is around the starts, and with `back` on the paths that name them. */
+static int meet(graph_object *graph, view *v, const ids *starts, int depth, Py_ssize_t limit, const cpy_caller *caller, ids *met) {
+    int status = open_view(v);
+    if (status == MPR_OK) {
+        status = go_around(v, starts, depth, limit, met);
+    }
+    if (status == MPR_OK && v->back) {
+        status = name_starts(graph, starts, caller);
+    }
+    if (status == MPR_OK && v->back) {
+        status = meet_names(graph, starts, met);
+    }
+    close_view(v);
+    return status;
+}
+
 /* ((Graph, Held), [node of each object]) of what lies around some objects. */
 static PyObject *hold_around(PyObject *module, PyObject *args) {
     PyObject *objects, *both = NULL, *list = NULL;
     int depth, back, housekeeping, weak;
     Py_ssize_t limit;
+    cpy_caller caller = {0};
     if (!PyArg_ParseTuple(args, "O!ipppn", &PyTuple_Type, &objects, &depth, &back, &housekeeping, &weak, &limit)) {
         return NULL;
     }
-    graph_object *graph = binding_captured(module);
+    graph_object *graph = captured(module, &caller);
     if (graph == NULL) {
         return NULL;
     }
@@ -310,13 +410,9 @@ static PyObject *hold_around(PyObject *module, PyObject *args) {
     disown(v.g, args);
     ids starts = {0}, met = {0};
     if (find_starts(v.g, objects, &starts) == 0) {
-        int status = open_view(&v);
-        if (status == MPR_OK) {
-            status = go_around(&v, &starts, depth, limit, &met);
-        }
+        int status = meet(graph, &v, &starts, depth, limit, &caller, &met);
         both = status == MPR_OK ? binding_with_objects(binding_state(module), graph, met.items, met.count) : binding_error(status);
         list = both == NULL ? NULL : id_list(starts.items, starts.count);
-        close_view(&v);
     }
     mpr_vec_free(&starts, v.g->alloc);
     mpr_vec_free(&met, v.g->alloc);

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import random
 import re
 import shutil
 import subprocess
 import sys
+import time
 import tracemalloc
 import weakref
 import xml.etree.ElementTree
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +106,13 @@ def test_circles_garbage_and_weak_references() -> None:
 
 
 def test_too_many_are_counted() -> None:
-    picture = memprobe.show_refs([Thing() for _ in range(25)], too_many=4, depth=1)
+    picture = memprobe.show_refs([Thing() for _ in range(25)], too_many=4, depth=1, merge=False)
     assert (picture.nodes, picture.edges, picture.hidden) == (5, 4, 21)
     assert '"21 more"' in picture.dot
     target = Thing()
     holders = [[target] for _ in range(25)]
-    picture = memprobe.show_backrefs(target, too_many=4, depth=1)
-    assert picture.edges == 4 and picture.hidden >= len(holders) - 4
+    picture = memprobe.show_backrefs(target, too_many=4, depth=1, merge=False)
+    assert len(edges(picture)) >= 2 and 21 <= picture.hidden <= len(holders) and picture.nodes <= 9  # with the path of its name
     wanted = memprobe.show_refs([[], {}, [], {}], depth=1, too_many=2, filter=lambda obj: type(obj) is dict)
     assert (wanted.nodes, wanted.hidden) == (3, 0)
 
@@ -280,6 +283,243 @@ def test_the_command(python: Callable[..., Any], tmp_path: Path) -> None:
     assert done.code == 0 and (tmp_path / "picture.dot").read_text().startswith("digraph"), done
     done = python("-m", "memprobe", "graph", file, f"{__name__}.Commanded", "-o", tmp_path / "picture.svg", PATH=str(tmp_path))
     assert done.code == 3 and "apt install graphviz" in done.err, done
+
+
+# ---- who keeps it, and what is alike ----------------------------------------------------------------------------------
+
+
+def nodes(picture: Picture) -> dict[str, str]:
+    """The number of each node by its title."""
+    return {unescape(title): number for number, title in re.findall(r"n(\d+) \[label=<<b>([^<]*)</b>", picture.dot)}
+
+
+def arrows(picture: Picture) -> set[tuple[str, str, str]]:
+    """(holder's title, label, target's title) of each edge."""
+    titles = {number: unescape(title) for number, title in re.findall(r"n(\d+) \[label=<<b>([^<]*)</b>", picture.dot)}
+    found = re.findall(r'n(\d+) -> n(\d+) \[label="([^"]*)"', picture.dot)
+    return {(titles[holder], label, titles[target]) for holder, target, label in found}
+
+
+def boxes(picture: Picture) -> int:
+    """All that is drawn as a node, with those that say how many more there are."""
+    return len(re.findall(r"^  n\w+ \[label=", picture.dot, re.MULTILINE))
+
+
+def both_ways(thing: Any, draw: Callable[..., Picture] = memprobe.show_backrefs, **options: Any) -> list[Picture]:
+    """The picture of a living object, and of its node."""
+    node = memprobe.capture(values=True).at(id(thing))
+    assert node is not None
+    return [draw(thing, **options), draw(node, **options)]
+
+
+class Owner:
+    things: list[Any] = []
+
+
+class Link:
+    def __init__(self, next: Any) -> None:
+        self.next = next
+
+
+def test_the_owner_is_always_in_the_picture() -> None:
+    """Also when it is further than the depth, among very many holders, and when the caller's variable is nearer."""
+    thing = Thing()
+    Owner.things.append({"a": [[[[thing]]]]})
+    crowd = [{number: thing} if number % 2 else (thing, number) for number in range(500)]
+    for picture in both_ways(thing, depth=1, too_many=2):
+        assert {
+            (f"module {__name__}", ".Owner", f"type {__name__}.Owner"),
+            (f"type {__name__}.Owner", ".things", "list"),
+        } <= arrows(picture)
+        assert ("dict", "['a']", "list") in arrows(picture)
+        assert styles(picture)["Thing"] == "asked" and styles(picture)[f"module {__name__}"] == "module"
+    del crowd
+    no_dicts = lambda obj: (obj.type if isinstance(obj, memprobe.Node) else type(obj).__name__) != "dict"  # noqa: E731
+    for picture in both_ways(thing, filter=no_dicts):
+        assert "module" not in picture.dot and "dict" not in nodes(picture)  # what is denied is left out there, too
+    Owner.things.clear()
+
+
+def test_the_callers_variable_comes_last() -> None:
+    registry["kept"] = kept = [Thing()]
+    thing = kept[0]
+    assert (f"module {__name__}", ".registry", "dict") in arrows(memprobe.show_backrefs(thing, depth=0))
+    registry.clear()
+    mine = Thing()
+    if sys.version_info >= (3, 11):  # on 3.10 the call's own reference comes first, as one of C code
+        assert any(label == "local mine" for _, label, _ in arrows(memprobe.show_backrefs(mine, depth=0)))
+
+
+@pytest.mark.parametrize("length", [9, 30_000])
+def test_a_long_path_is_folded(length: int) -> None:
+    target = Thing()
+    chain: Any = target
+    for _ in range(length):
+        chain = Link(chain)
+    registry["chain"] = chain
+    del chain
+    for picture in both_ways(target):
+        [gap] = re.findall(r'label="… ([\d,]+) more"', picture.dot)
+        shown = len(re.findall(r"<b>Link</b>", picture.dot))
+        if length == 9:
+            assert gap == "3" and shown == 6
+        else:
+            assert length - 8 <= int(gap.replace(",", "")) <= length - 6 and shown == 6 and picture.nodes < 20
+        assert len(re.findall(r'-> n\d+(?:_to_n\d+)? \[style=dotted, label="\.next"\]', picture.dot)) == 2
+        assert f"module {__name__}" in nodes(picture) and ("dict", "['chain']", "Link") in arrows(picture)
+        assert boxes(picture) <= 60
+    target = registry["chain"]
+    while registry["chain"] is not None:  # link by link: nothing recurses
+        registry["chain"] = getattr(registry["chain"], "next", None)
+    registry.clear()
+
+
+def test_at_most_sixty_nodes() -> None:
+    kinds = [type(f"Kind{number}", (), {}) for number in range(30)]
+    tree = {number: kind() for number, kind in enumerate(kinds)}
+    for branch in tree.values():
+        branch.below = {number: kind() for number, kind in enumerate(kinds)}  # type: ignore[attr-defined]
+    registry["tree"] = tree
+    for picture in both_ways(tree, memprobe.show_refs, too_many=50):
+        assert 50 <= boxes(picture) <= 60 and picture.hidden > 0
+    for picture in both_ways(tree, memprobe.show_refs, too_many=50, max_nodes=10):
+        assert boxes(picture) == 10
+    for picture in both_ways(tree, memprobe.show_refs, too_many=50, max_nodes=None):
+        assert boxes(picture) > 900
+    for wrong in (0, "x", 1.5):
+        with pytest.raises(ValueError, match="max_nodes"):
+            memprobe.show_refs(tree, max_nodes=wrong)  # type: ignore[arg-type]
+    registry.clear()
+
+
+class Table(dict):  # type: ignore[type-arg]
+    pass
+
+
+def test_items_of_any_dict_are_items() -> None:
+    for kind in (lambda: collections.defaultdict(list), collections.OrderedDict, collections.Counter, Table):
+        table: Any = kind()
+        thing = table["price"] = Thing()
+        if type(table) is Table:
+            table.price, table.extra = [1], thing
+        registry["table"] = table
+        for picture in both_ways(table, memprobe.show_refs, depth=1):
+            labels = {label for _, label, target in arrows(picture) if target == "Thing"}
+            assert labels == ({"['price'], .extra"} if type(table) is Table else {"['price']"}), picture.dot
+        for picture in both_ways(thing):
+            assert any("['price']" in label for _, label, target in arrows(picture) if target == "Thing")
+        registry.clear()
+    for picture in both_ways(Thing(price=[1]), memprobe.show_refs, depth=1):
+        assert ("Thing", ".price", "list") in arrows(picture)
+
+
+class Parser:
+    def error(self) -> None: ...
+
+    async def handle(self, number: int) -> None:
+        await Pause()
+
+    def numbers(self) -> Any:
+        yield self
+
+
+class Pause:
+    def __await__(self) -> Any:
+        yield
+
+
+def test_what_runs_says_what_it_runs() -> None:
+    parser = Parser()
+    waiting, numbers = parser.handle(1), parser.numbers()
+    waiting.send(None)
+    next(numbers)
+    registry.update(parser=parser, error=parser.error, waiting=waiting, numbers=numbers, function=Parser.handle)
+    file = Path(__file__).name
+    lines = {function.__name__: function.__code__.co_firstlineno for function in (Parser.handle, Parser.numbers)}
+    me = sys._getframe().f_code
+    for picture in both_ways(parser, depth=3, too_many=20):
+        titles = nodes(picture)
+        assert any(re.fullmatch(r"method (Parser\.)?error", title) for title in titles)
+        assert any(title.startswith("coroutine ") and title.endswith(f"handle ({file}:{lines['handle']})") for title in titles)
+        assert any(title.startswith("generator ") and title.endswith(f"numbers ({file}:{lines['numbers']})") for title in titles)
+        assert any(title.startswith("frame ") and title.endswith(f"{me.co_name} ({file}:{me.co_firstlineno})") for title in titles)
+    for picture in both_ways(registry, memprobe.show_refs, depth=1):
+        assert any(title.startswith("function ") and title.endswith("handle") for title in nodes(picture))
+    waiting.close()
+    registry.clear()
+
+
+def test_siblings_of_one_kind_are_one_node() -> None:
+    parser = Parser()
+    waiting = [parser.handle(number) for number in range(402)]
+    for one in waiting:
+        one.send(None)
+    registry.update(waiting=waiting, parser=parser)
+    for picture in both_ways(parser, depth=2):
+        if sys.version_info < (3, 11):  # the frame of a coroutine is an object of its own
+            assert ("402 coroutines, .cr_frame", "", "402 frames, local self") in arrows(picture), picture.dot
+            continue
+        assert "402 coroutines, local self" in nodes(picture)
+        assert ("402 coroutines, local self", "", "Parser") in arrows(picture)
+        assert ("list", "[…]", "402 coroutines, local self") in arrows(picture)
+        assert "coroutine" not in "".join(title for title in nodes(picture) if not title.startswith("402"))
+        assert re.search(r"402 coroutines, local self</b><br/><font[^>]*>(Parser\.)?handle \(", picture.dot)
+    for one in waiting:
+        one.close()
+    registry.clear()
+
+
+class Walker:
+    def walk(self, depth: int) -> list[Picture]:
+        return self.walk(depth - 1) if depth else both_ways(self)
+
+
+def test_frames_of_one_method_are_one_node() -> None:
+    registry["walker"] = walker = Walker()
+    for picture in walker.walk(401):
+        assert "402 frames, local self" in nodes(picture) and f"module {__name__}" in nodes(picture)
+    registry.clear()
+
+
+def test_what_is_merged() -> None:
+    many = [Thing() for _ in range(25)]
+    few = {"a": Link(many[3]), "b": Link(many[4]), "c": Link(many[3])}
+    registry.update(many=many, few=few)
+    for picture in both_ways(registry, memprobe.show_refs, depth=4):
+        assert "25 Thing objects, […]" in nodes(picture) and picture.dot.count("<b>Link</b>") == 3  # three are not many
+        assert ("Link", "1 of 25: .next", "25 Thing objects, […]") in arrows(picture)
+    several = [Thing(), {}, Thing(), [], Thing(), (many,), Thing(), Owner, Parser, Link, Table]
+    for picture in both_ways(several, memprobe.show_refs, depth=1, too_many=20):
+        assert {"4 Thing objects, […]", "dict", "list", "tuple", "type tests.Owner"} - nodes(picture).keys() <= {"type tests.Owner"}
+        assert sum(title.startswith("type ") for title in nodes(picture)) == 4
+    chosen = memprobe.show_refs(many, depth=1, highlight=lambda obj: obj is many[7])
+    assert styles(chosen)["Thing"] == "highlight" and "24 Thing objects, […]" in nodes(chosen)
+    assert memprobe.show_refs(many, depth=1, merge=False, too_many=30).nodes == 26
+    assert memprobe.show_chain([many, many[0]], [many, many[1]], [many, many[2]], [many, many[3]]).nodes == 5
+    registry.clear()
+
+
+def test_of_attributes_each_has_its_node() -> None:
+    """Different attributes are different labels; the same attribute of many is one."""
+    one = Thing(**{f"field{number}": Thing() for number in range(6)})
+    assert all(picture.nodes == 7 for picture in both_ways(one, memprobe.show_refs, depth=1))
+    shared = Thing()
+    registry["holders"] = holders = [Link(shared) for _ in range(9)]
+    for picture in both_ways(shared, depth=2):
+        kinds = [title for title in nodes(picture) if "Link" in title]
+        assert sorted(kinds) == ["8 Link objects, .next", "Link"]  # one of them is on the path that names it
+    assert len(holders) == 9
+    registry.clear()
+
+
+def test_many_neighbours_take_no_time() -> None:
+    """Comparing siblings looks at each reference once."""
+    registry["wide"] = wide = {f"key {number}": Thing() for number in range(50_000)}
+    start = time.process_time()
+    pictures = both_ways(wide, memprobe.show_refs, depth=1)
+    assert time.process_time() - start < 20
+    assert all("50,000 Thing objects, […]" in nodes(picture) for picture in pictures)
+    registry.clear()
 
 
 # ---- where it was made ------------------------------------------------------------------------------------------------
