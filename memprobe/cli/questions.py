@@ -20,6 +20,7 @@ from memprobe.results import Node
 
 DEPTH, DEPTH_OF_JSON, LIMIT_OF_JSON = 8, 3, 20  # levels, and children of a node, unless they are asked for
 EVERYTHING = 1_000_000
+MOST_NODES = 60  # of a picture, unless all is asked for
 LONGEST = 10_000  # holders that are followed to find a cycle
 
 
@@ -189,6 +190,7 @@ def graph(options: argparse.Namespace) -> int:
         node,
         depth=options.depth,
         too_many=options.limit or 1_000_000,
+        max_nodes=MOST_NODES if options.limit else None,
         retained=options.retained,
         refcounts=options.refcounts,
         weak=not options.no_weak,

@@ -16,7 +16,8 @@
 #define OWNED_ROWS 64u /* rows whose owners are looked for */
 #define CANDIDATES 16u /* owners that are counted */
 #define HIGHEST 8u     /* objects above one that grew by itself, among which a row is looked for */
-#define SHARE 20       /* bytes alone must grow by a 20th of what came */
+#define SHARE_OF_OBJECTS 20 /* a row grows by at least a 20th of the objects that came, ... */
+#define SHARE_OF_BYTES 4    /* ... or by a quarter of their bytes: the contents of what turns over waver */
 
 enum { UNKNOWN, STANDING, RUNNING }; /* is a node held by a running function? */
 
@@ -502,7 +503,8 @@ static void count_base(work *w) {
 /* Its count grew; or its bytes did, by more than what comes and goes makes them waver. */
 static bool has_grown(const mpr_growth_row *row, uint32_t span) {
     if (row->bytes[span] <= 0) return false;
-    return row->count[span] > 0 || (uint64_t)row->bytes[span] >= row->came_bytes[span] / SHARE;
+    if (row->count[span] > 0 && (uint64_t)row->count[span] >= row->came[span] / SHARE_OF_OBJECTS) return true;
+    return (uint64_t)row->bytes[span] >= row->came_bytes[span] / SHARE_OF_BYTES;
 }
 
 static bool is_growth(const work *w, const mpr_growth_row *row) {
@@ -511,7 +513,7 @@ static bool is_growth(const work *w, const mpr_growth_row *row) {
     if (row->kind != MPR_GROWTH_ITSELF && (row->came[0] == 0 || row->came[1] == 0)) return false;
     if (row->kind != MPR_GROWTH_ITSELF && row->stayed_bytes < row->came_bytes[0] / 2) return false;
     bool strict = row->kind == MPR_GROWTH_C || row->kind == MPR_GROWTH_GARBAGE || row->kind == MPR_GROWTH_ITSELF;
-    if (row->count[0] > 0 && row->count[1] >= row->count[0] + strict && row->bytes[0] > 0) return true;
+    if (row->count[0] > 0 && has_grown(row, 0) && row->count[1] >= row->count[0] + strict) return true;
     return has_grown(row, 0) && row->count[0] <= 0 && row->count[1] <= 0 && row->bytes[1] >= row->bytes[0] + strict;
 }
 

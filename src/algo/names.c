@@ -357,18 +357,41 @@ static void join_attribute(builder *b) {
     join_text(b);
 }
 
+/* Does a namespace have a function of this name? */
+static bool defines(const mpr_graph *g, uint32_t namespace, const char *name) {
+    size_t length;
+    for (uint64_t k = mpr_graph_first(g, namespace); k + 1 < mpr_graph_first(g, namespace + 1); k++) {
+        const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &length) : NULL;
+        if (text && length == strlen(name) && memcmp(text, name, length) == 0) return type_is(g, g->target[k + 1], "function");
+    }
+    return false;
+}
+
+/* Does a class, or a base of it, say by a function of Python what its instances are as attributes of a class? What is written in C gives
+ * itself. */
+static bool has_getter(const mpr_graph *g, uint32_t class) {
+    for (int depth = 0; depth < 8 && class != MPR_NO_NODE; depth++, class = field_of(g, class, MPR_FIELD_BASE)) {
+        size_t length = 0;
+        const char *text = mpr_graph_text(g, class, &length);
+        uint32_t namespace = field_of(g, class, MPR_FIELD_NAMESPACE);
+        if (text == NULL || memchr(text, '.', length) == NULL) return false;
+        if (namespace != MPR_NO_NODE && defines(g, namespace, "__get__")) return true;
+    }
+    return false;
+}
+
 /* An attribute of a class that is not what its namespace has. */
 static bool is_wrapper(const mpr_graph *g, uint32_t node) {
     static const char *const types[] = {"staticmethod", "classmethod", "classmethod_descriptor", "getset_descriptor",
                                         "member_descriptor"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (type_is(g, node, types[i])) return true;
-    return false;
+    return has_getter(g, g->types[g->type[node]].node);
 }
 
 /* A key that is only known while its object can be looked at. */
 static bool join_living_key(builder *b) {
-    char text[256];
+    char text[1024];
     bool unknown = !b->label.is_text && b->label.name_node != MPR_NO_NODE;
     size_t length = unknown && b->keys ? b->keys->text(b->keys->context, b->label.name_node, text, sizeof text) : 0;
     if (length == 0) return false;
@@ -440,7 +463,8 @@ static void join_field(builder *b) {
     bool wrapped = join_wrapped(b);
     b->wrapped = false;
     if (wrapped) return;
-    if (is_made_field(b->label.number)) b->evaluable = false;
+    bool of_property = b->label.number == MPR_FIELD_NAME && type_is(b->g, b->step[b->at].node, "property"); /* 3.13 has it */
+    if (is_made_field(b->label.number) || of_property) b->evaluable = false;
     if (b->label.number == MPR_FIELD_CLOSURE && b->label.kind == MPR_LABEL_FIELD) {
         join_closure(b);
     } else if (b->label.number == MPR_FIELD_CACHE || b->label.number == MPR_FIELD_CACHE_ENTRY) {

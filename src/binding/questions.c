@@ -123,10 +123,10 @@ static uint32_t node_of(const mpr_graph *g, uint64_t address) {
 
 static asking asking_of(const mpr_graph *g, uint32_t object, const cpy_caller *caller) {
     return (asking){.g = g,
-                   .object = object,
-                   .frame = node_of(g, caller->node),
-                   .locals = node_of(g, (uint64_t)(uintptr_t)caller->locals),
-                   .builtins = node_of(g, (uint64_t)(uintptr_t)PyEval_GetBuiltins())};
+                    .object = object,
+                    .frame = node_of(g, caller->node),
+                    .locals = node_of(g, (uint64_t)(uintptr_t)caller->locals),
+                    .builtins = node_of(g, (uint64_t)(uintptr_t)PyEval_GetBuiltins())};
 }
 
 /* A name that a prompt gives to inputs and results: _, __, ___, _12; IPython's _i, _ii, _iii, _i12, In, Out, _ih, _oh, _dh. */

@@ -177,7 +177,7 @@ static size_t put_int(PyObject *key, char *out, size_t size) {
 
 static size_t put_str(PyObject *key, char *out, size_t size) {
     char text[LONGEST * 4 + 4];
-    if (PyUnicode_GET_LENGTH(key) > LONGEST / 4) {
+    if (PyUnicode_GET_LENGTH(key) > LONGEST) {
         return 0;
     }
     return mpr_resolved_quote(text, cpy_text_put(text, sizeof text, key, LONGEST), out, size);
