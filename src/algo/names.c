@@ -352,32 +352,41 @@ static void join_text(builder *b) {
     append(b, text, length);
 }
 
+static bool is_doc(const builder *b) {
+    return b->label.length == 7 && b->label.name != NULL && memcmp(b->label.name, "__doc__", 7) == 0;
+}
+
+static uint32_t owner_of_namespace(const builder *b) { return b->at > 0 ? b->step[b->at - 1].node : b->step[0].node; }
+
 static void join_attribute(builder *b) {
-    b->evaluable = b->evaluable && is_word(b->label.name, b->label.length);
+    b->evaluable = b->evaluable && is_word(b->label.name, b->label.length) && !is_doc(b); /* a class may make that of an instance */
     join_text(b);
 }
 
-/* Does a namespace have a function of this name? */
-static bool defines(const mpr_graph *g, uint32_t namespace, const char *name) {
+/* What a namespace has by this name, or MPR_NO_NODE. */
+static uint32_t defined_as(const mpr_graph *g, uint32_t namespace, const char *name) {
     size_t length;
     for (uint64_t k = mpr_graph_first(g, namespace); k + 1 < mpr_graph_first(g, namespace + 1); k++) {
         const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &length) : NULL;
-        if (text && length == strlen(name) && memcmp(text, name, length) == 0) return type_is(g, g->target[k + 1], "function");
+        if (text && length == strlen(name) && memcmp(text, name, length) == 0) return g->target[k + 1];
     }
-    return false;
+    return MPR_NO_NODE;
 }
 
-/* Does a class, or a base of it, say by a function of Python what its instances are as attributes of a class? What is written in C gives
- * itself. */
-static bool has_getter(const mpr_graph *g, uint32_t class) {
-    for (int depth = 0; depth < 8 && class != MPR_NO_NODE; depth++, class = field_of(g, class, MPR_FIELD_BASE)) {
-        size_t length = 0;
-        const char *text = mpr_graph_text(g, class, &length);
+/* The same of a class and its bases. */
+static uint32_t inherited(const mpr_graph *g, uint32_t class, const char *name) {
+    for (int depth = 0; depth < 16 && class != MPR_NO_NODE; depth++, class = field_of(g, class, MPR_FIELD_BASE)) {
         uint32_t namespace = field_of(g, class, MPR_FIELD_NAMESPACE);
-        if (text == NULL || memchr(text, '.', length) == NULL) return false;
-        if (namespace != MPR_NO_NODE && defines(g, namespace, "__get__")) return true;
+        uint32_t found = namespace == MPR_NO_NODE ? MPR_NO_NODE : defined_as(g, namespace, name);
+        if (found != MPR_NO_NODE) return found;
     }
-    return false;
+    return MPR_NO_NODE;
+}
+
+/* Does a class say by a function of Python what its instances are as attributes of a class? What is written in C gives itself. */
+static bool has_getter(const mpr_graph *g, uint32_t class) {
+    uint32_t getter = inherited(g, class, "__get__");
+    return getter != MPR_NO_NODE && type_is(g, getter, "function");
 }
 
 /* An attribute of a class that is not what its namespace has. */
@@ -418,10 +427,7 @@ static bool leaves_wrapper(const builder *b) {
 }
 
 /* A class makes its __doc__ when it is asked. */
-static bool is_made_text(const builder *b) {
-    bool of_class = b->at > 0 && (b->g->flags[b->step[b->at - 1].node] & MPR_NODE_TYPE);
-    return of_class && b->label.length == 7 && b->label.name != NULL && memcmp(b->label.name, "__doc__", 7) == 0;
-}
+static bool is_made_text(const builder *b) { return (b->g->flags[owner_of_namespace(b)] & MPR_NODE_TYPE) && is_doc(b); }
 
 /* A key of a namespace is an attribute. */
 static void join_value(builder *b) {
@@ -433,6 +439,7 @@ static void join_value(builder *b) {
         begin_part(b);
         append_text(b, ".");
         append(b, b->label.name, b->label.length);
+        if (is_doc(b) && !(b->g->flags[owner_of_namespace(b)] & MPR_NODE_MODULE)) b->evaluable = false;
         b->in_local = false;
         return;
     }
@@ -635,14 +642,19 @@ static int fold(const builder *b, mpr_name *out) {
     return status;
 }
 
+/* Does `.__dict__` give the namespace itself? A class gives a proxy, and some types in C give none. */
+static bool gives_namespace(const mpr_graph *g, uint32_t owner) {
+    if (g->flags[owner] & MPR_NODE_TYPE) return false;
+    return (g->flags[owner] & MPR_NODE_MODULE) || inherited(g, g->types[g->type[owner]].node, "__dict__") != MPR_NO_NODE;
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------------------------- */
 
 int mpr_names_join(const mpr_graph *g, const mpr_step *step, size_t count, const mpr_name_keys *keys, mpr_name *out) {
     builder b = {.g = g, .keys = keys, .step = step, .count = count};
     for (; b.at + 1 < count && b.status == MPR_OK; b.at++) join_step(&b);
     if (b.in_local) append_text(&b, ".__dict__");
-    if (b.in_namespace && count > 1 && (g->flags[step[count - 2].node] & MPR_NODE_TYPE))
-        b.evaluable = false; /* Python gives a proxy */
+    if (b.in_namespace && count > 1 && !gives_namespace(g, step[count - 2].node)) b.evaluable = false;
     if (count > 1 && !b.evaluable && is_function_like(g, step[count - 1].node)) restart_what(&b, "", step[count - 1].node);
     if (b.part.count == 0 && count > 0) {
         size_t length = 0;

@@ -84,7 +84,7 @@ def test_the_culprit_comes_first(program: tuple[str, list[Triple]]) -> None:
             wrong.append(f"{first[:120]} ({', '.join(uses)})")
     RUN[name] = len(wrong)
     record("leaking", name, f"{TRIPLES - len(wrong)} of {TRIPLES}{': ' if wrong else ''}{'; '.join(wrong[:3])}")
-    assert len(wrong) <= TRIPLES // 9, "\n".join(wrong)
+    assert len(wrong) <= max(TRIPLES // 9, TRIPLES < 9), "\n".join(wrong)  # of one triple chance decides: see the sum below
 
 
 def test_rows_add_up(program: tuple[str, list[Triple]]) -> None:
