@@ -1,6 +1,6 @@
 """Rows that read alike are one row: what has the same name and type is the same to a reader, whatever told it apart.
 
-More rows are asked for than are shown, for some of them become one."""
+All rows are merged and then cut, so that what one says does not depend on how many are wanted; of a diff, those that are named."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 Found = TypeVar("Found")
-SPARE = 4  # times the rows that are shown are looked at
 
 
 def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -> Suspects:
     """For Heap.suspects()."""
-    found = leaks.suspects(heap, percent, _more(limit), keep_stdlib)
+    found = leaks.suspects(heap, percent, keep_stdlib)
     rows = _merged(found.rows, lambda row: (row.kind, row.name, row.type), _suspect)
     rows = [replace(row, related=tuple(name for name in row.related if name != row.name)) for row in rows]
     return replace(found, rows=tuple(sorted(rows, key=lambda row: -row.bytes)[:limit]))
@@ -29,9 +28,9 @@ def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -
 
 def wasted(heap: Heap, limit: int | None) -> Waste:
     """For Heap.waste()."""
-    found = waste.waste(heap, _more(limit))
+    found = waste.waste(heap, limit)
     rows = sorted(_merged(found.rows, lambda row: (row.kind, row.name, row.type), _waste_row), key=lambda row: -row.bytes)
-    return replace(found, rows=tuple(rows[:limit]), values=found.values[:limit])
+    return replace(found, rows=tuple(rows[:limit]))
 
 
 def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
@@ -46,10 +45,6 @@ def merged_diff(grown: Diff) -> Diff:
         return grown
     rows.sort(key=lambda row: (row.in_use, -row.bytes))
     return replace(grown, rows=tuple(rows), found=grown.found - len(grown.rows) + len(rows))
-
-
-def _more(limit: int | None) -> int | None:
-    return None if limit is None else SPARE * limit
 
 
 def _merged(rows: Iterable[Found], key: Callable[[Found], Hashable], add: Callable[[list[Found]], Found]) -> list[Found]:

@@ -133,12 +133,12 @@ class Suspects(Readable):
         return "\n".join(f"{index}. {row}" for index, row in enumerate(self.rows, 1))
 
 
-def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -> Suspects:
-    """For Heap.suspects()."""
+def suspects(heap: Heap, percent: float, keep_stdlib: bool) -> Suspects:
+    """All of them, some of which may read alike."""
     if not 0.1 <= percent <= 100:
         raise ValueError(f"percent is {percent}: a suspect keeps 0.1 to 100 percent of the heap.")
     whole, threshold, found = _core.suspects(heap._graph, round(10 * percent))
-    rows = [_suspect(heap, whole, row, keep_stdlib) for row in found[:limit]]
+    rows = [_suspect(heap, whole, row, keep_stdlib) for row in found]
     return Suspects(tuple(_related(rows)), whole, threshold)
 
 

@@ -120,15 +120,17 @@ class Waste(Readable):
 
 
 def waste(heap: Heap, limit: int | None) -> Waste:
-    """For Heap.waste()."""
+    """All rows, some of which may read alike, and the first `limit` values."""
     hashed, costs, totals, found = heap._graph.waste(-1 if limit is None else max(limit, 1))
-    rows = [row for row in found if row[0] != "duplicate"][:limit]
+    rows = [row for row in found if row[0] != "duplicate"]
     values = [row for row in found if row[0] == "duplicate"][:limit]
     ids = [row[2] for row in (*rows, *values)]
     named = list(zip(_names.names(heap, ids), _names.steps(heap, ids), strict=True))
+    above = list({steps.ids[-2] for _, steps in named[: len(rows)] if steps})
+    holders = dict(zip(above, _names.names(heap, above), strict=True))
     unknown = (*(() if hashed else (WITHOUT_HASHES,)), *(() if costs else (WITHOUT_COSTS,)))
     return Waste(
-        tuple(_row(heap, row, *place) for row, place in zip(rows, named, strict=False)),
+        tuple(_row(heap, row, *place, holders) for row, place in zip(rows, named, strict=False)),
         tuple(_duplicate(heap, row, name) for row, (name, _) in zip(values, named[len(rows) :], strict=True)),
         tuple(WasteTotal(kind, *totals[kind]) for kind in KINDS),
         unknown,
@@ -140,12 +142,12 @@ def _duplicate(heap: Heap, found: tuple[Any, ...], called: str) -> Duplicate:
     return Duplicate(_value(heap.node(node)) or called, type, count, total, node)
 
 
-def _row(heap: Heap, found: tuple[Any, ...], called: str, steps: Steps) -> WasteRow:
+def _row(heap: Heap, found: tuple[Any, ...], called: str, steps: Steps, holders: dict[int, str]) -> WasteRow:
     kind, type, node, owner, held, detail, slots, weakrefs, count, total = found
     if kind in ("slots", "unshared"):
         advice = _slots(heap, heap.node(node), slots, weakrefs) if kind == "slots" else _unshared(detail)
         return WasteRow(kind, type, type, count, total, advice, node)
-    name = _place(heap, owner, held, count, called, steps)
+    name = _place(heap, owner, held, count, called, holders[steps.ids[-2]] if steps else "")
     if kind == "copies":
         return WasteRow("duplicate", name, type, count, total, DUPLICATES[type], node)
     advice = ARRAYS[detail] if kind == "boxed" else CONTAINERS[kind].format(type=type)
@@ -176,16 +178,14 @@ def _value(node: Node) -> str | None:
     return shown if len(shown) <= TEXT else f"{shown[: TEXT - 1]}…"
 
 
-def _place(heap: Heap, owner: str | None, held: Sequence[EdgeRow], count: int, called: str, steps: Steps) -> str:
+def _place(heap: Heap, owner: str | None, held: Sequence[EdgeRow], count: int, called: str, holder: str) -> str:
     """An attribute of a class, `app.Session.data`; of others the name of the first, its last step masked for many."""
     if not held or owner is None:
         return called
     label = Label.of(held[0])
     if label.name and "." in owner and not heap.node(held[0][0]).flags & {"synthetic"} and label.kind in ("value", "attr", "field"):
         return f"{owner}.{label.name}"
-    if count == 1 or not steps:
-        return called
-    return f"{_names.names(heap, (steps.ids[-2],))[0]}[…]"
+    return called if count == 1 or not holder else f"{holder}[…]"
 
 
 # ---- advice -------------------------------------------------------------------------------------------------------------

@@ -346,13 +346,13 @@ static int by_bytes(const void *left, const void *right) {
     return a->kind != b->kind ? (int)a->kind - (int)b->kind : (a->node > b->node) - (a->node < b->node);
 }
 
-/* Most bytes first, and no more of a kind than are wanted. */
+/* Most bytes first, and no more values than are wanted. */
 static void sort_rows(waste_work *w) {
-    size_t kept = 0, count[MPR_WASTE_KINDS] = {0}, limit = w->options.limit ? w->options.limit : LIMIT;
+    size_t kept = 0, values = 0, limit = w->options.limit ? w->options.limit : LIMIT;
     mpr_waste *out = w->out;
     if (out->rows.count > 1) qsort(out->rows.items, out->rows.count, sizeof *out->rows.items, by_bytes);
     for (size_t i = 0; i < out->rows.count; i++)
-        if (count[out->rows.items[i].kind]++ < limit) out->rows.items[kept++] = out->rows.items[i];
+        if (out->rows.items[i].kind != MPR_WASTE_DUPLICATE || values++ < limit) out->rows.items[kept++] = out->rows.items[i];
     out->rows.count = kept;
 }
 

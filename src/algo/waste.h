@@ -51,7 +51,7 @@ typedef struct mpr_waste {
 } mpr_waste;
 
 typedef struct mpr_waste_options {
-    size_t limit; /* rows of each kind that are kept; 0: 100 */
+    size_t limit; /* rows of MPR_WASTE_DUPLICATE that are kept, of which there may be millions; 0: 100 */
     mpr_progress progress;
     void *context;
 } mpr_waste_options;

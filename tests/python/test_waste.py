@@ -327,6 +327,29 @@ def test_the_answer(tmp_path: Path) -> None:
     assert len(keep) == 100
 
 
+def handlers() -> list[Callable[[], None]]:
+    """Functions of one name, whose attributes of one name are empty: what is found of each attribute reads alike."""
+
+    def make(attributes: int) -> Callable[[], None]:
+        def handler() -> None: ...
+
+        for n in range(attributes):
+            setattr(handler, "attribute" + "x" * n, set())
+        return handler
+
+    return [make(n) for n in range(1, 40)]
+
+
+def test_a_row_does_not_depend_on_how_many_are_wanted() -> None:
+    keep = handlers()
+    heap = memprobe.capture()
+    rows = heap.waste(None).rows
+    assert len({(row.kind, row.name, row.type) for row in rows}) == len(rows)
+    for limit in (1, 3, 10, 100):
+        assert heap.waste(limit).rows == rows[:limit]
+    assert len(keep) == 39
+
+
 PROGRAM = """
 class Order:
     def __init__(self, n):
