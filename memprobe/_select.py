@@ -10,12 +10,24 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 SORTS = ("bytes", "count", "name")
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 INTERPRETER = ("interpreter: ", "immortal: ")  # how names begin of what only the interpreter's own roots hold
 Found = TypeVar("Found")
+
+
+class TypeRow(Protocol):
+    @property
+    def type(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+OfType = TypeVar("OfType", bound=TypeRow)
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,17 @@ class Selection:
         elif self.sort == "name":
             found.sort(key=name)
         return found
+
+    def of_types(self, rows: Iterable[OfType]) -> list[OfType]:
+        """The same of rows that are of a type, and that nothing in particular holds."""
+        return self.chosen(
+            rows,
+            types=lambda row: (row.type,),
+            name=lambda row: row.type,
+            count=lambda row: row.count,
+            bytes=lambda row: row.bytes,
+            held=False,
+        )
 
     def _any(self, types: Sequence[str], name: str | None) -> bool:
         return any(self.matches(type, name) for type in types)

@@ -141,14 +141,7 @@ class Heap:
         selection = Selection(type, module, stdlib, sort, min_bytes)
         if selection.takes_all:
             return table
-        rows = selection.among(row.type for row in table.every).chosen(
-            table.every,
-            types=lambda row: (row.type,),
-            name=lambda row: row.type,
-            count=lambda row: row.count,
-            bytes=lambda row: row.bytes,
-            held=False,
-        )
+        rows = selection.among(row.type for row in table.every).of_types(table.every)
         return TypeTable(tuple(rows), table.limit)
 
     def find(

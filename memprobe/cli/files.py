@@ -114,15 +114,7 @@ def _ordered(grown: Growth, wanted: Selection) -> Growth:
     order = Selection(sort=wanted.sort, min_bytes=wanted.min_bytes)
     if order.takes_all:
         return grown
-    rows = order.chosen(
-        grown.every,
-        types=lambda row: (row.type,),
-        name=lambda row: row.type,
-        count=lambda row: row.count,
-        bytes=lambda row: row.bytes,
-        held=False,
-    )
-    return replace(grown, every=tuple(rows))
+    return replace(grown, every=tuple(order.of_types(grown.every)))
 
 
 def grown_hint(grown: Growth, file: str) -> str:
