@@ -73,17 +73,19 @@ static uint32_t *ids_of(graph_object *self, PyObject *sequence, size_t *count) {
     return ids;
 }
 
-PyObject *binding_graph_names(PyObject *self, PyObject *sequence) {
-    graph_object *o = cast(self);
-    size_t count;
+/* What `tell` says of each node of a sequence, once the names of all of them are known. */
+static PyObject *tell_each(graph_object *o, PyObject *sequence, PyObject *(*tell)(graph_object *, uint32_t)) {
+    size_t count = 0;
     uint32_t *ids = ids_of(o, sequence, &count);
     PyObject *list = ids == NULL || reach(o, ids, count) < 0 ? NULL : PyList_New(0);
     for (size_t i = 0; list != NULL && i < count; i++) {
-        binding_append(&list, name_of_node(o, ids[i]));
+        binding_append(&list, tell(o, ids[i]));
     }
     mpr_alloc_free(&o->alloc, ids, count + 1, sizeof *ids);
     return list;
 }
+
+PyObject *binding_graph_names(PyObject *self, PyObject *sequence) { return tell_each(cast(self), sequence, name_of_node); }
 
 /* ---- paths ---- */
 
@@ -143,21 +145,16 @@ PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords
     return rows == NULL ? NULL : Py_BuildValue("(NO)", rows, complete);
 }
 
-PyObject *binding_graph_name_paths(PyObject *self, PyObject *sequence) {
-    graph_object *o = cast(self);
-    size_t count;
-    uint32_t *ids = ids_of(o, sequence, &count);
-    PyObject *list = ids == NULL || reach(o, ids, count) < 0 ? NULL : PyList_New(0);
-    for (size_t i = 0; list != NULL && i < count; i++) {
-        mpr_steps steps = {0};
-        bool met = o->names.parent[ids[i]] != MPR_NO_NODE;
-        int status = met ? mpr_name_tree_path(o->graph, &o->names, ids[i], &steps) : MPR_OK;
-        binding_append(&list, status == MPR_OK ? steps_bytes(steps.items, steps.count) : binding_error(status));
-        mpr_vec_free(&steps, &o->alloc);
-    }
-    mpr_alloc_free(&o->alloc, ids, count + 1, sizeof *ids);
-    return list;
+static PyObject *path_of_node(graph_object *o, uint32_t id) {
+    mpr_steps steps = {0};
+    bool met = o->names.parent[id] != MPR_NO_NODE;
+    int status = met ? mpr_name_tree_path(o->graph, &o->names, id, &steps) : MPR_OK;
+    PyObject *bytes = status == MPR_OK ? steps_bytes(steps.items, steps.count) : binding_error(status);
+    mpr_vec_free(&steps, &o->alloc);
+    return bytes;
 }
+
+PyObject *binding_graph_name_paths(PyObject *self, PyObject *sequence) { return tell_each(cast(self), sequence, path_of_node); }
 
 /* The label of a step, as the row of an edge: (holder, edge, next) as in the bytes of a path. */
 PyObject *binding_graph_step(PyObject *self, PyObject *args) {
