@@ -1,4 +1,4 @@
-"""Rows that read alike are one row: what has the same name and type is the same to a reader, whatever told it apart.
+"""Rows that read alike are one row: what has the same name and type is the same to a reader, whatever else differs.
 
 All rows are merged and then cut, so that what one says does not depend on how many are wanted; of a diff, those that are named."""
 

@@ -303,10 +303,10 @@ class _Drawing:
         """Choose, then write."""
         self.choose(starts)
         ids = tuple(self.depth)
-        circle = dict(zip(ids, _core.components(self.graph, ids, self.options.housekeeping), strict=True))
+        cycle = dict(zip(ids, _core.components(self.graph, ids, self.options.housekeeping), strict=True))
         lines = [HEAD]
         lines += (self.node(id) for id in ids)
-        lines += (self.edge(holder, target, circle[holder] == circle[target] < 0xFFFFFFFF) for holder, target in self.edges)
+        lines += (self.edge(holder, target, cycle[holder] == cycle[target] < 0xFFFFFFFF) for holder, target in self.edges)
         lines += (self.rest(id, hidden) for id, hidden in self.more.items())
         lines += (self.gap(ends, *gap) for ends, gap in self.gaps.items())
         return Picture("".join((*lines, "}\n")), len(ids), len(self.edges), sum(self.more.values()) + self.unsaid)
@@ -566,7 +566,7 @@ class _Drawing:
         weak = bool(rows) and all(row[3] for row in rows)
         return list(dict.fromkeys(_cut(self.word(row, holder, target)) for row in rows)), count, weak
 
-    def edge(self, holder: int, target: int, circle: bool) -> str:
+    def edge(self, holder: int, target: int, in_cycle: bool) -> str:
         edge = self.edges[holder, target]
         words, count, weak = self.words(edge.holder, edge.target)
         if not count and edge.fallback:
@@ -580,7 +580,7 @@ class _Drawing:
         attributes = [f'label="{_quoted(": ".join(filter(None, (edge.part, text))))}"']
         if weak:
             attributes.append("style=dashed")
-        elif circle:
+        elif in_cycle:
             attributes.append('color="#cf222e", fontcolor="#cf222e", penwidth=1.8')
         return f"  n{holder} -> n{target} [{', '.join(attributes)}];\n"
 

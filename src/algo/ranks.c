@@ -31,7 +31,7 @@ static void add_group(listing *l, mpr_group group, uint16_t rank, int kind) {
 
 static void next_rank(listing *l) { l->rank += l->rank < MPR_RANK_LAST_FRAME; }
 
-/* What a thread has for as long as it lives. A context is told apart, for its variables have names that programmers know. */
+/* What a thread has for as long as it lives. A context is distinguished, for its variables have names that programmers know. */
 static bool is_context(mpr_label label) { return mpr_steps_is_field(label, MPR_FIELD_THREAD_CONTEXT); }
 
 static bool lasts(mpr_label label) { return mpr_steps_is_field(label, MPR_FIELD_THREAD_DICT) || is_context(label); }

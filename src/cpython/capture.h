@@ -5,7 +5,7 @@
 
 #include "cpython/walk.h"
 
-/* What is told of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. */
+/* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. */
 typedef struct cpy_contents {
     bool values, hashes, nameless;
 } cpy_contents;
