@@ -358,34 +358,57 @@ static bool is_doc(const builder *b) {
 
 static uint32_t owner_of_namespace(const builder *b) { return b->at > 0 ? b->step[b->at - 1].node : b->step[0].node; }
 
-static void join_attribute(builder *b) {
-    b->evaluable = b->evaluable && is_word(b->label.name, b->label.length) && !is_doc(b); /* a class may make that of an instance */
-    join_text(b);
-}
-
 /* What a namespace has by this name, or MPR_NO_NODE. */
-static uint32_t defined_as(const mpr_graph *g, uint32_t namespace, const char *name) {
-    size_t length;
+static uint32_t defined_as(const mpr_graph *g, uint32_t namespace, const char *name, size_t length) {
+    size_t found;
     for (uint64_t k = mpr_graph_first(g, namespace); k + 1 < mpr_graph_first(g, namespace + 1); k++) {
-        const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &length) : NULL;
-        if (text && length == strlen(name) && memcmp(text, name, length) == 0) return g->target[k + 1];
+        const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &found) : NULL;
+        if (text && found == length && memcmp(text, name, length) == 0) return g->target[k + 1];
     }
     return MPR_NO_NODE;
 }
 
 /* The same of a class and its bases. */
-static uint32_t inherited(const mpr_graph *g, uint32_t class, const char *name) {
-    for (int depth = 0; depth < 16 && class != MPR_NO_NODE; depth++, class = field_of(g, class, MPR_FIELD_BASE)) {
-        uint32_t namespace = field_of(g, class, MPR_FIELD_NAMESPACE);
-        uint32_t found = namespace == MPR_NO_NODE ? MPR_NO_NODE : defined_as(g, namespace, name);
+static uint32_t inherited(const mpr_graph *g, uint32_t class, const char *name, size_t length) {
+    uint32_t order = class == MPR_NO_NODE ? class : field_of(g, class, MPR_FIELD_MRO);
+    if (order == MPR_NO_NODE) return MPR_NO_NODE;
+    for (uint64_t k = mpr_graph_first(g, order); k < mpr_graph_first(g, order + 1); k++) {
+        uint32_t namespace = field_of(g, g->target[k], MPR_FIELD_NAMESPACE);
+        uint32_t found = namespace == MPR_NO_NODE ? MPR_NO_NODE : defined_as(g, namespace, name, length);
         if (found != MPR_NO_NODE) return found;
     }
     return MPR_NO_NODE;
 }
 
+static uint32_t class_of(const mpr_graph *g, uint32_t node) { return g->types[g->type[node]].node; }
+
+/* Does the object's class have a data descriptor by the name of a variable in its namespace? Then the attribute is another thing. The
+ * descriptors in C of classes and modules (__module__, __annotations__) look into the namespace themselves. */
+static bool is_shadowed(const mpr_graph *g, uint32_t owner, const char *name, size_t length) {
+    uint32_t found = inherited(g, class_of(g, owner), name, length);
+    if (found == MPR_NO_NODE || inherited(g, class_of(g, found), "__set__", 7) == MPR_NO_NODE) return false;
+    bool in_c = type_is(g, found, "getset_descriptor") || type_is(g, found, "member_descriptor");
+    return !in_c || !(g->flags[owner] & (MPR_NODE_TYPE | MPR_NODE_MODULE));
+}
+
+/* An attribute that the instance has within itself: a member has its descriptor. */
+static void join_attribute(builder *b) {
+    const mpr_step *step = &b->step[b->at];
+    bool in_dict = mpr_label_kind_of(b->g->label[step->edge]) == MPR_LABEL_INLINE;
+    b->evaluable = b->evaluable && is_word(b->label.name, b->label.length) && !is_doc(b); /* a class may make that of an instance */
+    if (in_dict && is_shadowed(b->g, step->node, b->label.name, b->label.length)) {
+        begin_part(b);
+        append_text(b, ".__dict__['");
+        append(b, b->label.name, b->label.length);
+        append_text(b, "']");
+    } else {
+        join_text(b);
+    }
+}
+
 /* Does a class say by a function of Python what its instances are as attributes of a class? What is written in C gives itself. */
 static bool has_getter(const mpr_graph *g, uint32_t class) {
-    uint32_t getter = inherited(g, class, "__get__");
+    uint32_t getter = inherited(g, class, "__get__", 7);
     return getter != MPR_NO_NODE && type_is(g, getter, "function");
 }
 
@@ -395,7 +418,7 @@ static bool is_wrapper(const mpr_graph *g, uint32_t node) {
                                         "member_descriptor"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (type_is(g, node, types[i])) return true;
-    return has_getter(g, g->types[g->type[node]].node);
+    return has_getter(g, class_of(g, node));
 }
 
 /* A key that is only known while its object can be looked at. */
@@ -433,6 +456,7 @@ static bool is_made_text(const builder *b) { return (b->g->flags[owner_of_namesp
 static void join_value(builder *b) {
     bool word = b->label.is_text && is_word(b->label.name, b->label.length);
     bool wrapper = (is_wrapper(b->g, next_node(b)) && !(b->at + 2 < b->count && leaves_wrapper(b))) || is_made_text(b);
+    wrapper = wrapper || (b->in_namespace && word && is_shadowed(b->g, owner_of_namespace(b), b->label.name, b->label.length));
     if ((b->in_namespace || b->in_local) && word && !wrapper) {
         b->wrapped = is_wrapper(b->g, next_node(b));
         if (b->in_namespace) drop_part(b);
@@ -498,7 +522,7 @@ static bool join_class(builder *b) {
 
 /* An instance of threading.local, or of a class derived from it. */
 static bool is_thread_local(const mpr_graph *g, uint32_t node) {
-    uint32_t class = g->types[g->type[node]].node;
+    uint32_t class = class_of(g, node);
     for (int depth = 0; depth < 8 && class != MPR_NO_NODE; depth++, class = field_of(g, class, MPR_FIELD_BASE)) {
         size_t length = 0;
         const char *text = mpr_graph_text(g, class, &length);
@@ -645,7 +669,7 @@ static int fold(const builder *b, mpr_name *out) {
 /* Does `.__dict__` give the namespace itself? A class gives a proxy, and some types in C give none. */
 static bool gives_namespace(const mpr_graph *g, uint32_t owner) {
     if (g->flags[owner] & MPR_NODE_TYPE) return false;
-    return (g->flags[owner] & MPR_NODE_MODULE) || inherited(g, g->types[g->type[owner]].node, "__dict__") != MPR_NO_NODE;
+    return (g->flags[owner] & MPR_NODE_MODULE) || inherited(g, class_of(g, owner), "__dict__", 8) != MPR_NO_NODE;
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------------- */

@@ -172,7 +172,7 @@ static void anchor_names(const work *w, uint32_t node) {
     say(w, node, OWN_NAME, value);
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
         if (is_namespace(g->label[k]) && !(g->flags[g->target[k]] & ANCHORS))
-            say_smallest(w, g->target[k], OWN_NAME, mix(value, mpr_label_payload(g->label[k]) + 1));
+            say_smallest(w, g->target[k], OWN_NAME, mix(value, NAMESPACE));
 }
 
 /* What a namespace holds is called after the one that gives the smallest hash. */

@@ -187,6 +187,36 @@ def test_a_path_can_be_typed() -> None:
         module_cache.clear()
 
 
+class Lazy:
+    """A property whose value is kept under its own name, as before there was functools.cached_property."""
+
+    def __init__(self) -> None:
+        self.plain = [1]
+        self.__dict__["value"] = [2]
+
+    @property
+    def value(self) -> int:
+        return len(self.__dict__["value"])
+
+
+def test_a_name_that_the_class_has_for_something_else() -> None:
+    def wrapper() -> None: ...
+
+    wrapper.__dict__["__kwdefaults__"] = {"backend": [3]}  # networkx does so; the function's own are in another place
+    lazy = Lazy()
+    module_cache["lazy"], module_cache["wrapper"] = lazy, wrapper
+    try:
+        heap = memprobe.capture(values=True)
+        for attribute, thing in [("plain", lazy.plain), ("__dict__['value']", vars(lazy)["value"])]:
+            node = heap.at(id(thing))
+            assert node is not None and heap.name(node) == f"{__name__}.module_cache['lazy'].{attribute}"
+        node = heap.at(id(wrapper.__dict__["__kwdefaults__"]))
+        assert node is not None and heap.name(node) == f"{__name__}.module_cache['wrapper'].__dict__['__kwdefaults__']"
+        assert heap.paths(node, 1)[0].evaluable
+    finally:
+        module_cache.clear()
+
+
 def test_paths_of_a_heap() -> None:
     thing = User()
     module_cache["key"] = thing
