@@ -172,11 +172,11 @@ static int find(const mpr_graph *g, const mpr_rank_roots *roots, mpr_ranks *out)
     int status = mpr_sweep_begin(&sweep, g);
     sweep.mark = 1;
     sweep.housekeeping = true;
-    sweep.walls = MPR_NODE_OWN;
     sweep.reached = mpr_alloc_array(g->alloc, g->nodes, 1);
     out->value = mpr_alloc_array(g->alloc, g->nodes, sizeof *out->value);
     if (status == MPR_OK && sweep.reached && out->value) {
         memset(out->value, 0xFF, (size_t)g->nodes * sizeof *out->value);
+        for (uint32_t i = 0; i < g->nodes; i++) sweep.reached[i] = (g->flags[i] & MPR_NODE_OWN) != 0;
         run_sweeps(g, roots, &sweep, out->value);
     } else {
         status = MPR_ENOMEM;

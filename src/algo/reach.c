@@ -18,15 +18,14 @@ static void count_node(void *context, uint32_t node) {
     }
 }
 
-int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t start_count, const mpr_reach_options *options, uint8_t *out,
-              uint64_t *objects, uint64_t *bytes) {
+int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t start_count, bool housekeeping, uint8_t *out, uint64_t *objects,
+              uint64_t *bytes) {
     mpr_sweep sweep;
     count c = {.g = g};
     int status = mpr_sweep_begin(&sweep, g);
     sweep.reached = out;
     sweep.mark = 1;
-    sweep.housekeeping = options != NULL && options->housekeeping;
-    sweep.fence = options == NULL ? NULL : options->walls;
+    sweep.housekeeping = housekeeping;
     if (status == MPR_OK) {
         for (size_t i = 0; i < start_count; i++) {
             mpr_sweep_enter(&sweep, starts[i]);

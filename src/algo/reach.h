@@ -5,14 +5,10 @@
 
 #include "graph/graph.h"
 
-typedef struct mpr_reach_options {
-    bool housekeeping;     /* follow housekeeping edges, and each instance's class */
-    const uint8_t *walls;  /* NULL, or one byte a node: != 0 is not entered */
-} mpr_reach_options;
-
-/* Set one byte per node (out has graph->nodes bytes, those already != 0 count as visited) for everything reached from starts over strong
- * edges. *objects and *bytes count what was newly reached; either may be NULL. MPR_OK or MPR_ENOMEM. */
-int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t count, const mpr_reach_options *options, uint8_t *out,
-              uint64_t *objects, uint64_t *bytes);
+/* Set one byte per node (out has graph->nodes bytes; those already != 0 count as visited, so that they are walls) for everything reached
+ * from starts over strong edges; with `housekeeping` over those too, and to each instance's class. *objects and *bytes count what was newly
+ * reached; either may be NULL. MPR_OK or MPR_ENOMEM. */
+int mpr_reach(const mpr_graph *g, const uint32_t *starts, size_t count, bool housekeeping, uint8_t *out, uint64_t *objects,
+              uint64_t *bytes);
 
 #endif

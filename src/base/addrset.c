@@ -114,7 +114,7 @@ int mpr_addrset_rank(mpr_addrset *set) {
         set->before[page] = before;
         for (size_t word = page * MPR_PAGE_WORDS; word < (page + 1) * MPR_PAGE_WORDS; word++) {
             set->inside[word] = (uint16_t)inside;
-            inside += (uint32_t)__builtin_popcountll(set->bits.items[word]);
+            inside += mpr_addrset_bits(set->bits.items[word]);
         }
         before += inside;
     }

@@ -98,10 +98,18 @@ static inline uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t hand
 /* Number the members, and give back what growth left over. Call once, after the last add. MPR_OK or MPR_ENOMEM. */
 int mpr_addrset_rank(mpr_addrset *set);
 
+/* Bits that are set: without an instruction for it the compiler would call a function that reads a table. */
+static inline uint32_t mpr_addrset_bits(uint64_t word) {
+    word -= word >> 1 & UINT64_C(0x5555555555555555);
+    word = (word & UINT64_C(0x3333333333333333)) + (word >> 2 & UINT64_C(0x3333333333333333));
+    word = (word + (word >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (uint32_t)(word * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* The number of a member's handle (the handle must be a member, and rank done). */
 static inline uint32_t mpr_addrset_number(const mpr_addrset *set, uint32_t handle) {
     uint64_t below = set->bits.items[handle >> 6] & ((UINT64_C(1) << (handle & 63)) - 1);
-    return set->before[handle >> 16] + set->inside[handle >> 6] + (uint32_t)__builtin_popcountll(below);
+    return set->before[handle >> 16] + set->inside[handle >> 6] + mpr_addrset_bits(below);
 }
 
 /* Fetch what has and number will read of a handle. */

@@ -81,8 +81,7 @@ PyObject *binding_cycles_new(mod_state *state, graph_object *graph, const bindin
 /* One byte a node: != 0 for what cannot be reached from `start`. NULL with an exception. */
 static uint8_t *unreached(graph_object *o, uint32_t start, bool housekeeping) {
     uint8_t *out = mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
-    mpr_reach_options options = {.housekeeping = housekeeping};
-    if (out == NULL || mpr_reach(o->graph, &start, 1, &options, out, NULL, NULL) != MPR_OK) {
+    if (out == NULL || mpr_reach(o->graph, &start, 1, housekeeping, out, NULL, NULL) != MPR_OK) {
         mpr_alloc_free(&o->alloc, out, o->graph->nodes, 1);
         PyErr_NoMemory();
         return NULL;

@@ -353,8 +353,7 @@ static PyObject *deep_size(PyObject *self, PyObject *args, PyObject *keywords) {
     int status = MPR_ENOMEM, failed = ids_of(o->graph, sequence, &starts);
     uint8_t *reached = failed ? NULL : mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
     if (reached != NULL) {
-        mpr_reach_options options = {.housekeeping = housekeeping};
-        status = mpr_reach(o->graph, starts.items, starts.count, &options, reached, &objects, &bytes);
+        status = mpr_reach(o->graph, starts.items, starts.count, housekeeping, reached, &objects, &bytes);
     }
     mpr_alloc_free(&o->alloc, reached, o->graph->nodes, 1);
     mpr_vec_free(&starts, &o->alloc);

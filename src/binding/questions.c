@@ -50,20 +50,19 @@ static uint64_t bytes_unreached(const mpr_graph *g, const uint8_t *reached) {
 /* Every object but memprobe's is reached from the super-root. So what is not, with the node for a wall, is what dies with it: one mark, and no
  * dominators. MPR_OK or MPR_ENOMEM. */
 static int find_retained(const mpr_graph *g, uint32_t node, uint64_t *bytes) {
-    uint8_t *walls = mpr_alloc_array(g->alloc, g->nodes, 1), *reached = mpr_alloc_array(g->alloc, g->nodes, 1);
-    int status = walls == NULL || reached == NULL ? MPR_ENOMEM : MPR_OK;
-    if (status == MPR_OK) {
+    uint8_t *reached = mpr_alloc_array(g->alloc, g->nodes, 1);
+    int status = MPR_ENOMEM;
+    if (reached != NULL) {
         for (uint32_t i = 0; i < g->nodes; i++) {
-            walls[i] = (g->flags[i] & MPR_NODE_OWN) != 0;
+            reached[i] = (g->flags[i] & MPR_NODE_OWN) != 0;
         }
-        walls[node] = 1;
-        mpr_reach_options options = {.housekeeping = true, .walls = walls};
-        status = mpr_reach(g, &g->group[MPR_GROUP_ROOT], 1, &options, reached, NULL, NULL);
+        reached[node] = 1;
+        status = mpr_reach(g, &g->group[MPR_GROUP_ROOT], 1, true, reached, NULL, NULL);
+        reached[node] = 0;
     }
     if (status == MPR_OK) {
         *bytes = bytes_unreached(g, reached);
     }
-    mpr_alloc_free(g->alloc, walls, g->nodes, 1);
     mpr_alloc_free(g->alloc, reached, g->nodes, 1);
     return status;
 }

@@ -97,7 +97,12 @@ static void tell_name_of(cpy_walk *walk, PyObject *name) {
 
 void cpy_text_note_name(cpy_walk *walk, PyObject *key) {
     uint32_t handle;
-    if (walk->withholds && PyUnicode_CheckExact(key) && cpy_is_interned(key)) {
+    const PyObject **noted = &walk->noted[((uintptr_t)key >> 4) % CPY_NOTED];
+    if (!walk->withholds || *noted == key) {
+        return;
+    }
+    *noted = key;
+    if (PyUnicode_CheckExact(key) && cpy_is_interned(key)) {
         int added = mpr_addrset_add(&walk->names, (uint64_t)(uintptr_t)key, &handle);
         walk->status = added < 0 ? added : walk->status;
     }

@@ -87,6 +87,7 @@ typedef struct cpy_told {
 
 #define CPY_BATCH 256
 #define CPY_RECENT 64
+#define CPY_NOTED 256
 #define CPY_TAKEN 32
 #define CPY_AHEAD 4
 #define CPY_TOLD 4
@@ -107,6 +108,7 @@ struct cpy_walk {
     bool withholds; /* interned strings come last: only then is it known which of them are names, and may be told */
     bool defers_code; /* code objects come before these: only then is it known which of them run, or are suspended */
     mpr_addrset names; /* strings that are names, and code that runs */
+    const PyObject *noted[CPY_NOTED]; /* by address: the key looked at last. Dicts have the same few keys, mostly */
     mpr_workset withheld, deferred_code;
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */

@@ -13,7 +13,7 @@
 #include "graph/collected.h"
 #include "graph/sweep.h"
 
-enum { ALIVE = 1, OWN = 2, GARBAGE = 3 };
+enum { ALIVE = 1, OWN = 2, GARBAGE = 3, WALL = 4 };
 
 /* A typed name for a synthetic node that no walk has seen. */
 static int root_type(mpr_graph *g, uint32_t *type) {
@@ -79,11 +79,20 @@ static void enter_groups(mpr_sweep *sweep, const mpr_graph *g) {
     }
 }
 
+static void sweep_alive(mpr_sweep *sweep, const mpr_graph *g) {
+    sweep->mark = ALIVE;
+    for (uint32_t i = 0; i < g->seen; i++) {
+        sweep->reached[i] = g->flags[i] & MPR_NODE_OWN_WALL ? WALL : 0;
+    }
+    enter_groups(sweep, g);
+    mpr_sweep_run(sweep, g, NULL, NULL);
+}
+
 static void sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
     sweep->mark = OWN;
-    sweep->walls = 0;
     for (uint32_t i = 0; i < g->seen; i++) {
-        if (g->flags[i] & MPR_NODE_OWN_WALL) {
+        if (sweep->reached[i] == WALL) {
+            sweep->reached[i] = 0;
             mpr_sweep_enter(sweep, i);
         }
     }
@@ -103,7 +112,6 @@ static int garbage_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
             }
             status = push_edge(s, i, mpr_label_make(MPR_LABEL_CHILD, 0));
             mpr_collected_view(g);
-            sweep->flags = g->flags;
             if (status == MPR_OK) {
                 mpr_sweep_enter(sweep, i);
                 mpr_sweep_run(sweep, g, NULL, NULL);
@@ -127,12 +135,9 @@ static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
     mpr_sweep sweep;
     int status = mpr_sweep_begin(&sweep, g);
     sweep.reached = reached;
-    sweep.mark = ALIVE;
     sweep.housekeeping = true;
-    sweep.walls = MPR_NODE_OWN_WALL;
     if (status == MPR_OK) {
-        enter_groups(&sweep, g);
-        mpr_sweep_run(&sweep, g, NULL, NULL);
+        sweep_alive(&sweep, g);
         sweep_own(&sweep, g);
         status = garbage_group(g, type, &sweep);
     }

@@ -9,7 +9,7 @@
 static uint32_t words_of(uint32_t nodes) { return nodes / 64 + 1; }
 
 int mpr_sweep_begin(mpr_sweep *s, const mpr_graph *g) {
-    *s = (mpr_sweep){.alloc = g->alloc, .nodes = g->nodes, .flags = g->flags, .pages = words_of(g->nodes) / 64 + 1};
+    *s = (mpr_sweep){.alloc = g->alloc, .nodes = g->nodes, .pages = words_of(g->nodes) / 64 + 1};
     s->pending = mpr_alloc_array(s->alloc, words_of(s->nodes), sizeof *s->pending);
     s->summary = mpr_alloc_array(s->alloc, s->pages, sizeof *s->summary);
     s->queue = mpr_alloc_array(s->alloc, s->pages, sizeof *s->queue);
@@ -33,11 +33,10 @@ static void push(mpr_sweep *s, uint32_t node) {
 }
 
 static inline void enter(mpr_sweep *s, uint32_t node) {
-    if (s->reached[node] != 0 || (s->flags[node] & s->walls) != 0 || (s->fence != NULL && s->fence[node] != 0)) {
-        return;
+    if (s->reached[node] == 0) {
+        s->reached[node] = s->mark;
+        push(s, node);
     }
-    s->reached[node] = s->mark;
-    push(s, node);
 }
 
 void mpr_sweep_enter(mpr_sweep *s, uint32_t node) { enter(s, node); }
@@ -49,7 +48,6 @@ static void leave(mpr_sweep *s, const mpr_graph *g, uint32_t node) {
     for (uint64_t k = mpr_graph_first(g, node); k < end; k++) {
         uint32_t ahead = g->target[k + AHEAD < g->edges ? k + AHEAD : k];
         __builtin_prefetch(&s->reached[ahead], 1);
-        __builtin_prefetch(&s->flags[ahead]);
         if ((g->label[k] & skip) == 0) {
             enter(s, g->target[k]);
         }

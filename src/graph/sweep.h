@@ -3,7 +3,9 @@
  *
  * Order is free, so it is chosen for the cache: what is reached and not yet left stands in a bitmap over the node ids, taken page by page
  * (4,096 ids) in ascending order; ids are nearly addresses, so a node's columns and edges are read in sequence, and only the marks of
- * its targets are touched at random. Memory: a bit a node; no stack, no depth. Cost: O(nodes + edges reached). */
+ * its targets are touched at random. Memory: a bit a node; no stack, no depth. Cost: O(nodes + edges reached).
+ *
+ * A node that is marked beforehand is not entered: so the caller builds walls, and an edge costs one look at random. */
 #ifndef MPR_GRAPH_SWEEP_H
 #define MPR_GRAPH_SWEEP_H
 
@@ -12,22 +14,19 @@
 typedef struct mpr_sweep {
     mpr_alloc *alloc;
     uint32_t nodes;          /* ids are below this */
-    uint8_t *reached;        /* one byte a node, the caller's: 0 is not reached */
+    uint8_t *reached;        /* one byte a node, the caller's: 0 is not reached, anything else is not entered */
     uint8_t mark;            /* what to write there */
     bool housekeeping;       /* follow housekeeping edges, and the edge from each instance to its class */
-    const uint16_t *flags;   /* the graph's column */
-    uint16_t walls;          /* nodes with any of these flags are not entered */
-    const uint8_t *fence;    /* NULL, or one byte a node: != 0 is not entered */
     uint64_t *pending;       /* a bit a node */
     uint64_t *summary;       /* a bit a word of `pending`: one word of it is a page */
     uint32_t *queue;         /* ring of pages; one stands in it while it has something pending */
     uint32_t head, waiting, pages;
 } mpr_sweep;
 
-/* Prepare for the nodes of g: MPR_OK or MPR_ENOMEM. The caller sets reached, mark, housekeeping, walls and fence. */
+/* Prepare for the nodes of g: MPR_OK or MPR_ENOMEM. The caller sets reached, mark and housekeeping. */
 int mpr_sweep_begin(mpr_sweep *sweep, const mpr_graph *g);
 
-/* Enter a node; nothing happens if it is reached or a wall. */
+/* Enter a node; nothing happens if it is marked. */
 void mpr_sweep_enter(mpr_sweep *sweep, uint32_t node);
 
 /* Follow until nothing is pending. `each`, when not NULL, is called for every node. */

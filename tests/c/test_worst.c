@@ -38,7 +38,7 @@ static void paths_to(test *t, mpr_graph *g, uint32_t last, const answers *known)
     uint64_t objects = 0, bytes = 0;
     uint32_t first = 0;
     uint8_t *marks = calloc(g->nodes, 1);
-    CHECK(t, mpr_reach(g, &first, 1, NULL, marks, &objects, &bytes) == MPR_OK && objects == known->reached);
+    CHECK(t, mpr_reach(g, &first, 1, false, marks, &objects, &bytes) == MPR_OK && objects == known->reached);
     CHECK(t, mpr_name_tree_begin(g, false, &names) == MPR_OK && mpr_paths_find(g, &names, last, 3, NULL, NULL, &paths) == MPR_OK);
     CHECK(t, paths.count > 0 && paths.first.items[1] == known->far + 1);
     CHECK(t, mpr_names_join(g, paths.step.items, paths.first.items[1], NULL, &name) == MPR_OK);

@@ -177,7 +177,7 @@ static void use_graph(mpr_graph *g) {
     uint8_t *reached = mpr_alloc_array(g->alloc, g->nodes, 1);
     require(mpr_graph_check(g) == NULL);
     if (totals) mpr_groups_by_type(g, totals);
-    if (reached) mpr_reach(g, &g->group[MPR_GROUP_ROOT], 1, NULL, reached, NULL, NULL);
+    if (reached) mpr_reach(g, &g->group[MPR_GROUP_ROOT], 1, false, reached, NULL, NULL);
     for (uint32_t i = 0; i < g->nodes; i++)
         for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++) {
             mpr_resolved r;
