@@ -7,6 +7,7 @@
 #include "graph/collected.h"
 
 #define NODE_MAX (UINT32_MAX - 64) /* leaves room for the groups and for MPR_NO_NODE */
+#define FEWEST_NODES 64
 
 static struct mpr_builder *self_of(mpr_sink *sink) { return (struct mpr_builder *)sink; }
 
@@ -66,37 +67,45 @@ static int take_type(mpr_sink *sink, const mpr_seen_type *seen) {
 
 /* ---- nodes ---- */
 
-int mpr_collected_push_first(struct mpr_builder *b) {
+/* The offset of the next edge, as a node's first: what is above its 32 bits goes to a table. */
+static inline int low_of_next_edge(struct mpr_builder *b, uint32_t *low) {
     uint64_t first = b->target.count;
     if ((b->first_low.count & 0xFFFF) == 0 && mpr_vec_push(&b->first_base, b->alloc, first) != MPR_OK) {
         return MPR_ENOMEM;
     }
-    uint64_t low = first - b->first_base.items[b->first_low.count >> 16];
-    if (low > UINT32_MAX) {
-        return MPR_ELIMIT;
-    }
-    return mpr_vec_push(&b->first_low, b->alloc, (uint32_t)low);
+    first -= b->first_base.items[b->first_low.count >> 16];
+    *low = (uint32_t)first;
+    return first > UINT32_MAX ? MPR_ELIMIT : MPR_OK;
 }
 
-static int push_size(struct mpr_builder *b, uint64_t size, uint32_t *flags) {
+int mpr_collected_push_first(struct mpr_builder *b) {
+    uint32_t low = 0;
+    int status = low_of_next_edge(b, &low);
+    return status == MPR_OK ? mpr_vec_push(&b->first_low, b->alloc, low) : status;
+}
+
+/* What a column of 32 bits says of a size, which is kept beside it when it has more. */
+static inline int size_of(struct mpr_builder *b, uint64_t size, uint32_t *low, uint32_t *flags) {
+    *low = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
     if (size < UINT32_MAX) {
-        return mpr_vec_push(&b->size, b->alloc, (uint32_t)size);
+        return MPR_OK;
     }
     mpr_side big = {.node = (uint32_t)b->size.count, .value = size > INT64_MAX ? INT64_MAX : (int64_t)size};
     *flags |= MPR_NODE_BIG;
-    int status = mpr_vec_push(&b->big, b->alloc, big);
-    return status != MPR_OK ? status : mpr_vec_push(&b->size, b->alloc, UINT32_MAX);
+    return mpr_vec_push(&b->big, b->alloc, big);
 }
 
-int mpr_collected_push_node(struct mpr_builder *b, uint32_t type, uint64_t size, uint32_t flags) {
-    int status = b->first_low.count >= NODE_MAX ? MPR_ELIMIT : mpr_collected_push_first(b);
-    if (status == MPR_OK) {
-        status = push_size(b, size, &flags);
-    }
-    if (status == MPR_OK) {
-        status = mpr_vec_push(&b->type, b->alloc, type);
-    }
-    return status == MPR_OK ? mpr_vec_push(&b->flags, b->alloc, (uint16_t)flags) : status;
+/* Room for more nodes in all of their columns, so that one check a node is enough. */
+static int make_room(struct mpr_builder *b) {
+    size_t count = b->type.count, more = count < FEWEST_NODES ? FEWEST_NODES : count;
+    int status = mpr_vec_reserve(&b->handle, b->alloc, more);
+    status = status != MPR_OK ? status : mpr_vec_reserve(&b->type, b->alloc, more);
+    status = status != MPR_OK ? status : mpr_vec_reserve(&b->size, b->alloc, more);
+    status = status != MPR_OK ? status : mpr_vec_reserve(&b->flags, b->alloc, more);
+    status = status != MPR_OK ? status : mpr_vec_reserve(&b->refs, b->alloc, more);
+    status = status != MPR_OK ? status : mpr_vec_reserve(&b->first_low, b->alloc, more);
+    b->room = status == MPR_OK ? count + more : b->room;
+    return status;
 }
 
 static int take_node(mpr_sink *sink, const mpr_seen_node *seen) {
@@ -104,17 +113,31 @@ static int take_node(mpr_sink *sink, const mpr_seen_node *seen) {
     if (seen->type >= b->types.count || seen->flags >= MPR_NODE_DERIVED || seen->address % 8 != 0) {
         return MPR_EFORMAT;
     }
-    uint32_t handle = 0;
+    uint32_t handle = 0, low = 0, size = 0, flags = seen->flags;
     int added = mpr_addrset_add(&b->addresses, seen->address, &handle);
     if (added <= 0) {
         return added == 0 ? MPR_EFORMAT : added;
     }
-    uint32_t refs = seen->refcount > INT32_MAX ? INT32_MAX : (uint32_t)seen->refcount;
-    int status = mpr_vec_push(&b->handle, b->alloc, handle);
+    size_t node = b->type.count;
+    int status = node >= NODE_MAX ? MPR_ELIMIT : node == b->room ? make_room(b) : MPR_OK;
+    status = status != MPR_OK ? status : size_of(b, seen->size, &size, &flags);
+    status = status != MPR_OK ? status : low_of_next_edge(b, &low);
     if (status == MPR_OK) {
-        status = mpr_vec_push(&b->refs, b->alloc, refs);
+        b->handle.items[node] = handle, b->handle.count = node + 1;
+        b->type.items[node] = seen->type, b->type.count = node + 1;
+        b->size.items[node] = size, b->size.count = node + 1;
+        b->flags.items[node] = (uint16_t)flags, b->flags.count = node + 1;
+        b->refs.items[node] = seen->refcount > INT32_MAX ? INT32_MAX : (uint32_t)seen->refcount, b->refs.count = node + 1;
+        b->first_low.items[node] = low, b->first_low.count = node + 1;
     }
-    return status == MPR_OK ? mpr_collected_push_node(b, seen->type, seen->size, seen->flags) : status;
+    return status;
+}
+
+int mpr_collected_push_group(struct mpr_builder *b, uint32_t type) {
+    int status = mpr_collected_push_first(b);
+    status = status != MPR_OK ? status : mpr_vec_push(&b->size, b->alloc, 0);
+    status = status != MPR_OK ? status : mpr_vec_push(&b->type, b->alloc, type);
+    return status != MPR_OK ? status : mpr_vec_push(&b->flags, b->alloc, MPR_NODE_SYNTHETIC);
 }
 
 static int take_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) {

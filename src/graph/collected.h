@@ -12,6 +12,7 @@ struct mpr_builder {
     mpr_sink sink; /* first: a sink pointer is a builder pointer */
     mpr_alloc *alloc;
     mpr_addrset addresses;
+    size_t room; /* nodes for which all of the next six have capacity, while they are collected */
     MPR_VEC(uint32_t) handle;
     MPR_VEC(uint32_t) type;
     MPR_VEC(uint32_t) size;
@@ -33,8 +34,8 @@ struct mpr_builder {
     uint64_t dangling;
 };
 
-/* Append what every node has, an address apart. MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
-int mpr_collected_push_node(struct mpr_builder *b, uint32_t type, uint64_t size, uint32_t flags);
+/* Append a node that no walk has seen. MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
+int mpr_collected_push_group(struct mpr_builder *b, uint32_t type);
 
 /* The offset of the next edge becomes the first of the next node. MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
 int mpr_collected_push_first(struct mpr_builder *b);

@@ -14,7 +14,7 @@
 
 /* ---- ids ---- */
 
-#define STAGE 16 /* how far ahead memory is fetched: nodes, or edges from one stage to the next */
+#define AHEAD 16 /* nodes */
 
 static int number_nodes(struct mpr_builder *b) {
     if (mpr_addrset_rank(&b->addresses) != MPR_OK) {
@@ -25,8 +25,8 @@ static int number_nodes(struct mpr_builder *b) {
         return MPR_ENOMEM;
     }
     for (size_t i = 0; i < b->handle.count; i++) {
-        if (i + STAGE < b->handle.count) {
-            mpr_addrset_prefetch(&b->addresses, b->handle.items[i + STAGE]);
+        if (i + AHEAD < b->handle.count) {
+            mpr_addrset_prefetch(&b->addresses, b->handle.items[i + AHEAD]);
         }
         b->order[mpr_addrset_number(&b->addresses, b->handle.items[i])] = (uint32_t)i;
     }
@@ -43,69 +43,50 @@ static void find_classes(struct mpr_builder *b) {
 }
 
 /* The way from a handle to an id jumps through memory three times: to its bit and the count before it, to the order of its number, and to the
- * reference count of its id. So edges go through stages, some edges apart, and each fetches what the next one reads. */
-#define RING (4 * STAGE)
+ * reference count of its id. So edges go through it some at a time, and each step fetches what the next one reads. */
+#define BLOCK 32 /* edges */
 
-typedef struct ring {
-    uint32_t id[RING]; /* first the number, then the id; MPR_NO_NODE for an address that was never seen */
-    uint64_t ahead;    /* edges that passed the first stage */
-} ring;
+typedef struct block {
+    uint64_t from, end;  /* edges */
+    uint32_t id[BLOCK];  /* MPR_NO_NODE for an address that was never seen */
+} block;
 
-static void number_target(struct mpr_builder *b, ring *r) {
-    uint32_t handle = b->target.items[r->ahead], number = MPR_NO_NODE;
-    if (mpr_addrset_has(&b->addresses, handle)) {
-        number = mpr_addrset_number(&b->addresses, handle);
+static void fetch_block(const struct mpr_builder *b, uint64_t from) {
+    uint64_t end = from + BLOCK < b->target.count ? from + BLOCK : b->target.count;
+    for (uint64_t edge = from; edge < end; edge++) {
+        mpr_addrset_prefetch(&b->addresses, b->target.items[edge]);
+    }
+}
+
+/* The ids of the targets of the next edges; what the block after them reads is fetched meanwhile. */
+static void next_block(const struct mpr_builder *b, block *k) {
+    const uint32_t *handle = b->target.items + k->end;
+    uint64_t left = b->target.count - k->end, count = left < BLOCK ? left : BLOCK;
+    k->from = k->end;
+    k->end += count;
+    fetch_block(b, k->end);
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t number = mpr_addrset_number(&b->addresses, handle[i]);
+        k->id[i] = mpr_addrset_has(&b->addresses, handle[i]) ? number : MPR_NO_NODE;
         __builtin_prefetch(&b->order[number]);
     }
-    r->id[r->ahead++ % RING] = number;
-}
-
-static void order_target(struct mpr_builder *b, ring *r, uint64_t edge) {
-    uint32_t *id = &r->id[edge % RING];
-    if (*id != MPR_NO_NODE) {
-        *id = b->order[*id];
-        __builtin_prefetch(&b->refs.items[*id], 1);
-    }
-}
-
-/* Bring the stages to where edge `from` can be translated. */
-static void look_ahead(struct mpr_builder *b, ring *r, uint64_t from) {
-    uint64_t count = b->target.count;
-    if (from == 0) {
-        while (r->ahead < 2 * STAGE && r->ahead < count) {
-            number_target(b, r);
-        }
-        for (uint64_t i = 0; i < STAGE && i < count; i++) {
-            order_target(b, r, i);
+    for (uint64_t i = 0; i < count; i++) {
+        if (k->id[i] != MPR_NO_NODE) {
+            k->id[i] = b->order[k->id[i]];
+            __builtin_prefetch(&b->refs.items[k->id[i]], 1);
         }
     }
-    if (r->ahead + STAGE < count) {
-        mpr_addrset_prefetch(&b->addresses, b->target.items[r->ahead + STAGE]);
-    }
-    if (r->ahead < count) {
-        number_target(b, r);
-    }
-    if (from + STAGE < count) {
-        order_target(b, r, from + STAGE);
-    }
 }
 
-/* Translate edge `from` to its place `to`: 1 kept, 0 dropped because its target was never seen. */
-static int translate_edge(struct mpr_builder *b, ring *r, uint64_t from, uint64_t to, bool orphan) {
-    look_ahead(b, r, from);
-    uint32_t target = r->id[from % RING];
-    if (target == MPR_NO_NODE) {
-        b->dangling++;
-        return 0;
-    }
+/* Put edge `from`, which leads to `target`, at its place `to`. An orphan's name is gone: say so rather than borrow another's. */
+static inline void place_edge(struct mpr_builder *b, uint64_t from, uint32_t target, uint64_t to, bool orphan) {
     mpr_label label = b->label.items[from];
-    if (orphan && mpr_label_named_by_previous(label)) { /* its name is gone: say so rather than borrow another's */
+    if (orphan && mpr_label_named_by_previous(label)) {
         label = mpr_label_field(MPR_FIELD_NONE) | (label & (MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING));
     }
     b->target.items[to] = target;
     b->label.items[to] = label;
     b->refs.items[target] -= (uint32_t)mpr_label_strong(label);
-    return 1;
 }
 
 static void set_first(struct mpr_builder *b, size_t node, uint64_t first) {
@@ -118,7 +99,8 @@ static void set_first(struct mpr_builder *b, size_t node, uint64_t first) {
 /* All targets to ids, in place; edges that lead nowhere are squeezed out, and offsets follow. */
 static void translate_edges(struct mpr_builder *b) {
     uint64_t from = 0, to = 0, old_base = 0;
-    ring r = {.ahead = 0};
+    block k = {0};
+    fetch_block(b, 0);
     for (size_t node = 0; node < b->handle.count; node++) {
         size_t next = node + 1;
         if ((node & 0xFFFF) == 0) {
@@ -127,13 +109,18 @@ static void translate_edges(struct mpr_builder *b) {
         uint64_t base = (next & 0xFFFF) == 0 && next < b->first_low.count ? b->first_base.items[next >> 16] : old_base;
         uint64_t end = next < b->first_low.count ? base + b->first_low.items[next] : b->target.count;
         set_first(b, node, to);
-        bool orphan = true;
-        for (; from < end; from++) {
-            int kept = translate_edge(b, &r, from, to, orphan);
-            to += (uint64_t)kept;
-            orphan = !kept;
+        for (bool orphan = true; from < end; from++) {
+            if (from == k.end) {
+                next_block(b, &k);
+            }
+            uint32_t target = k.id[from - k.from];
+            if (target != MPR_NO_NODE) {
+                place_edge(b, from, target, to++, orphan);
+            }
+            orphan = target == MPR_NO_NODE;
         }
     }
+    b->dangling += b->target.count - to;
     b->target.count = b->label.count = to;
 }
 

@@ -16,19 +16,3 @@ mpr_label mpr_label_field(mpr_field field) { return mpr_label_make(MPR_LABEL_FIE
 
 const char *mpr_label_field_text(uint32_t field) { return fields[field < MPR_FIELD_COUNT ? field : 0].text; }
 
-int mpr_label_named_by_previous(mpr_label label) {
-    switch (mpr_label_kind_of(label)) {
-    case MPR_LABEL_VALUE:
-    case MPR_LABEL_ATTR:
-    case MPR_LABEL_LOCAL:
-    case MPR_LABEL_CELL:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-int mpr_label_valid(mpr_label label) {
-    mpr_label_kind kind = mpr_label_kind_of(label);
-    return kind <= MPR_LABEL_CHILD && (kind != MPR_LABEL_FIELD || mpr_label_payload(label) < MPR_FIELD_COUNT);
-}

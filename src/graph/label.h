@@ -159,7 +159,10 @@ static inline int mpr_label_strong(mpr_label label) { return !(label & MPR_LABEL
 static inline int mpr_label_housekeeping(mpr_label label) { return (label & MPR_LABEL_HOUSEKEEPING) != 0; }
 
 /* True for a label whose name is the target of the holder's preceding edge. */
-int mpr_label_named_by_previous(mpr_label label);
+static inline int mpr_label_named_by_previous(mpr_label label) {
+    const uint32_t kinds = 1u << MPR_LABEL_VALUE | 1u << MPR_LABEL_ATTR | 1u << MPR_LABEL_LOCAL | 1u << MPR_LABEL_CELL;
+    return (int)(kinds >> mpr_label_kind_of(label) & 1);
+}
 
 /* The label of a field, with its weak and housekeeping bits. */
 mpr_label mpr_label_field(mpr_field field);
@@ -168,6 +171,9 @@ mpr_label mpr_label_field(mpr_field field);
 const char *mpr_label_field_text(uint32_t field);
 
 /* True when kind, field and bits are ones that this version writes. */
-int mpr_label_valid(mpr_label label);
+static inline int mpr_label_valid(mpr_label label) {
+    mpr_label_kind kind = mpr_label_kind_of(label);
+    return kind <= MPR_LABEL_CHILD && (kind != MPR_LABEL_FIELD || mpr_label_payload(label) < MPR_FIELD_COUNT);
+}
 
 #endif

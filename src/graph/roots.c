@@ -40,7 +40,7 @@ static int begin_group(mpr_graph *g, uint32_t type, mpr_group group) {
         s->first_base.count--;
     }
     g->group[group] = (uint32_t)s->type.count;
-    int status = mpr_collected_push_node(s, type, 0, MPR_NODE_SYNTHETIC);
+    int status = mpr_collected_push_group(s, type);
     return status != MPR_OK ? status : s->sink.text(&s->sink, mpr_group_text(group), __builtin_strlen(mpr_group_text(group)));
 }
 
