@@ -148,18 +148,17 @@ static int take_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) 
     if (mpr_vec_reserve(&b->target, b->alloc, count) != MPR_OK || mpr_vec_reserve(&b->label, b->alloc, count) != MPR_OK) {
         return MPR_ENOMEM;
     }
+    uint32_t *target = b->target.items + b->target.count;
+    mpr_label *label = b->label.items + b->label.count;
     for (size_t i = 0; i < count; i++) {
-        if (!mpr_label_valid(edges[i].label)) {
-            return MPR_EFORMAT;
-        }
-        uint32_t handle = 0;
-        int status = mpr_addrset_handle(&b->addresses, edges[i].target, &handle);
+        int status = mpr_label_valid(edges[i].label) ? mpr_addrset_handle(&b->addresses, edges[i].target, &target[i]) : MPR_EFORMAT;
         if (status != MPR_OK) {
             return status;
         }
-        b->target.items[b->target.count++] = handle;
-        b->label.items[b->label.count++] = edges[i].label;
+        label[i] = edges[i].label;
     }
+    b->target.count += count;
+    b->label.count += count;
     return MPR_OK;
 }
 

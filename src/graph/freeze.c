@@ -126,13 +126,27 @@ static void translate_edges(struct mpr_builder *b) {
 
 /* ---- residuals ---- */
 
+/* The classes that their instances refer to, by type: MPR_NO_NODE for those of others. NULL without memory. */
+static uint32_t *classes_of(const struct mpr_builder *b) {
+    uint32_t *classes = mpr_alloc_array(b->alloc, b->types.count, sizeof *classes);
+    for (size_t i = 0; classes != NULL && i < b->types.count; i++) {
+        classes[i] = b->types.items[i].flags & MPR_TYPE_HEAP ? b->types.items[i].node : MPR_NO_NODE;
+    }
+    return classes;
+}
+
 static int find_residuals(struct mpr_builder *b) {
+    uint32_t *classes = classes_of(b);
+    if (classes == NULL) {
+        return MPR_ENOMEM;
+    }
     for (size_t i = 0; i < b->handle.count; i++) {
-        const mpr_type *type = &b->types.items[b->type.items[i]];
-        if ((type->flags & MPR_TYPE_HEAP) && type->node != MPR_NO_NODE && !(b->flags.items[i] & MPR_NODE_SYNTHETIC)) {
-            b->refs.items[type->node]--;
+        uint32_t class = classes[b->type.items[i]];
+        if (class != MPR_NO_NODE && !(b->flags.items[i] & MPR_NODE_SYNTHETIC)) {
+            b->refs.items[class]--;
         }
     }
+    mpr_alloc_free(b->alloc, classes, b->types.count, sizeof *classes);
     for (size_t i = 0; i < b->handle.count; i++) {
         int32_t left = (int32_t)b->refs.items[i];
         if (left == 0 || (b->flags.items[i] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC))) {
@@ -162,6 +176,10 @@ static void count_residual(mpr_totals *t, const mpr_graph *g, uint32_t node) {
     }
 }
 
+#define RARE                                                                                                                       \
+    (MPR_NODE_OWN | MPR_NODE_ESTIMATED | MPR_NODE_UNREACHABLE | MPR_NODE_IMMORTAL | MPR_NODE_RESIDUAL | MPR_NODE_BIG |             \
+     MPR_NODE_SYNTHETIC)
+
 static void count_node(mpr_totals *t, const mpr_graph *g, uint32_t node) {
     uint64_t size = mpr_graph_size(g, node);
     if (g->flags[node] & MPR_NODE_OWN) {
@@ -181,11 +199,17 @@ static void count_node(mpr_totals *t, const mpr_graph *g, uint32_t node) {
 
 static void add_totals(mpr_graph *g, uint64_t dangling) {
     mpr_totals t = {.dangling = dangling};
+    uint64_t plain = 0;
     for (uint32_t i = 0; i < g->seen; i++) {
-        if (!(g->flags[i] & MPR_NODE_SYNTHETIC)) {
+        if (!(g->flags[i] & RARE)) {
+            plain++;
+            t.bytes += g->size[i];
+        } else if (!(g->flags[i] & MPR_NODE_SYNTHETIC)) {
             count_node(&t, g, i);
         }
     }
+    t.objects += plain;
+    t.residual_zero += plain;
     g->totals = t;
 }
 

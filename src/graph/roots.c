@@ -10,10 +10,29 @@
  *
  * memprobe's own objects are what is reached only through its own modules, classes and frames (the walls): what a first sweep leaves
  * out and a second one, through the walls, reaches. */
+#include <string.h>
+
 #include "graph/collected.h"
 #include "graph/sweep.h"
 
 enum { ALIVE = 1, OWN = 2, GARBAGE = 3, WALL = 4 };
+
+/* The first node at or after `from` that has one of these flags, or `end`. Few have: four are looked at together. */
+static uint32_t next_flagged(const uint16_t *flags, uint32_t from, uint32_t end, uint16_t wanted) {
+    const uint64_t four = wanted * UINT64_C(0x0001000100010001);
+    uint64_t word;
+    while (from < end && !(flags[from] & wanted)) {
+        for (from++; from + 4 <= end && (memcpy(&word, flags + from, sizeof word), (word & four) == 0); from += 4) {
+        }
+    }
+    return from < end ? from : end;
+}
+
+/* The first node at or after `from` with this mark, or `end`. */
+static uint32_t next_marked(const uint8_t *reached, uint32_t from, uint32_t end, uint8_t mark) {
+    const uint8_t *found = from < end ? memchr(reached + from, mark, end - from) : NULL;
+    return found != NULL ? (uint32_t)(found - reached) : end;
+}
 
 /* A typed name for a synthetic node that no walk has seen. */
 static int root_type(mpr_graph *g, uint32_t *type) {
@@ -50,10 +69,8 @@ static int end_group(mpr_graph *g) { return mpr_collected_push_first(g->storage)
 static int flag_group(mpr_graph *g, uint32_t type, mpr_group group, uint32_t flags, mpr_label label) {
     struct mpr_builder *s = g->storage;
     int status = begin_group(g, type, group);
-    for (uint32_t i = 0; status == MPR_OK && i < g->seen; i++) {
-        if (s->flags.items[i] & flags) {
-            status = push_edge(s, i, label);
-        }
+    for (uint32_t i = 0; status == MPR_OK && (i = next_flagged(s->flags.items, i, g->seen, (uint16_t)flags)) < g->seen; i++) {
+        status = push_edge(s, i, label);
     }
     return status == MPR_OK ? end_group(g) : status;
 }
@@ -81,8 +98,8 @@ static void enter_groups(mpr_sweep *sweep, const mpr_graph *g) {
 
 static void sweep_alive(mpr_sweep *sweep, const mpr_graph *g) {
     sweep->mark = ALIVE;
-    for (uint32_t i = 0; i < g->seen; i++) {
-        sweep->reached[i] = g->flags[i] & MPR_NODE_OWN_WALL ? WALL : 0;
+    for (uint32_t i = 0; (i = next_flagged(g->flags, i, g->seen, MPR_NODE_OWN_WALL)) < g->seen; i++) {
+        sweep->reached[i] = WALL;
     }
     enter_groups(sweep, g);
     mpr_sweep_run(sweep, g, NULL, NULL);
@@ -90,11 +107,9 @@ static void sweep_alive(mpr_sweep *sweep, const mpr_graph *g) {
 
 static void sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
     sweep->mark = OWN;
-    for (uint32_t i = 0; i < g->seen; i++) {
-        if (sweep->reached[i] == WALL) {
-            sweep->reached[i] = 0;
-            mpr_sweep_enter(sweep, i);
-        }
+    for (uint32_t i = 0; (i = next_marked(sweep->reached, i, g->seen, WALL)) < g->seen; i++) {
+        sweep->reached[i] = 0;
+        mpr_sweep_enter(sweep, i);
     }
     mpr_sweep_run(sweep, g, NULL, NULL);
 }
@@ -105,9 +120,8 @@ static int garbage_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
     int status = begin_group(g, type, MPR_GROUP_UNREACHABLE);
     sweep->mark = GARBAGE;
     for (int tracked = 1; status == MPR_OK && tracked >= 0; tracked--) {
-        for (uint32_t i = 0; status == MPR_OK && i < g->seen; i++) {
-            bool wanted = !(s->flags.items[i] & MPR_NODE_SYNTHETIC) && (!tracked || (s->flags.items[i] & MPR_NODE_TRACKED));
-            if (sweep->reached[i] != 0 || !wanted) {
+        for (uint32_t i = 0; status == MPR_OK && (i = next_marked(sweep->reached, i, g->seen, 0)) < g->seen; i++) {
+            if ((s->flags.items[i] & MPR_NODE_SYNTHETIC) || (tracked && !(s->flags.items[i] & MPR_NODE_TRACKED))) {
                 continue;
             }
             status = push_edge(s, i, mpr_label_make(MPR_LABEL_CHILD, 0));
@@ -122,12 +136,11 @@ static int garbage_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
 }
 
 static void flag_reached(mpr_graph *g, const uint8_t *reached) {
-    for (uint32_t i = 0; i < g->seen; i++) {
-        if (reached[i] == OWN) {
-            g->flags[i] |= MPR_NODE_OWN;
-        } else if (reached[i] == GARBAGE) {
-            g->flags[i] |= MPR_NODE_UNREACHABLE;
-        }
+    for (uint32_t i = 0; (i = next_marked(reached, i, g->seen, OWN)) < g->seen; i++) {
+        g->flags[i] |= MPR_NODE_OWN;
+    }
+    for (uint32_t i = 0; (i = next_marked(reached, i, g->seen, GARBAGE)) < g->seen; i++) {
+        g->flags[i] |= MPR_NODE_UNREACHABLE;
     }
 }
 
