@@ -14,9 +14,11 @@
 
 /* ---- ids ---- */
 
+#define INLINE static inline __attribute__((always_inline)) /* of what is compiled twice, see find_ids */
+
 #define AHEAD 16 /* nodes */
 
-static int number_nodes(struct mpr_builder *b) {
+INLINE int number_nodes(struct mpr_builder *b) {
     if (mpr_addrset_rank(&b->addresses) != MPR_OK) {
         return MPR_ENOMEM;
     }
@@ -59,7 +61,7 @@ static void fetch_block(const struct mpr_builder *b, uint64_t from) {
 }
 
 /* The ids of the targets of the next edges; what the block after them reads is fetched meanwhile. */
-static void next_block(const struct mpr_builder *b, block *k) {
+INLINE void next_block(const struct mpr_builder *b, block *k) {
     const uint32_t *handle = b->target.items + k->end;
     uint64_t left = b->target.count - k->end, count = left < BLOCK ? left : BLOCK;
     k->from = k->end;
@@ -97,7 +99,7 @@ static void set_first(struct mpr_builder *b, size_t node, uint64_t first) {
 }
 
 /* All targets to ids, in place; edges that lead nowhere are squeezed out, and offsets follow. */
-static void translate_edges(struct mpr_builder *b) {
+INLINE void translate_edges(struct mpr_builder *b) {
     uint64_t from = 0, to = 0, old_base = 0;
     block k = {0};
     fetch_block(b, 0);
@@ -123,6 +125,26 @@ static void translate_edges(struct mpr_builder *b) {
     b->dangling += b->target.count - to;
     b->target.count = b->label.count = to;
 }
+
+INLINE int find_ids_with(struct mpr_builder *b) {
+    int status = number_nodes(b);
+    if (status == MPR_OK) {
+        find_classes(b);
+        translate_edges(b);
+    }
+    return status;
+}
+
+#ifdef __x86_64__
+__attribute__((target("popcnt"))) static int find_ids_with_popcnt(struct mpr_builder *b) { return find_ids_with(b); }
+#define HAS_POPCNT __builtin_cpu_supports("popcnt")
+#else
+#define find_ids_with_popcnt find_ids_with
+#define HAS_POPCNT 0
+#endif
+
+/* A rank counts bits: where the processor does, that is a third of the work. The compiler knows the way it is written. */
+static int find_ids(struct mpr_builder *b) { return HAS_POPCNT ? find_ids_with_popcnt(b) : find_ids_with(b); }
 
 /* ---- residuals ---- */
 
@@ -254,13 +276,9 @@ static void trim(struct mpr_builder *s) {
 /* Everything that freeze computes, in the graph's own storage. */
 static int make_meaning(mpr_graph *g) {
     struct mpr_builder *s = g->storage;
-    if (number_nodes(s) != MPR_OK) {
-        return MPR_ENOMEM;
-    }
-    find_classes(s);
-    translate_edges(s);
-    int status = mpr_collected_push_first(s); /* the end of the last node's edges */
-    if (status != MPR_OK || (status = find_residuals(s)) != MPR_OK) {
+    int status = find_ids(s);
+    if (status != MPR_OK || (status = mpr_collected_push_first(s)) != MPR_OK || /* the end of the last node's edges */
+        (status = find_residuals(s)) != MPR_OK) {
         return status;
     }
     mpr_collected_view(g);
