@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 Row = EdgeRow
+NAMED = 16  # objects of a cycle among which its name is looked for
 PathRow = tuple[tuple[str, bool, int], bytes]  # a name, and steps as the extension has them
 
 # What a programmer calls the way back: the edge of a cycle that may as well be weak.
@@ -71,21 +72,33 @@ class Members(Answers[Any]):
 
 class Cycle(Readable):
     """Objects that all refer to each other, by a shortest cycle among them. `count` is how many such cycles there are: of the same
-    types and labels, indices and keys of data aside. `size` is the bytes of all their objects; `objects`, `edges` (holder, label,
-    target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them."""
+    types and labels, indices and keys of data aside. `size` is the bytes of all their objects; `name`, `objects`, `edges` (holder,
+    label, target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them."""
 
-    __slots__ = ("_links", "_shown", "_weakest", "count", "is_garbage", "objects", "size", "text")
+    __slots__ = ("_heap", "_links", "_shown", "_weakest", "count", "is_garbage", "objects", "size", "text")
 
     def __init__(self, heap: Heap, found: _core.Cycles, index: int, held: _core.Held | None) -> None:
         self.count, self.size, self.is_garbage, members, first, rows = found[index]
         rows = rows if held is None else _with_keys(first, rows, held)
         self._links = _links(first, rows)
+        self._heap = heap if held is None and not self.is_garbage else None
         self._shown = shown = heap.node if held is None else _shown(heap, held)
         types = [heap.node(holder).type for holder, _, _ in self._links]
         labels = [_masked(label) if self.count > 1 else label for _, label, _ in self._links]
         self.text = chain([*types, types[0]], labels)
         self.objects: Sequence[Any] = Members(members, lambda at: shown(found.members(index, at, at + 1)[0]))
         self._weakest = _weakest(types, labels)
+
+    @property
+    def name(self) -> str | None:
+        """What the heap calls the one of its objects that is nearest to a root, or None: garbage has no name, and what is asked about
+        living objects sees no roots."""
+        if self._heap is None:
+            return None
+        holders = [holder for holder, _, _ in self._links[:NAMED]]
+        steps = _names.steps(self._heap, holders)
+        nearest = min(range(len(holders)), key=lambda at: len(steps[at]))
+        return _names.names(self._heap, (holders[nearest],))[0]
 
     @property
     def edges(self) -> tuple[Link, ...]:
@@ -103,9 +116,9 @@ class Cycle(Readable):
         return self._weakest[1]
 
     def to_dict(self) -> Json:
-        """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, cycle, break_at, reason}."""
+        """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, name, cycle, break_at, reason}."""
         numbers = {"objects": len(self.objects), "count": self.count, "size": self.size, "is_garbage": self.is_garbage}
-        return {**numbers, "cycle": self.text, "break_at": str(self._links[self._weakest[0]][1]), "reason": self.reason}
+        return {**numbers, "name": self.name, "cycle": self.text, "break_at": str(self._links[self._weakest[0]][1]), "reason": self.reason}
 
     def _about(self) -> str:
         kind = "garbage" if self.is_garbage else "alive"
@@ -119,7 +132,9 @@ class Cycle(Readable):
         return f"{_text.line(self._title(), 300)}  ({_text.line(self._about(), 190)})"
 
     def __str__(self) -> str:
-        return f"{self._title()}\n    {self._about()}"
+        name = self.name
+        where = [] if name is None else [f"    {'at' if self.count == 1 else 'one of them at'} {name}"]
+        return "\n".join([self._title(), *where, f"    {self._about()}"])
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -107,10 +107,12 @@ def check_live(heap: memprobe.Heap, nodes: list[memprobe.Node], count: int, foun
 
 
 def check_answers(heap: memprobe.Heap, older: memprobe.Heap, found: Found) -> None:
-    """Rows of suspects, of the tree, of what grew and pictures call their node what heap.name() calls it."""
+    """Rows of suspects, of the tree, of what grew and of cycles call their node what heap.name() calls it."""
     rows = [(row.name, row.point or row.node, "suspects") for row in heap.suspects(1).rows if row.kind == "single"]
     rows += [(row.name, heap.node(row.node), "diff") for row in heap.diff(older, limit=None).rows if not row.owners]
     rows += [(child.name, child.node, "dominators") for child in heap.dominators(depth=1, limit=20).children]
+    for cycle in filter(lambda cycle: not cycle.is_garbage, heap.cycles(limit=20)):
+        rows.append((cycle.name, next(node for node in cycle.objects if heap.name(node) == cycle.name), "cycles"))
     for name, node, question in rows:
         if "synthetic" in node.flags:
             continue

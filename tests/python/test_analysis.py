@@ -49,6 +49,26 @@ def test_a_cycle_reads_as_python() -> None:
     assert all(gc.get_referents(edge[0]) for edge in cycle.edges)
 
 
+def test_a_cycle_of_a_heap_says_where_it_is() -> None:
+    module_cache["pairs"] = [pair() for _ in range(30)]
+    lost = pair()
+    gc.disable()
+    try:
+        number = id(lost)
+        del lost
+        heap = memprobe.capture()
+        found = next(cycle for cycle in heap.cycles() if "User" in cycle.text and cycle.count == 30)
+        assert found.name is not None and found.name.startswith(f"{__name__}.module_cache['pairs'][")
+        assert found.name in [heap.name(node) for node in found.objects] and f"one of them at {found.name}\n" in str(found)
+        garbage = next(cycle for cycle in heap.cycles(garbage=True) if number in [node.address for node in cycle.objects])
+        assert garbage.name is None and garbage.to_dict()["name"] is None
+        living = memprobe.find_cycles(module_cache["pairs"][0])
+        assert living[0].name is None and " at " not in str(living[0])
+    finally:
+        gc.enable()
+        module_cache.clear()
+
+
 def test_no_cycle() -> None:
     assert memprobe.find_cycles([1, [2], {"a": (3,)}]) == []
 

@@ -76,4 +76,4 @@ def test_cycles(snapshot: Path, command: Callable[..., Any]) -> None:
     assert done.code == 0 and "Node" in done.out and "weakref" in done.out, done
     assert command("cycles", "--fail-on-cycles", snapshot).code == 1
     found = json.loads(command("cycles", "--json", "--limit", "0", snapshot).out)["cycles"]
-    assert any(cycle["objects"] >= 101 for cycle in found)
+    assert any(cycle["objects"] >= 101 for cycle in found) and all(cycle["name"] for cycle in found)
