@@ -1,6 +1,6 @@
 """Rows that read alike are one row: what has the same name and type is the same to a reader, whatever else differs.
 
-All rows are merged and then cut, so that what one says does not depend on how many are wanted; of a diff, those that are named."""
+All rows are merged and then cut, so that what one says does not depend on how many are wanted; of a diff, the first NAMED at least."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 Found = TypeVar("Found")
+
+NAMED = 500  # rows of a diff that are looked at by name, where fewer are wanted
 
 
 def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -> Suspects:
@@ -34,12 +36,12 @@ def wasted(heap: Heap, limit: int | None) -> Waste:
 
 
 def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
-    """For Heap.diff(): the rows among the first `limit` that read alike as one."""
-    return merged_diff(leaks.diff(heaps, limit))
+    """For Heap.diff()."""
+    grown = merged_diff(leaks.diff(heaps, None if limit is None else max(limit, NAMED)))
+    return replace(grown, rows=grown.rows[:limit], references=grown.references[:limit])
 
 
 def merged_diff(grown: Diff) -> Diff:
-    """A diff with one row for all that have the same name and type."""
     rows = _merged(grown.rows, lambda row: (row.name, row.type, row.in_use), _diff_row)
     if len(rows) == len(grown.rows):
         return grown

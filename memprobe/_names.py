@@ -91,9 +91,16 @@ def _name(heap: Heap, id: int, name: tuple[str, bool, int] | None) -> str:
     return name[0] if name is not None and name[0] else str(node)
 
 
-def steps(heap: Heap, ids: Sequence[int]) -> list[Steps]:
-    """The paths that name nodes; without a step for one that nothing reaches."""
-    return [Steps(heap._graph, data, heap.node) for data in heap._graph.name_paths(ids)]
+def named(heap: Heap, ids: Iterable[int]) -> list[tuple[str, Steps]]:
+    """What nodes are called and the paths that say so; without a step for one that nothing reaches."""
+    wanted = list(ids)
+    rows = ((None, b"") if row is None else row for row in heap._graph.name_paths(wanted))
+    return [(_name(heap, id, name), Steps(heap._graph, data, heap.node)) for id, (name, data) in zip(wanted, rows, strict=True)]
+
+
+def steps(heap: Heap, ids: Iterable[int]) -> list[Steps]:
+    """The paths that name nodes."""
+    return [steps for _, steps in named(heap, ids)]
 
 
 def masked(name: str, keys: bool = False) -> str:

@@ -96,9 +96,7 @@ class Cycle(Readable):
         if self._heap is None:
             return None
         holders = [holder for holder, _, _ in self._links[:NAMED]]
-        steps = _names.steps(self._heap, holders)
-        nearest = min(range(len(holders)), key=lambda at: len(steps[at]))
-        return _names.names(self._heap, (holders[nearest],))[0]
+        return min(_names.named(self._heap, holders), key=lambda found: len(found[1]))[0]
 
     @property
     def edges(self) -> tuple[Link, ...]:

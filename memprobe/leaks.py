@@ -416,7 +416,7 @@ def _places(heaps: Sequence[Heap], places: Sequence[tuple[int, int, bool]]) -> l
     out: dict[tuple[int, int, bool], tuple[str, int]] = {}
     for index, heap in enumerate(heaps):
         ids = sorted({place[1] for place in places if place[0] == index})
-        for (id, name), steps in zip(zip(ids, _names.names(heap, ids), strict=True), _names.steps(heap, ids), strict=True):
+        for id, (name, steps) in zip(ids, _names.named(heap, ids), strict=True):
             holder = id if _is_variable(heap, steps) else steps.ids[-2]
             out[index, id, False] = name, id
             out[index, id, True] = name if holder == id else _names.names(heap, (holder,))[0], holder
@@ -464,11 +464,13 @@ def _more_references(heap: Heap, rows: Sequence[tuple[int, int]]) -> tuple[MoreR
 def _between_processes(heaps: Sequence[Heap], limit: int | None) -> Diff:
     """Objects of one path signature are one row, whichever process they lived in."""
     totals, rows = _core.diff(tuple(heap._graph for heap in heaps))
-    places = [(holder or grown) for holder, grown, _, _ in rows]
-    named = _places(heaps, [(place[0], place[1], holder is None) for place, (holder, *_) in zip(places, rows, strict=True)])
-    made = [_matched(heaps, row, *place) for row, place in zip(rows, named, strict=True) if row[3] >= FLOOR]
-    unattributed = totals[-1] - totals[0] - sum(row.bytes for row in made)
-    return Diff(tuple(made[:limit]), totals, len(made), unattributed)
+    rows = [row for row in rows if row[3] >= FLOOR]
+    shown = rows[:limit]
+    places = [(holder or grown) for holder, grown, _, _ in shown]
+    named = _places(heaps, [(place[0], place[1], holder is None) for place, (holder, *_) in zip(places, shown, strict=True)])
+    made = tuple(_matched(heaps, row, *place) for row, place in zip(shown, named, strict=True))
+    unattributed = totals[-1] - totals[0] - sum(row[3] for row in rows)
+    return Diff(made, totals, len(rows), unattributed)
 
 
 def _matched(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, node: int) -> DiffRow:

@@ -125,7 +125,7 @@ def waste(heap: Heap, limit: int | None) -> Waste:
     rows = [row for row in found if row[0] != "duplicate"]
     values = [row for row in found if row[0] == "duplicate"][:limit]
     ids = [row[2] for row in (*rows, *values)]
-    named = list(zip(_names.names(heap, ids), _names.steps(heap, ids), strict=True))
+    named = _names.named(heap, ids)
     above = list({steps.ids[-2] for _, steps in named[: len(rows)] if steps})
     holders = dict(zip(above, _names.names(heap, above), strict=True))
     unknown = (*(() if hashed else (WITHOUT_HASHES,)), *(() if costs else (WITHOUT_COSTS,)))

@@ -147,11 +147,13 @@ PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords
 
 static PyObject *path_of_node(graph_object *o, uint32_t id) {
     mpr_steps steps = {0};
-    bool met = o->names.parent[id] != MPR_NO_NODE;
-    int status = met ? mpr_name_tree_path(o->graph, &o->names, id, &steps) : MPR_OK;
-    PyObject *bytes = status == MPR_OK ? steps_bytes(steps.items, steps.count) : binding_error(status);
+    if (o->names.parent[id] == MPR_NO_NODE) {
+        Py_RETURN_NONE;
+    }
+    int status = mpr_name_tree_path(o->graph, &o->names, id, &steps);
+    PyObject *row = status == MPR_OK ? path_row(o->graph, steps.items, steps.count, NULL) : binding_error(status);
     mpr_vec_free(&steps, &o->alloc);
-    return bytes;
+    return row;
 }
 
 PyObject *binding_graph_name_paths(PyObject *self, PyObject *sequence) { return tell_each(cast(self), sequence, path_of_node); }

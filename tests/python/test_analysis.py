@@ -54,14 +54,13 @@ def test_a_cycle_of_a_heap_says_where_it_is() -> None:
     lost = pair()
     gc.disable()
     try:
-        number = id(lost)
         del lost
         heap = memprobe.capture()
         found = next(cycle for cycle in heap.cycles() if "User" in cycle.text and cycle.count == 30)
         assert found.name is not None and found.name.startswith(f"{__name__}.module_cache['pairs'][")
         assert found.name in [heap.name(node) for node in found.objects] and f"one of them at {found.name}\n" in str(found)
-        garbage = next(cycle for cycle in heap.cycles(garbage=True) if number in [node.address for node in cycle.objects])
-        assert garbage.name is None and garbage.to_dict()["name"] is None
+        garbage = heap.cycles(garbage=True)
+        assert len(garbage) > 0 and {cycle.to_dict()["name"] for cycle in garbage} == {None}
         living = memprobe.find_cycles(module_cache["pairs"][0])
         assert living[0].name is None and " at " not in str(living[0])
     finally:
