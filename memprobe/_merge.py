@@ -1,6 +1,7 @@
 """Rows that read alike are one row: what has the same name and type is the same to a reader, whatever else differs.
 
-All rows are merged and then cut, so that what one says does not depend on how many are wanted; of a diff, the first NAMED at least."""
+All rows are merged and then cut, so that what one says does not depend on how many are wanted; of a diff at least the first
+NAMED."""
 
 from __future__ import annotations
 

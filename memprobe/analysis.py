@@ -91,8 +91,8 @@ class Cycle(Readable):
 
     @property
     def name(self) -> str | None:
-        """What the heap calls the one of its objects that is nearest to a root, or None: garbage has no name, and what is asked about
-        living objects sees no roots."""
+        """What the heap calls the one of its objects that is nearest to a root. None for garbage, which has no name, and for
+        living objects, of which find_cycles() sees no roots."""
         if self._heap is None:
             return None
         holders = [holder for holder, _, _ in self._links[:NAMED]]
@@ -116,7 +116,13 @@ class Cycle(Readable):
     def to_dict(self) -> Json:
         """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, name, cycle, break_at, reason}."""
         numbers = {"objects": len(self.objects), "count": self.count, "size": self.size, "is_garbage": self.is_garbage}
-        return {**numbers, "name": self.name, "cycle": self.text, "break_at": str(self._links[self._weakest[0]][1]), "reason": self.reason}
+        return {
+            **numbers,
+            "name": self.name,
+            "cycle": self.text,
+            "break_at": str(self._links[self._weakest[0]][1]),
+            "reason": self.reason,
+        }
 
     def _about(self) -> str:
         kind = "garbage" if self.is_garbage else "alive"

@@ -417,7 +417,7 @@ static PyMethodDef methods[] = {
     {"what", binding_graph_what, METH_O, "What a node is: its type, and its name if it has one."},
     {"names", binding_graph_names, METH_O,
      "(text, evaluable, length of the module's name) of each of some nodes, None where nothing reaches it."},
-    {"name_paths", binding_graph_name_paths, METH_O, "The name of each of some nodes and the path that it says, as a row of paths."},
+    {"name_paths", binding_graph_name_paths, METH_O, "The name of each of some nodes, and its path: rows as of paths."},
     {"step", binding_graph_step, METH_VARARGS, "The row of the edge of a step."},
     {"paths", KEYWORDS(binding_graph_paths), "([(name, steps as bytes)], complete): different paths from the roots to a node."},
     {"waste", KEYWORDS(binding_graph_waste), "What could be saved, most bytes first."},

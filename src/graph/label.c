@@ -15,4 +15,3 @@ static const struct {
 mpr_label mpr_label_field(mpr_field field) { return mpr_label_make(MPR_LABEL_FIELD, field) | fields[field].bits; }
 
 const char *mpr_label_field_text(uint32_t field) { return fields[field < MPR_FIELD_COUNT ? field : 0].text; }
-
