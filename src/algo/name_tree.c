@@ -25,6 +25,8 @@ static bool is_str(const mpr_graph *g, uint32_t node) {
 static bool is_typed_field(const mpr_graph *g, uint32_t holder, mpr_label label) {
     if (mpr_steps_is_field(label, MPR_FIELD_NAMESPACE)) return g->flags[holder] & (MPR_NODE_MODULE | MPR_NODE_TYPE);
     if (mpr_label_housekeeping(label) || mpr_steps_is_field(label, MPR_FIELD_CLOSURE)) return false;
+    bool is_module = g->flags[holder] & MPR_NODE_MODULE;
+    if (is_module && mpr_steps_is_field(label, MPR_FIELD_NAME)) return false; /* its namespace has one, too */
     if (mpr_steps_is_field(label, MPR_FIELD_ANNOTATIONS)) return false; /* a function makes them when it is asked */
     return mpr_label_field_text(mpr_label_payload(label))[0] != '<';
 }

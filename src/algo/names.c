@@ -199,6 +199,26 @@ static void join_root(builder *b) {
     }
 }
 
+/* What a namespace has by this name, or MPR_NO_NODE. */
+static uint32_t defined_as(const mpr_graph *g, uint32_t namespace, const char *name, size_t length) {
+    size_t found;
+    for (uint64_t k = mpr_graph_first(g, namespace); k + 1 < mpr_graph_first(g, namespace + 1); k++) {
+        const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &found) : NULL;
+        if (text && found == length && memcmp(text, name, length) == 0) return g->target[k + 1];
+    }
+    return MPR_NO_NODE;
+}
+
+/* Is a.b, as Python looks it up, something else than the module of this name in sys.modules? A package may have a function by the
+ * name of the module that it is from. */
+static bool is_hidden_module(const builder *b, const char *key, size_t length) {
+    size_t stem = length;
+    while (stem > 0 && key[stem - 1] != '.') stem--;
+    uint32_t package = stem > 1 ? defined_as(b->g, b->step[b->at].node, key, stem - 1) : MPR_NO_NODE;
+    uint32_t namespace = package == MPR_NO_NODE ? MPR_NO_NODE : field_of(b->g, package, MPR_FIELD_NAMESPACE);
+    return namespace != MPR_NO_NODE && defined_as(b->g, namespace, key + stem, length - stem) != next_node(b);
+}
+
 /* A module by its key in sys.modules, which is what an import takes; by its own name where the contents of the key are not known. */
 static bool join_module(builder *b) {
     bool from_modules = b->at > 0 && b->step[b->at - 1].node == b->g->group[MPR_GROUP_MODULES];
@@ -207,7 +227,14 @@ static bool join_module(builder *b) {
     if (!from_modules || !(b->g->flags[next_node(b)] & MPR_NODE_MODULE)) return false;
     if (text == NULL) text = mpr_graph_text(b->g, next_node(b), &length);
     if (text == NULL) return false;
-    restart(b, text, length, true);
+    if (is_hidden_module(b, text, length)) {
+        restart(b, "sys", 3, true);
+        append_text(b, ".modules['");
+        append(b, text, length);
+        append_text(b, "']");
+    } else {
+        restart(b, text, length, true);
+    }
     return true;
 }
 
@@ -358,16 +385,6 @@ static bool is_doc(const builder *b) {
 
 static uint32_t owner_of_namespace(const builder *b) { return b->at > 0 ? b->step[b->at - 1].node : b->step[0].node; }
 
-/* What a namespace has by this name, or MPR_NO_NODE. */
-static uint32_t defined_as(const mpr_graph *g, uint32_t namespace, const char *name, size_t length) {
-    size_t found;
-    for (uint64_t k = mpr_graph_first(g, namespace); k + 1 < mpr_graph_first(g, namespace + 1); k++) {
-        const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &found) : NULL;
-        if (text && found == length && memcmp(text, name, length) == 0) return g->target[k + 1];
-    }
-    return MPR_NO_NODE;
-}
-
 /* The same of a class and its bases. */
 static uint32_t inherited(const mpr_graph *g, uint32_t class, const char *name, size_t length) {
     uint32_t order = class == MPR_NO_NODE ? class : field_of(g, class, MPR_FIELD_MRO);
@@ -477,6 +494,12 @@ static bool is_made_field(uint32_t field) {
     return field == MPR_FIELD_ANNOTATIONS || field == MPR_FIELD_SUBCLASSES || field == MPR_FIELD_SLOTS;
 }
 
+/* A property has a name for itself (3.13), and a module one beside that of its namespace. */
+static bool is_other_name(const builder *b) {
+    uint32_t holder = b->step[b->at].node;
+    return b->label.number == MPR_FIELD_NAME && (type_is(b->g, holder, "property") || (b->g->flags[holder] & MPR_NODE_MODULE));
+}
+
 /* What a function in a class is wrapped in is looked through by the attribute; a class method's is left by one step more. */
 static bool join_wrapped(builder *b) {
     uint32_t holder = b->step[b->at].node;
@@ -494,8 +517,7 @@ static void join_field(builder *b) {
     bool wrapped = join_wrapped(b);
     b->wrapped = false;
     if (wrapped) return;
-    bool of_property = b->label.number == MPR_FIELD_NAME && type_is(b->g, b->step[b->at].node, "property"); /* 3.13 has it */
-    if (is_made_field(b->label.number) || of_property) b->evaluable = false;
+    if (is_made_field(b->label.number) || is_other_name(b)) b->evaluable = false;
     if (b->label.number == MPR_FIELD_CLOSURE && b->label.kind == MPR_LABEL_FIELD) {
         join_closure(b);
     } else if (b->label.number == MPR_FIELD_CACHE || b->label.number == MPR_FIELD_CACHE_ENTRY) {

@@ -85,6 +85,14 @@ static void tell_frames(cpy_walk *walk, PyThreadState *thread) {
 
 /* ---- frames by the public way: taken before the walk as (thread id, name, locals, globals) ---- */
 
+/* Until 3.12 a function's frame makes a dict of its variables when it is asked, and keeps it: references of ours. They go again, unless the
+ * program has that dict, too. */
+static void forget_made_dict(PyObject *locals, const PyCodeObject *code) {
+    if (PyDict_CheckExact(locals) && (code->co_flags & CO_OPTIMIZED) && Py_REFCNT(locals) == 2) {
+        PyDict_Clear(locals);
+    }
+}
+
 static PyObject *listed_frame(PyThreadState *thread, PyFrameObject *frame) {
     PyCodeObject *code = PyFrame_GetCode(frame);
     PyObject *locals = cpy_frame_locals(frame), *copy = NULL, *text = NULL, *result = NULL;
@@ -92,6 +100,7 @@ static PyObject *listed_frame(PyThreadState *thread, PyFrameObject *frame) {
     if (globals != NULL) {
         copy = PyDict_New();
         if (copy != NULL && (locals == globals || PyDict_Update(copy, locals) == 0)) { /* a module's variables are its globals */
+            forget_made_dict(locals, code);
             text = PyUnicode_FromFormat("%U (%U:%d)", code->co_name, code->co_filename, code->co_firstlineno);
         }
         result = text == NULL ? NULL : Py_BuildValue("(KOOO)", (unsigned long long)thread->id, text, copy, globals);

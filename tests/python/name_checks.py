@@ -17,13 +17,9 @@ Found = dict[str, Any]
 
 
 def evaluate(expression: str) -> object:
-    """What an expression that begins at a module is, where the module is one that was imported."""
-    stem = expression.partition("[")[0].partition("(")[0]
-    while stem not in sys.modules:
-        if "." not in stem:
-            raise NameError(f"{expression} begins at no module")
-        stem = stem.rpartition(".")[0]
-    return eval("module" + expression[len(stem) :], {"module": sys.modules[stem]})
+    """What Python gives for an expression that begins at a module, once the module and what it is in are imported."""
+    name = expression.partition(".")[0]
+    return eval(expression, {name: sys.modules[name]})
 
 
 def sample(heap: memprobe.Heap, dice: random.Random, count: int) -> list[memprobe.Node]:

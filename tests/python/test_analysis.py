@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tracemalloc
+import types
 from typing import Any
 
 import pytest
@@ -197,8 +199,6 @@ def test_a_path_can_be_typed() -> None:
         assert wanted in expressions, expressions
         path = found[expressions.index(wanted)]
         assert path.evaluable
-        import sys
-
         assert eval(path.expression, {__name__.partition(".")[0]: sys.modules[__name__]}) is thing
         assert path.steps[-1].holder == [thing]
         assert any("thing" in expression for expression in expressions), expressions
@@ -234,6 +234,26 @@ def test_a_name_that_the_class_has_for_something_else() -> None:
         assert heap.paths(node, 1)[0].evaluable
     finally:
         module_cache.clear()
+
+
+def test_a_module_that_its_package_hides() -> None:
+    """`from package.module import module` in a package: package.module is what came from there."""
+    package, hidden, plain = (types.ModuleType(name) for name in ("hiding", "hiding.found", "hiding.plain"))
+    vars(package).update(found=len, plain=plain)
+    vars(hidden)["data"], vars(plain)["data"] = [1], [2]
+    modules = {module.__name__: module for module in (package, hidden, plain)}
+    sys.modules.update(modules)
+    try:
+        heap = memprobe.capture()
+        for thing, name in [(hidden.data, "sys.modules['hiding.found'].data"), (plain.data, "hiding.plain.data")]:
+            node = heap.at(id(thing))
+            assert node is not None
+            path = heap.paths(node, 1)[0]
+            assert (path.expression, path.evaluable) == (name, True)
+            assert eval(name, {"sys": sys, "hiding": package}) is thing
+    finally:
+        for name in modules:
+            del sys.modules[name]
 
 
 def test_paths_of_a_heap() -> None:
