@@ -46,25 +46,33 @@ class Step(Readable):
 
 
 class Steps(Readable, Sequence[Step]):
-    """The steps of a path, from a root to what holds the object; `ids` are the nodes on it, the object last."""
+    """The steps of a path, from a root to what holds the object."""
 
-    __slots__ = ("_edges", "_graph", "_shown", "ids")
+    __slots__ = ("_graph", "_ids", "_pairs", "_shown")
+    _ids: array[int] | None
 
     def __init__(self, graph: Graph, data: bytes, shown: Callable[[int], Any]) -> None:
-        pairs = array("Q", data)
-        self._graph, self._shown = graph, shown
-        self._edges, self.ids = pairs[0::2], pairs[1::2]
+        self._graph, self._shown, self._ids = graph, shown, None
+        self._pairs = memoryview(data).cast("Q")
+
+    @property
+    def ids(self) -> array[int]:
+        """The nodes on it, the object last."""
+        if self._ids is None:
+            self._ids = array("Q", self._pairs.tobytes())[1::2]
+        return self._ids
 
     def __str__(self) -> str:
         shown = [step.line() for step in self[:SHOWN]]
         return "\n".join([*shown, *([f"… {number(len(self) - SHOWN)} more"] if len(self) > SHOWN else [])])
 
     def __len__(self) -> int:
-        return max(len(self.ids) - 1, 0)
+        return max(len(self._pairs) // 2 - 1, 0)
 
     def label(self, index: int) -> Label:
         """By what the holder of a step refers to the next."""
-        return Label.of(self._graph.step(self.ids[index], self._edges[index], self.ids[index + 1]))
+        edge, holder, _, target = self._pairs[2 * index : 2 * index + 4]
+        return Label.of(self._graph.step(holder, edge, target))
 
     @overload
     def __getitem__(self, index: int) -> Step: ...
@@ -74,7 +82,7 @@ class Steps(Readable, Sequence[Step]):
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
         at = range(len(self))[index]
-        return Step(self._shown(self.ids[at]), self.label(at))
+        return Step(self._shown(self._pairs[2 * at + 1]), self.label(at))
 
 
 def names(heap: Heap, ids: Iterable[int]) -> list[str]:

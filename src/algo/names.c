@@ -623,6 +623,28 @@ static void join_step(builder *b) {
     }
 }
 
+/* Is this step to a reader what the one before was: by the same index or attribute, from one object of a type to another? A path may have a
+ * million of them. */
+static bool is_once_more(const builder *b) {
+    const mpr_graph *g = b->g;
+    const mpr_step *step = b->step + b->at;
+    if (b->at < 2 || b->in_local || b->in_cache || b->in_namespace || b->unnamed || step[-1].edge == MPR_NO_EDGE ||
+        step[0].edge == MPR_NO_EDGE || g->label[step[-1].edge] != g->label[step[0].edge])
+        return false;
+    mpr_label_kind kind = mpr_label_kind_of(g->label[step[0].edge]);
+    uint32_t type = g->type[step[0].node];
+    return (kind == MPR_LABEL_INDEX || kind == MPR_LABEL_INLINE) && g->type[step[-1].node] == type &&
+           g->type[step[1].node] == type &&
+           !((g->flags[step[-1].node] | g->flags[step[1].node]) & (MPR_NODE_SYNTHETIC | MPR_NODE_TYPE | MPR_NODE_MODULE));
+}
+
+static void join_once_more(builder *b) {
+    size_t from = b->part.items[b->part.count - 1], length = b->text.count - from;
+    begin_part(b);
+    if (b->status == MPR_OK) b->status = mpr_vec_reserve(&b->text, b->g->alloc, length); /* what is copied may move */
+    if (b->status == MPR_OK) append(b, b->text.items + from, length);
+}
+
 /* ---- folding ----------------------------------------------------------------------------------------------------------- */
 
 static size_t part_end(const builder *b, size_t part) { return part + 1 < b->part.count ? b->part.items[part + 1] : b->text.count; }
@@ -698,7 +720,12 @@ static bool gives_namespace(const mpr_graph *g, uint32_t owner) {
 
 int mpr_names_join(const mpr_graph *g, const mpr_step *step, size_t count, const mpr_name_keys *keys, mpr_name *out) {
     builder b = {.g = g, .keys = keys, .step = step, .count = count};
-    for (; b.at + 1 < count && b.status == MPR_OK; b.at++) join_step(&b);
+    for (; b.at + 1 < count && b.status == MPR_OK; b.at++) {
+        if (is_once_more(&b))
+            join_once_more(&b);
+        else
+            join_step(&b);
+    }
     if (b.in_local) append_text(&b, ".__dict__");
     if (b.in_namespace && count > 1 && !gives_namespace(g, step[count - 2].node)) b.evaluable = false;
     if (count > 1 && !b.evaluable && is_function_like(g, step[count - 1].node)) restart_what(&b, "", step[count - 1].node);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "algo/steps.h"
+#include "base/map.h"
 #include "base/status.h"
 #include "base/vec.h"
 #include "graph/resolve.h"
@@ -25,6 +26,7 @@
 #define DONE UINT32_MAX
 #define REPORT_EVERY 65536u /* nodes */
 #define TRIMS 4             /* passes */
+#define LOOKS 256u
 
 /* ---- the search ------------------------------------------------------------------------------------------------------- */
 
@@ -265,6 +267,13 @@ typedef struct met {
 
 typedef MPR_VEC(mpr_cycle_step) steps;
 
+/* What steps by a label from objects of a type look like, as a hash: 0 is not known. */
+typedef struct look {
+    uint64_t hash;
+    uint32_t type;
+    mpr_label label;
+} look;
+
 typedef struct hunt {
     const mpr_graph *g;
     const mpr_scc *scc;
@@ -279,6 +288,7 @@ typedef struct hunt {
     uint32_t best; /* length of the shortest cycle so far, or UINT32_MAX */
     steps found;   /* all cycles; that of this component from `base` */
     size_t base;
+    look *looks; /* LOOKS of them, for rows */
 } hunt;
 
 /* Keep the cycle that ends with member `last` and its `edge` to the start, instead of a longer one. */
@@ -429,14 +439,9 @@ void mpr_cycles_free(mpr_cycles *cycles) {
 
 /* ---- rows: components that look alike ---------------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t a, uint64_t b) {
-    uint64_t x = (a ^ b * UINT64_C(0x9E3779B97F4A7C15)) * UINT64_C(0xD6E8FEB86659FD93);
-    return x ^ x >> 32;
-}
-
 static uint64_t hash_text(const char *text, size_t length) {
     uint64_t hash = length;
-    for (size_t i = 0; i < length; i++) hash = mix(hash, (unsigned char)text[i]);
+    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001B3);
     return hash;
 }
 
@@ -449,40 +454,39 @@ static bool to_namespace(const mpr_graph *g, const mpr_cycle_step *step) {
 }
 
 /* What a step looks like: the type by its name, and the label without an index, or a key that is data. */
-static uint64_t hash_step(const mpr_graph *g, const mpr_cycle_step *step, bool in_namespace) {
+static uint64_t hash_look(const mpr_graph *g, const mpr_cycle_step *step, bool in_namespace) {
     mpr_resolved label;
     const mpr_type *type = &g->types[g->type[step->node]];
     uint64_t hash = hash_text(g->strings + type->name, type->name_length);
-    if (step->edge == MPR_NO_EDGE) return mix(hash, MPR_FIELD_CLASS);
+    if (step->edge == MPR_NO_EDGE) return mpr_map_mix(hash, MPR_FIELD_CLASS);
     mpr_graph_resolve(g, step->node, step->edge, &label);
-    hash = mix(hash, label.kind);
+    hash = mpr_map_mix(hash, label.kind);
     bool is_data = (label.kind == MPR_LABEL_VALUE && !in_namespace) || label.kind == MPR_LABEL_KEY;
-    if (label.name != NULL && !is_data) return mix(hash, hash_text(label.name, label.length));
-    return label.kind == MPR_LABEL_OFFSET ? mix(hash, label.number) : hash;
+    if (label.name != NULL && !is_data) return mpr_map_mix(hash, hash_text(label.name, label.length));
+    return label.kind == MPR_LABEL_OFFSET ? mpr_map_mix(hash, label.number) : hash;
+}
+
+/* The same; of labels that say all themselves the hash is kept, for most steps look like some others. */
+static uint64_t hash_step(hunt *h, const mpr_cycle_step *step, bool in_namespace) {
+    mpr_label label = step->edge == MPR_NO_EDGE ? mpr_label_make(MPR_LABEL_VALUE, 0) : h->g->label[step->edge];
+    if (mpr_label_named_by_previous(label) || mpr_label_kind_of(label) == MPR_LABEL_KEY) return hash_look(h->g, step, in_namespace);
+    look *known = &h->looks[(label ^ h->g->type[step->node] * 31) % LOOKS];
+    if (known->hash == 0 || known->label != label || known->type != h->g->type[step->node])
+        *known = (look){.label = label, .type = h->g->type[step->node], .hash = hash_look(h->g, step, in_namespace)};
+    return known->hash;
 }
 
 /* What a cycle looks like, wherever it begins: a sum over neighbouring steps. */
-static uint64_t hash_cycle(const mpr_graph *g, const mpr_cycle_step *step, size_t count) {
+static uint64_t hash_cycle(hunt *h, const mpr_cycle_step *step, size_t count) {
     uint64_t sum = count;
-    bool inside = to_namespace(g, &step[count - 1]);
-    uint64_t first = hash_step(g, &step[0], inside), last = first;
+    bool inside = to_namespace(h->g, &step[count - 1]);
+    uint64_t first = hash_step(h, &step[0], inside), last = first;
     for (size_t i = 1; i < count; i++) {
-        uint64_t hash = hash_step(g, &step[i], to_namespace(g, &step[i - 1]));
-        sum += mix(last, hash);
+        uint64_t hash = hash_step(h, &step[i], to_namespace(h->g, &step[i - 1]));
+        sum += mpr_map_mix(last, hash);
         last = hash;
     }
-    return sum + mix(last, first);
-}
-
-typedef struct shaped {
-    uint64_t shape;
-    mpr_cycle_row row;
-} shaped;
-
-static int by_shape(const void *left, const void *right) {
-    const shaped *a = left, *b = right;
-    if (a->shape != b->shape) return a->shape < b->shape ? -1 : 1;
-    return (a->row.component > b->row.component) - (a->row.component < b->row.component);
+    return sum + mpr_map_mix(last, first);
 }
 
 static int by_row_bytes(const void *left, const void *right) {
@@ -491,66 +495,68 @@ static int by_row_bytes(const void *left, const void *right) {
     return (a->component > b->component) - (a->component < b->component);
 }
 
-/* The shape and the bytes of a component. */
-static int measure(hunt *h, uint32_t component, shaped *out) {
+/* The shape and the bytes of a component: its row, were it alone. */
+static int measure(hunt *h, uint32_t component, mpr_cycle_row *row, uint64_t *shape) {
     const mpr_scc *scc = h->scc;
     uint32_t first = scc->first[component], end = scc->first[component + 1];
     h->found.count = 0;
     int status = search_component(h, component, 8 * (uint64_t)(end - first) + 64);
     if (status != MPR_OK) return status;
-    out->row = (mpr_cycle_row){.component = component, .count = 1};
-    out->row.garbage = (h->g->flags[scc->member[first]] & MPR_NODE_UNREACHABLE) != 0;
-    for (uint32_t k = first; k < end; k++) out->row.bytes += mpr_graph_size(h->g, scc->member[k]);
-    out->shape = mix(hash_cycle(h->g, h->found.items, h->found.count), out->row.garbage);
+    *row = (mpr_cycle_row){.component = component, .count = 1};
+    row->garbage = (h->g->flags[scc->member[first]] & MPR_NODE_UNREACHABLE) != 0;
+    for (uint32_t k = first; k < end; k++) row->bytes += mpr_graph_size(h->g, scc->member[k]);
+    *shape = mpr_map_mix(hash_cycle(h, h->found.items, h->found.count), row->garbage);
     return MPR_OK;
 }
 
 /* Those of one shape become one row, with the first of them. */
-static uint32_t merge(shaped *items, uint32_t count, mpr_cycle_row *rows) {
-    uint32_t made = 0;
-    if (count > 1) qsort(items, count, sizeof *items, by_shape);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i > 0 && items[i].shape == items[i - 1].shape) {
-            rows[made - 1].count++;
-            rows[made - 1].bytes += items[i].row.bytes;
-        } else {
-            rows[made++] = items[i].row;
-        }
+static int merge(mpr_map *by_shape, uint64_t shape, const mpr_cycle_row *one, mpr_cycle_row *rows, uint32_t *count) {
+    int made;
+    uint32_t *row = mpr_map_add(by_shape, shape, &made);
+    if (row == NULL) return MPR_ENOMEM;
+    if (made) {
+        *row = *count;
+        rows[(*count)++] = *one;
+    } else {
+        rows[*row].count++;
+        rows[*row].bytes += one->bytes;
     }
-    if (made > 1) qsort(rows, made, sizeof *rows, by_row_bytes);
-    return made;
+    return MPR_OK;
 }
 
-static int measure_all(hunt *h, bool garbage, shaped *items, uint32_t *count) {
+static int measure_all(hunt *h, bool garbage, mpr_cycle_row *rows, uint32_t *count) {
     const mpr_scc *scc = h->scc;
+    mpr_map by_shape = {.alloc = h->g->alloc};
     int status = MPR_OK;
     *count = 0;
     for (uint32_t c = 0; c < scc->count && status == MPR_OK; c++) {
+        mpr_cycle_row one;
+        uint64_t shape;
         if (garbage && !(h->g->flags[scc->member[scc->first[c]]] & MPR_NODE_UNREACHABLE)) continue;
-        status = measure(h, c, &items[*count]);
-        if (status == MPR_OK) ++*count;
+        status = measure(h, c, &one, &shape);
+        if (status == MPR_OK) status = merge(&by_shape, shape, &one, rows, count);
     }
+    mpr_map_free(&by_shape);
     return status;
 }
 
 int mpr_scc_rows(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, bool garbage, mpr_cycle_row **out,
                  uint32_t *count) {
     hunt h = {.g = g, .scc = scc};
-    uint32_t measured = 0;
     if (options) h.options = *options;
     h.room = largest(scc, 0, scc->count);
-    shaped *items = mpr_alloc_array(g->alloc, scc->count, sizeof *items);
     mpr_cycle_row *rows = mpr_alloc_array(g->alloc, scc->count, sizeof *rows);
+    h.looks = mpr_alloc_array(g->alloc, LOOKS, sizeof *h.looks);
     h.met = mpr_alloc_array(g->alloc, h.room, sizeof *h.met);
     h.queue = mpr_alloc_array(g->alloc, h.room, sizeof *h.queue);
-    int status = items && rows && h.met && h.queue ? measure_all(&h, garbage, items, &measured) : MPR_ENOMEM;
+    int status = rows && h.looks && h.met && h.queue ? measure_all(&h, garbage, rows, count) : MPR_ENOMEM;
     if (status == MPR_OK) {
-        *count = merge(items, measured, rows);
+        if (*count > 1) qsort(rows, *count, sizeof *rows, by_row_bytes);
         *out = rows;
     } else {
         mpr_alloc_free(g->alloc, rows, scc->count, sizeof *rows);
     }
-    mpr_alloc_free(g->alloc, items, scc->count, sizeof *items);
+    mpr_alloc_free(g->alloc, h.looks, LOOKS, sizeof *h.looks);
     mpr_alloc_free(g->alloc, h.met, h.room, sizeof *h.met);
     mpr_alloc_free(g->alloc, h.queue, h.room, sizeof *h.queue);
     mpr_vec_free(&h.found, g->alloc);
