@@ -1,4 +1,4 @@
-"""How an asker and an agent talk: JSON messages with their length before them, on a unix socket that both find by the process's id.
+"""How a client and an agent talk: JSON messages with their length before them, on a unix socket that both find by the process's id.
 
 A request is {"verb": "snapshot", "values": bool} with the file to write to beside it, or {"verb": "ping"}. A reply is {"ok": {...}}
 or {"error": {"kind": str, "message": str, "errno": int or None}}. One request a connection."""

@@ -3,9 +3,9 @@
     import memprobe
     memprobe.agent.start()
 
-It waits on a unix socket that only this user can reach, checks by the kernel's word that the asker is this user or root, and
-writes the snapshot to a file that the asker opened, so that it lands with the asker's permissions. Askers are served one after
-the other. What goes wrong is told to the asker and never to the service. Forked children get an agent of their own.
+It waits on a unix socket that only this user can reach, checks by the kernel's word that the client is this user or root, and
+writes the snapshot to a file that the client opened, so that it lands with the client's permissions. Clients are served one after
+the other. What goes wrong is told to the client and never to the service. Forked children get an agent of their own.
 
 MEMPROBE_AGENT=off in the environment denies it, whatever the program says."""
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from memprobe._triggers import Triggers
 
 REST = 5  # seconds between two looks whether our socket is still there
-PATIENCE = 10.0  # seconds that an asker may take for its request
+PATIENCE = 10.0  # seconds that a client may take for its request
 ELSEWHERE = (errno.ENOENT, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR)  # no socket here: try the next folder
 
 
@@ -122,14 +122,14 @@ class _Agent:
             while not self.closed:
                 try:
                     self.mend()
-                    asker = self.next_asker()
+                    client = self.next_client()
                 except OSError:
                     if not self.closed:
                         _native.original("time", "sleep")(1.0)  # the process may be out of descriptors for a while
                     continue
-                if asker is not None:
-                    with asker, suppress(Exception):  # the asker is gone
-                        self.answer(asker)
+                if client is not None:
+                    with client, suppress(Exception):  # the client is gone
+                        self.answer(client)
         except Exception:  # a hook of the program's
             pass
         finally:
@@ -143,33 +143,33 @@ class _Agent:
             if self.closed:  # meanwhile
                 self.drop()
 
-    def next_asker(self) -> _native.Held | None:
+    def next_client(self) -> _native.Held | None:
         """Who asks; None when nobody did for a while, and it is time to look whether the socket is still there. The kernel keeps
         the time, so that who comes while it waits is answered, also when the program has closed the descriptor since."""
         try:
-            asker, _ = self.listener.accept()
+            client, _ = self.listener.accept()
         except BlockingIOError:
             return None
-        return _native.Held(asker.detach())
+        return _native.Held(client.detach())
 
     def answer(self, held: _native.Held) -> None:
-        asker = type(self.listener)(fileno=held.fd)
+        client = type(self.listener)(fileno=held.fd)
         try:
-            self.talk(asker, held)
+            self.talk(client, held)
         finally:
-            asker.detach()
+            client.detach()
 
-    def talk(self, asker: socket.socket, held: _native.Held) -> None:
-        asker.settimeout(PATIENCE)
+    def talk(self, client: socket.socket, held: _native.Held) -> None:
+        client.settimeout(PATIENCE)
         lent: list[_native.Held] = []
         try:
-            request, fds = _wire.receive(asker)  # first, so that a refusal finds the asker listening
+            request, fds = _wire.receive(client)  # first, so that a refusal finds the client listening
             lent.extend(map(_native.Held, fds))
-            pid, uid = _wire.peer(asker)
+            pid, uid = _wire.peer(client)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
             reply = {"ok": _do(request, lent, pid, held.fd)}
-        except BaseException as problem:  # MemoryError and what a hook of the service raises are for the asker, too
+        except BaseException as problem:  # MemoryError and what a hook of the service raises are for the client, too
             kind, number = type(problem).__name__, getattr(problem, "errno", None)
             message = getattr(problem, "strerror", None) or str(problem)
             reply = {"error": {"kind": kind, "message": message, "errno": number}}
@@ -177,8 +177,8 @@ class _Agent:
             for one in lent:
                 one.close()
         if held.intact():
-            asker.settimeout(PATIENCE)
-            _wire.send(asker, reply)
+            client.settimeout(PATIENCE)
+            _wire.send(client, reply)
 
 
 def listens(address: str) -> bool:
@@ -198,7 +198,7 @@ def sweep(folder: str) -> None:
             os.unlink(folder + name)
 
 
-def _do(request: _wire.Message, lent: list[_native.Held], asker: int, watch: int) -> _wire.Message:
+def _do(request: _wire.Message, lent: list[_native.Held], client: int, watch: int) -> _wire.Message:
     verb = request.get("verb")
     if verb == "ping":
         return {"pid": os.getpid(), "python": sys.version}
@@ -212,7 +212,7 @@ def _do(request: _wire.Message, lent: list[_native.Held], asker: int, watch: int
             f"process {os.getpid()} gives no contents: it must call memprobe.agent.start(values=True), "
             "or be started by `memprobe run --values`."
         )
-    sys.audit("memprobe.snapshot", f"for process {asker or 'outside this container'}")
+    sys.audit("memprobe.snapshot", f"for process {client or 'outside this container'}")
     return _capture.write(lent[0], options, watch)
 
 

@@ -21,7 +21,7 @@ from memprobe.heap import Path, snapshot_info
 from memprobe.results import SnapshotInfo
 
 PATIENCE = 30.0  # seconds for a process to start the agent when it is asked to
-TRACER_SECONDS = 2.0  # that a debugger may stop a process for: gdb of another asker, or strace at each call
+TRACER_SECONDS = 2.0  # that a debugger may stop a process for: gdb of another client, or strace at each call
 
 
 def snapshot_process(
@@ -138,7 +138,7 @@ def reach(pid: int, uid: int, timeout: float | None = None) -> socket.socket | N
 
 
 def knock(agent: socket.socket, address: str, deadline: float) -> None:
-    """Connect. An agent that is busy keeps a few askers waiting and no more, and settimeout() does not help those beyond: they get
+    """Connect. An agent that is busy keeps a few clients waiting and no more, and settimeout() does not help those beyond: they get
     BlockingIOError, here when the deadline is over."""
     agent.setblocking(False)
     while True:

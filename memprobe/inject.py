@@ -274,7 +274,7 @@ def by_remote_exec(pid: int, errand: Errand) -> None:
 
 
 def drop_older(errand: Errand) -> None:
-    """A process keeps the name of one script: it will not come to those of askers before, who wait no more."""
+    """A process keeps the name of one script: it will not come to those of clients before, who wait no more."""
     place, own = errand.here + "/..", os.path.basename(errand.there)
     for name in os.listdir(place):
         if name.startswith(f"memprobe-{errand.pid}-") and name != own and os.path.exists(f"{place}/{name}/late"):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a picture asks of a graph: neighbours, the labels between two nodes, and what lies on circles.
+ * What a picture asks of a graph: neighbours, the labels between two nodes, and what lies on cycles.
  *
  * A namespace is drawn as part of its owner: the dict of an instance, class or module is passed through, on every version of Python, and
  * `module -> __dict__ -> ['cache']` is one edge. */
@@ -434,7 +434,7 @@ static PyObject *allocated(PyObject *module, PyObject *object) {
 PyMethodDef binding_picture_methods[] = {
     {"neighbours", neighbours, METH_VARARGS, "Nodes that a node refers to, or that refer to it, through namespaces."},
     {"between", between, METH_VARARGS, "The edges from one node to another, and how many."},
-    {"components", components, METH_VARARGS, "For each of some nodes which circle it lies on among them."},
+    {"components", components, METH_VARARGS, "For each of some nodes which cycle it lies on among them."},
     {"hold_around", hold_around, METH_VARARGS, "((Graph, Held), nodes): what lies around some objects."},
     {"allocated", allocated, METH_O, "Where tracemalloc saw it being made: ((file, line), ...), the innermost first; or None."},
     {NULL, NULL, 0, NULL},

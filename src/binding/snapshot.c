@@ -22,7 +22,7 @@
 
 typedef struct job {
     mpr_held file; /* not ours */
-    int watch;     /* the asker's socket, or -1 */
+    int watch;     /* the client's socket, or -1 */
     unsigned seconds;
     uint64_t reserve; /* bytes that must be left while a child lives */
     mpr_room room;
@@ -123,7 +123,7 @@ static void work_in_child(void *shared, void *context) {
 
 /* ---- waiting for the child ---- */
 
-typedef enum news { NOTHING, ENDED, ASKER_GONE, NO_ROOM } news;
+typedef enum news { NOTHING, ENDED, CLIENT_GONE, NO_ROOM } news;
 
 /* Without the GIL, which somebody may hold for long while memory goes: a child that must not go on is gone when this returns. */
 static news listen(job *j, int looks, uint64_t *left) {
@@ -131,9 +131,9 @@ static news listen(job *j, int looks, uint64_t *left) {
     for (int i = 0; heard == NOTHING && (looks == 0 || i < looks); i++) {
         int state = mpr_child_wait(&j->child, LOOK_MS, j->watch);
         *left = mpr_room_left(&j->room, j->reserve);
-        heard = state == 1 ? ENDED : state == 2 ? ASKER_GONE : *left < j->reserve ? NO_ROOM : NOTHING;
+        heard = state == 1 ? ENDED : state == 2 ? CLIENT_GONE : *left < j->reserve ? NO_ROOM : NOTHING;
     }
-    if (heard == ASKER_GONE || heard == NO_ROOM) {
+    if (heard == CLIENT_GONE || heard == NO_ROOM) {
         mpr_child_kill(&j->child);
     }
     return heard;
@@ -151,7 +151,7 @@ static int await(job *j) {
             Py_END_ALLOW_THREADS return -1;
         }
     }
-    if (heard == ASKER_GONE) {
+    if (heard == CLIENT_GONE) {
         PyErr_SetString(PyExc_ConnectionAbortedError, "who asked for the snapshot is gone");
     } else if (heard == NO_ROOM) {
         PyErr_Format(

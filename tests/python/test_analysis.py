@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who keeps it alive, what would be freed, what is in a circle: against the interpreter itself."""
+"""Who keeps it alive, what would be freed, what is in a cycle: against the interpreter itself."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_namespace_is_its_owners() -> None:
     registry.clear()
 
 
-def test_circles_garbage_and_weak_references() -> None:
+def test_cycles_garbage_and_weak_references() -> None:
     one, other = Thing(), Thing()
     one.other, other.one = other, one
     one.hint = weakref.ref(other)
