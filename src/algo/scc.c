@@ -377,7 +377,7 @@ static int search_component(hunt *h, uint32_t component, uint64_t budget) {
     h->base = h->found.count;
     for (uint32_t start = 0; start < h->size && h->best > 1 && !h->stopped && status == MPR_OK; start++) {
         status = search_cycle(h, start);
-        if (start % 64 == 0 && h->options.progress &&
+        if (h->search % 64 == 0 && h->options.progress &&
             h->options.progress(h->options.context, h->first + start, h->scc->first[h->scc->count]))
             status = MPR_ECANCELLED;
     }

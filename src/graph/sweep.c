@@ -1,41 +1,39 @@
 /* SPDX-License-Identifier: MIT
- * Reachability with a bitmap for a work list. */
+ * Reachability with its own marks for a work list. */
 #include "graph/sweep.h"
+
+#include <string.h>
 
 #include "base/status.h"
 
 #define AHEAD 16 /* edges */
-
-static uint32_t words_of(uint32_t nodes) { return nodes / 64 + 1; }
+#define PENDING UINT8_MAX
+#define PAGE 4096u /* nodes */
 
 int mpr_sweep_begin(mpr_sweep *s, const mpr_graph *g) {
-    *s = (mpr_sweep){.alloc = g->alloc, .nodes = g->nodes, .pages = words_of(g->nodes) / 64 + 1};
-    s->pending = mpr_alloc_array(s->alloc, words_of(s->nodes), sizeof *s->pending);
-    s->summary = mpr_alloc_array(s->alloc, s->pages, sizeof *s->summary);
+    *s = (mpr_sweep){.alloc = g->alloc, .nodes = g->nodes, .pages = g->nodes / PAGE + 1};
+    s->queued = mpr_alloc_array(s->alloc, s->pages, sizeof *s->queued);
     s->queue = mpr_alloc_array(s->alloc, s->pages, sizeof *s->queue);
-    return s->pending == NULL || s->summary == NULL || s->queue == NULL ? MPR_ENOMEM : MPR_OK;
+    return s->queued == NULL || s->queue == NULL ? MPR_ENOMEM : MPR_OK;
 }
 
 void mpr_sweep_end(mpr_sweep *s) {
-    mpr_alloc_free(s->alloc, s->pending, words_of(s->nodes), sizeof *s->pending);
-    mpr_alloc_free(s->alloc, s->summary, s->pages, sizeof *s->summary);
+    mpr_alloc_free(s->alloc, s->queued, s->pages, sizeof *s->queued);
     mpr_alloc_free(s->alloc, s->queue, s->pages, sizeof *s->queue);
 }
 
-static void push(mpr_sweep *s, uint32_t node) {
-    uint32_t word = node >> 6, page = node >> 12;
-    if (s->summary[page] == 0) {
-        uint32_t tail = s->head + s->waiting++;
-        s->queue[tail < s->pages ? tail : tail - s->pages] = page;
-    }
-    s->summary[page] |= UINT64_C(1) << (word & 63);
-    s->pending[word] |= UINT64_C(1) << (node & 63);
+static void enqueue(mpr_sweep *s, uint32_t page) {
+    uint32_t tail = s->head + s->waiting++;
+    s->queue[tail < s->pages ? tail : tail - s->pages] = page;
+    s->queued[page] = true;
 }
 
 static inline void enter(mpr_sweep *s, uint32_t node) {
     if (s->reached[node] == 0) {
-        s->reached[node] = s->mark;
-        push(s, node);
+        s->reached[node] = PENDING;
+        if (!s->queued[node / PAGE]) {
+            enqueue(s, node / PAGE);
+        }
     }
 }
 
@@ -59,29 +57,32 @@ static void leave(mpr_sweep *s, const mpr_graph *g, uint32_t node) {
     }
 }
 
-/* The lowest pending node of a page, no longer pending. The page has one. */
-static uint32_t take(mpr_sweep *s, uint32_t page) {
-    uint32_t word = page << 6 | (uint32_t)__builtin_ctzll(s->summary[page]);
-    uint32_t node = word << 6 | (uint32_t)__builtin_ctzll(s->pending[word]);
-    s->pending[word] &= s->pending[word] - 1;
-    return node;
+/* Leave what is pending in a page, in ascending order: true when there was anything. */
+static bool leave_page(mpr_sweep *s, const mpr_graph *g, uint32_t page, void (*each)(void *context, uint32_t node), void *context) {
+    uint8_t *first = s->reached + (size_t)page * PAGE, *end = page + 1 < s->pages ? first + PAGE : s->reached + s->nodes;
+    bool found = false;
+    for (uint8_t *at = first; at < end; at++) {
+        if (*at != PENDING && (at = memchr(at, PENDING, (size_t)(end - at))) == NULL) {
+            break;
+        }
+        uint32_t node = (uint32_t)(at - s->reached);
+        found = true;
+        *at = s->mark;
+        if (each != NULL) {
+            each(context, node);
+        }
+        leave(s, g, node);
+    }
+    return found;
 }
 
-/* A page keeps its bit in the summary, and its place at the head of the queue, until the word is empty after its node was left: what is
- * marked meanwhile in the same page then needs no second place. */
+/* A page keeps its place at the head of the queue until nothing in it is pending: what is entered meanwhile in it needs no second place. */
 void mpr_sweep_run(mpr_sweep *s, const mpr_graph *g, void (*each)(void *context, uint32_t node), void *context) {
     while (s->waiting > 0) {
         uint32_t page = s->queue[s->head];
-        while (s->summary[page] != 0) {
-            uint32_t node = take(s, page), word = node >> 6;
-            if (each != NULL) {
-                each(context, node);
-            }
-            leave(s, g, node);
-            if (s->pending[word] == 0) {
-                s->summary[page] &= ~(UINT64_C(1) << (word & 63));
-            }
+        while (leave_page(s, g, page, each, context)) {
         }
+        s->queued[page] = false;
         s->head = s->head + 1 < s->pages ? s->head + 1 : 0;
         s->waiting--;
     }

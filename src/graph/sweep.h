@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Following strong edges from some nodes, in any order: the one loop behind reachability, wherever it is asked.
  *
- * Order is free, so it is chosen for the cache: what is reached and not yet left stands in a bitmap over the node ids, taken page by page
- * (4,096 ids) in ascending order; ids are nearly addresses, so a node's columns and edges are read in sequence, and only the marks of
- * its targets are touched at random. Memory: a bit a node; no stack, no depth. Cost: O(nodes + edges reached).
+ * Order is free, so it is chosen for the cache: what is reached and not yet left is marked so in the caller's array of a byte a node, and
+ * taken page by page (4,096 ids) in ascending order; ids are nearly addresses, so a node's columns and edges are read in sequence, and
+ * only the marks of its targets are touched at random. Memory: 5 bytes a page; no stack, no depth. Cost: O(nodes + edges reached); in a
+ * page that is reached from its end to its beginning, a search of the page a node.
  *
  * A node that is marked beforehand is not entered: so the caller builds walls, and an edge costs one look at random. */
 #ifndef MPR_GRAPH_SWEEP_H
@@ -15,11 +16,10 @@ typedef struct mpr_sweep {
     mpr_alloc *alloc;
     uint32_t nodes;          /* ids are below this */
     uint8_t *reached;        /* one byte a node, the caller's: 0 is not reached, anything else is not entered */
-    uint8_t mark;            /* what to write there */
+    uint8_t mark;            /* what to write there: neither 0 nor 255, which is reached and not yet left */
     bool housekeeping;       /* follow housekeeping edges, and the edge from each instance to its class */
-    uint64_t *pending;       /* a bit a node */
-    uint64_t *summary;       /* a bit a word of `pending`: one word of it is a page */
-    uint32_t *queue;         /* ring of pages; one stands in it while it has something pending */
+    uint8_t *queued;         /* a page: it stands in the queue */
+    uint32_t *queue;         /* ring of pages in which something is pending */
     uint32_t head, waiting, pages;
 } mpr_sweep;
 
