@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from memprobe._labels import Label
+from memprobe._readable import Readable, describe
 from memprobe._text import number
-from memprobe.results import Node, Readable, describe
+from memprobe.results import Node
 
 if TYPE_CHECKING:
     from memprobe._core import Graph

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from memprobe import _core, _names, _text
 from memprobe._labels import EdgeRow, Label
 from memprobe._names import Step, Steps
+from memprobe._readable import Answers, Json, Readable, describe
 from memprobe._text import number, size
 from memprobe.live import check_limit
-from memprobe.results import Answers, Json, Node, Readable, describe
+from memprobe.results import Node
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from memprobe import _capture, _core, _merge, _tree, analysis
 from memprobe._atomic import replacing
 from memprobe._labels import Label
+from memprobe._readable import Answers
 from memprobe._select import Selection
 from memprobe.analysis import Cycles, Dominated
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
-from memprobe.results import FLAGS, Accounting, Answers, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
+from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 from memprobe.waste import Waste
 
 Path = str | os.PathLike[str]

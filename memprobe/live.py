@@ -8,7 +8,8 @@ from itertools import zip_longest
 from typing import overload
 
 from memprobe import _core
-from memprobe.results import Answers, GcStats, Generation, Growth, Holders, PymallocStats, RefCount, Reference, TypeTable
+from memprobe._readable import Answers
+from memprobe.results import GcStats, Generation, Growth, Holders, PymallocStats, RefCount, Reference, TypeTable
 
 
 def summary(limit: int | None = 20) -> TypeTable:

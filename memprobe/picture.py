@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from memprobe import _core, _names
 from memprobe._labels import EdgeRow, Label
+from memprobe._readable import Json
 from memprobe._text import number, size
 from memprobe.errors import Error
-from memprobe.results import Json, Node
+from memprobe.results import Node
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap

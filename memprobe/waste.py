@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from memprobe import _names, _text
 from memprobe._labels import EdgeRow, Label
 from memprobe._names import Steps
+from memprobe._readable import Json, Readable, Row
 from memprobe._text import number, size
-from memprobe.results import Json, Node, Readable, Row
+from memprobe.results import Node
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
