@@ -345,11 +345,11 @@ int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, co
     if (status == MPR_OK) {
         status = find_own(walk);
     }
+    if (status == MPR_OK && !walk->can[CPY_CAN_FRAMES]) {
+        status = list_frames(walk); /* first: the list of objects would hold the dicts that the frames made */
+    }
     if (status == MPR_OK && !walk->can[CPY_CAN_GC_LISTS]) {
         status = list_objects(walk);
-    }
-    if (status == MPR_OK && !walk->can[CPY_CAN_FRAMES]) {
-        status = list_frames(walk);
     }
     if (status == MPR_OK) {
         find_caller(walk);

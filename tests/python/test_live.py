@@ -188,7 +188,7 @@ def test_at_the_level_of_a_module() -> None:
     not (3, 11) <= sys.version_info < (3, 14),
     reason="until 3.10, and from 3.14 on, nothing but the frame says what an argument borrows",
 )
-@pytest.mark.parametrize("fallback", ["frames", *(["all"] if sys.version_info >= (3, 13) else [])])
+@pytest.mark.parametrize("fallback", ["all", "frames"])
 def test_without_private_layouts(fallback: str) -> None:
     output = run(
         "import memprobe\nclass T: pass\nt = T()\nheld = [t]\n"
