@@ -229,7 +229,9 @@ class Accounting(Record):
 
 @dataclass(frozen=True, repr=False)
 class SnapshotInfo(Record):
-    """A snapshot file that was written: `bytes` is its size, `pause_ms` how long the process could not run Python.
+    """A snapshot file that was written: `bytes` is its size, `pause_ms` how long the process could not run Python. `objects` and
+    `edges` are what the writer recorded, memprobe's own and root groups among them, which the info of the loaded file excludes; of
+    the command they are those of the file.
 
     `mode` is "forked" (a child wrote it while the process went on: making it took `fork_ms` of the pause, and `cow_bytes` of
     memory were copied because one of them wrote to it) or "streamed" (the process wrote it itself; `reason` says why, unless it
