@@ -182,11 +182,35 @@ class Dominated(Readable):
     def __str__(self) -> str:
         return "\n".join(self._lines(0))
 
-    def _lines(self, depth: int) -> Iterator[str]:
+    def _words(self) -> str:
         times = f"  ×{number(self.count)}" if self.count > 1 else ""
-        yield f"{'  ' * depth}{_text.line(self.name, 120)}  {size(self.retained)}{times}"
+        return f"{_text.line(self.name, 120)}  {size(self.retained)}{times}"
+
+    def _lines(self, depth: int) -> Iterator[str]:
+        yield f"{'  ' * depth}{self._words()}"
         for child in self.children:
             yield from child._lines(depth + 1)
+
+    def _repr_html_(self) -> str:
+        """Rows within rows that open and close, as many as a screen has."""
+        out: list[str] = []
+        waiting: list[Dominated | str] = [self]
+        rows = 0
+        while waiting:
+            row = waiting.pop()
+            if isinstance(row, str):
+                out.append(row)
+                continue
+            rows += 1
+            if rows > _text.SCREEN:
+                continue
+            words = _text.escape(row._words())
+            out.append(f"<li><details open><summary>{words}</summary><ul>" if row.children else f"<li>{words}</li>")
+            if row.children:
+                waiting.append("</ul></details></li>")
+            waiting.extend(reversed(row.children))
+        more = f"<li>… {number(rows - _text.SCREEN)} more lines</li>" if rows > _text.SCREEN else ""
+        return f"<ul>{''.join(out)}{more}</ul>"
 
 
 # ---- on a heap --------------------------------------------------------------------------------------------------------

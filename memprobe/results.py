@@ -508,6 +508,9 @@ class PymallocStats(Readable):
     def _numbers(self) -> Json:
         return {name: value for name, value in vars(self).items() if name != "classes"}
 
+    def _lines(self) -> list[tuple[str, str]]:
+        return [(name.replace("_", " "), shown(name, value)) for name, value in self._numbers().items()]
+
     def to_dict(self) -> Json:
         """Every field; classes: [{size, pools, used, free}]."""
         return {**self._numbers(), "classes": [row._asdict() for row in self.classes]}
@@ -517,8 +520,8 @@ class PymallocStats(Readable):
         return [tuple(map(number, row)) for row in self.classes]
 
     def __str__(self) -> str:
-        head = "\n".join(f"{name.replace('_', ' '):<11}  {shown(name, value)}" for name, value in self._numbers().items())
+        head = "\n".join(f"{name:<11}  {value}" for name, value in self._lines())
         return f"{head}\n\n{_text.plain(SizeClass._fields, self.cells(), left=-1)}"
 
     def _repr_html_(self) -> str:
-        return _text.html(SizeClass._fields, self.cells(), left=-1)
+        return _text.html(("", ""), self._lines()) + _text.html(SizeClass._fields, self.cells(), left=-1)

@@ -112,12 +112,17 @@ class Waste(Readable):
         return [(KINDS[row.kind], number(row.count), size(row.bytes)) for row in self.totals if row.count]
 
     def __str__(self) -> str:
-        rows = [f"{index}. {row}" for index, row in enumerate(self.rows, 1)] or ["nothing that is worth a change was found"]
         table = [_text.plain(self.headers, self.cells())] if self.cells() else []
-        return "\n".join([*rows, *table, *self.unknown])
+        return "\n".join([self._findings(), *table, *self.unknown])
+
+    def _findings(self) -> str:
+        rows = [f"{index}. {row}" for index, row in enumerate(self.rows, 1)]
+        return "\n".join(rows or ["nothing that is worth a change was found"])
 
     def _repr_html_(self) -> str:
-        return _text.html(self.headers, self.cells())
+        table = _text.html(self.headers, self.cells()) if self.cells() else ""
+        unknown = "".join(f"<p>{_text.escape(sentence)}</p>" for sentence in self.unknown)
+        return _text.html_text(_text.screen(self._findings())) + table + unknown
 
 
 def waste(heap: Heap, limit: int | None) -> Waste:
