@@ -73,13 +73,21 @@ static uint32_t *ids_of(graph_object *self, PyObject *sequence, size_t *count) {
     return ids;
 }
 
+/* Append what was found to a list, unless a signal's handler raises meanwhile: each name may be of a path of a million steps. */
+static void append_unless_stopped(PyObject **list, PyObject *found) {
+    if (found != NULL && PyErr_CheckSignals() < 0) {
+        Py_CLEAR(found);
+    }
+    binding_append(list, found);
+}
+
 /* What `tell` says of each node of a sequence, once the names of all of them are known. */
 static PyObject *tell_each(graph_object *o, PyObject *sequence, PyObject *(*tell)(graph_object *, uint32_t)) {
     size_t count = 0;
     uint32_t *ids = ids_of(o, sequence, &count);
     PyObject *list = ids == NULL || reach(o, ids, count) < 0 ? NULL : PyList_New(0);
     for (size_t i = 0; list != NULL && i < count; i++) {
-        binding_append(&list, tell(o, ids[i]));
+        append_unless_stopped(&list, tell(o, ids[i]));
     }
     mpr_alloc_free(&o->alloc, ids, count + 1, sizeof *ids);
     return list;
@@ -114,7 +122,12 @@ PyObject *binding_path_rows(const mpr_graph *g, const mpr_paths *paths, const mp
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < paths->count; i++) {
         size_t first = paths->first.items[i];
-        binding_append(&list, path_row(g, paths->step.items + first, paths->first.items[i + 1] - first, keys));
+        PyObject *row = path_row(g, paths->step.items + first, paths->first.items[i + 1] - first, keys);
+        if (keys == NULL) {
+            append_unless_stopped(&list, row);
+        } else { /* keys are living objects: nobody else may run before all have been looked at */
+            binding_append(&list, row);
+        }
     }
     return list;
 }
