@@ -438,6 +438,11 @@ static bool is_wrapper(const mpr_graph *g, uint32_t node) {
     return has_getter(g, class_of(g, node));
 }
 
+/* Does a class give something else for the variable in hand? An instance or module gives what it has. */
+static bool is_bound_by_class(const builder *b) {
+    return (b->g->flags[owner_of_namespace(b)] & MPR_NODE_TYPE) && is_wrapper(b->g, next_node(b));
+}
+
 /* A key that is only known while its object can be looked at. */
 static bool join_living_key(builder *b) {
     char text[1024];
@@ -445,7 +450,7 @@ static bool join_living_key(builder *b) {
     size_t length = unknown && b->keys ? b->keys->text(b->keys->context, b->label.name_node, text, sizeof text) : 0;
     if (length == 0) return false;
     bool word = text[0] == '\'' && length > 2 && is_word(text + 1, length - 2);
-    if (b->in_namespace && word && !is_wrapper(b->g, next_node(b))) {
+    if (b->in_namespace && word && !is_bound_by_class(b)) {
         drop_part(b);
         begin_part(b);
         append_text(b, ".");
@@ -472,10 +477,11 @@ static bool is_made_text(const builder *b) { return (b->g->flags[owner_of_namesp
 /* A key of a namespace is an attribute. */
 static void join_value(builder *b) {
     bool word = b->label.is_text && is_word(b->label.name, b->label.length);
-    bool wrapper = (is_wrapper(b->g, next_node(b)) && !(b->at + 2 < b->count && leaves_wrapper(b))) || is_made_text(b);
+    bool wraps = is_bound_by_class(b);
+    bool wrapper = (wraps && !(b->at + 2 < b->count && leaves_wrapper(b))) || is_made_text(b);
     wrapper = wrapper || (b->in_namespace && word && is_shadowed(b->g, owner_of_namespace(b), b->label.name, b->label.length));
     if ((b->in_namespace || b->in_local) && word && !wrapper) {
-        b->wrapped = is_wrapper(b->g, next_node(b));
+        b->wrapped = wraps;
         if (b->in_namespace) drop_part(b);
         begin_part(b);
         append_text(b, ".");

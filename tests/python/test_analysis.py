@@ -211,6 +211,7 @@ class Lazy:
 
     def __init__(self) -> None:
         self.plain = [1]
+        self.wrapped = staticmethod(lambda: module_cache)
         self.__dict__["value"] = [2]
 
     @property
@@ -229,6 +230,13 @@ def test_a_name_that_the_class_has_for_something_else() -> None:
         for attribute, thing in [("plain", lazy.plain), ("__dict__['value']", vars(lazy)["value"])]:
             node = heap.at(id(thing))
             assert node is not None and heap.name(node) == f"{__name__}.module_cache['lazy'].{attribute}"
+        node = heap.at(id(lazy.wrapped.__func__.__code__))
+        assert node is not None  # only a class gives the function for it
+        name = heap.paths(node, 1)[0]
+        assert (
+            not name.evaluable
+            or eval(name.expression, {__name__.partition(".")[0]: sys.modules[__name__]}) is lazy.wrapped.__func__.__code__
+        )
         node = heap.at(id(wrapper.__dict__["__kwdefaults__"]))
         assert node is not None and heap.name(node) == f"{__name__}.module_cache['wrapper'].__dict__['__kwdefaults__']"
         assert heap.paths(node, 1)[0].evaluable
