@@ -43,6 +43,7 @@ def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
 
 
 def merged_diff(grown: Diff) -> Diff:
+    """A diff with one row for all that have the same name and type."""
     rows = _merged(grown.rows, lambda row: (row.name, row.type, row.in_use), _diff_row)
     if len(rows) == len(grown.rows):
         return grown

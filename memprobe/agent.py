@@ -5,7 +5,7 @@
 
 It waits on a unix socket that only this user can reach, checks by the kernel's word that the client is this user or root, and
 writes the snapshot to a file that the client opened, so that it lands with the client's permissions. Clients are served one after
-the other. What goes wrong is told to the client and never to the service. Forked children get an agent of their own.
+the other. Errors are reported to the client and never to the service. Forked children get an agent of their own.
 
 MEMPROBE_AGENT=off in the environment denies it, whatever the program says."""
 

@@ -447,10 +447,7 @@ static uint64_t hash_text(const char *text, size_t length) {
 
 /* Is it the reference of an instance, class or module to its namespace? A key there is the name of an attribute. */
 static bool to_namespace(const mpr_graph *g, const mpr_cycle_step *step) {
-    if (step->edge == MPR_NO_EDGE) return false;
-    mpr_label label = g->label[step->edge];
-    uint32_t field = mpr_label_payload(label);
-    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_DICT || field == MPR_FIELD_NAMESPACE);
+    return step->edge != MPR_NO_EDGE && mpr_steps_is_namespace(g->label[step->edge]);
 }
 
 /* What a step looks like: the type by its name, and the label without an index, or a key that is data. */

@@ -10,7 +10,9 @@
 
 #include <string.h>
 
+#include "algo/steps.h"
 #include "base/fetch.h"
+#include "base/map.h"
 #include "base/status.h"
 
 #define REPORT_EVERY 65536u /* nodes */
@@ -18,14 +20,6 @@
 #define SEVERAL 0x5348u     /* beside the hash of one of several holders */
 #define ANCHOR 0x414Eu      /* in place of the way from the root */
 #define ANCHORS (MPR_NODE_MODULE | MPR_NODE_TYPE)
-
-static uint64_t mix(uint64_t a, uint64_t b) { /* splitmix64's finish */
-    uint64_t x = a + UINT64_C(0x9E3779B97F4A7C15) * (b | 1) + b;
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    x ^= x >> 31;
-    return x ? x : 1;
-}
 
 static int is_digit(char c) { return c >= '0' && c <= '9'; }
 static int goes_on(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == 'x'; }
@@ -94,7 +88,7 @@ static uint64_t hash_label(const mpr_graph *g, const uint64_t *place, uint32_t h
     default:
         break;
     }
-    return mix(words, (uint64_t)kind + 1);
+    return mpr_map_mix(words, (uint64_t)kind + 1);
 }
 
 uint64_t mpr_signature_label(const mpr_graph *g, uint32_t holder, uint64_t edge, bool names) {
@@ -138,15 +132,10 @@ static inline void say_smallest(const work *w, uint32_t node, enum speaker speak
     if (speaker_of(w, node) < speaker || value < w->value[node]) say(w, node, speaker, value);
 }
 
-static inline bool is_namespace(mpr_label label) {
-    uint32_t field = mpr_label_payload(label);
-    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_NAMESPACE || field == MPR_FIELD_DICT);
-}
-
 static void mark_names(const work *w) {
     const mpr_graph *g = w->g;
     for (uint64_t k = 0; k < g->edges; k++)
-        if (is_namespace(g->label[k])) w->state[g->target[k]] |= NAMES;
+        if (mpr_steps_is_namespace(g->label[k])) w->state[g->target[k]] |= NAMES;
     for (uint32_t i = 0; i < g->nodes; i++)
         if (g->flags[i] & (MPR_NODE_SYNTHETIC | ANCHORS)) w->state[i] |= NAMED;
 }
@@ -158,7 +147,7 @@ static uint64_t label_of(const work *w, uint32_t holder, uint64_t edge) {
 /* What a node itself says: its type, and its name where it has one for all processes. */
 static uint64_t hash_self(const work *w, uint32_t node) {
     uint64_t self = w->type[w->g->type[node]];
-    return w->state[node] & NAMED ? mix(self, hash_name(w->g, node)) : self;
+    return w->state[node] & NAMED ? mpr_map_mix(self, hash_name(w->g, node)) : self;
 }
 
 static bool is_reached(const work *w, uint32_t node) { return w->d->parent[node] != MPR_NO_NODE; }
@@ -168,11 +157,11 @@ static bool is_reached(const work *w, uint32_t node) { return w->d->parent[node]
 /* A module or class, and its namespace. */
 static void anchor_names(const work *w, uint32_t node) {
     const mpr_graph *g = w->g;
-    uint64_t value = mix(hash_self(w, node), ANCHOR);
+    uint64_t value = mpr_map_mix(hash_self(w, node), ANCHOR);
     say(w, node, OWN_NAME, value);
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (is_namespace(g->label[k]) && !(g->flags[g->target[k]] & ANCHORS))
-            say_smallest(w, g->target[k], OWN_NAME, mix(value, NAMESPACE));
+        if (mpr_steps_is_namespace(g->label[k]) && !(g->flags[g->target[k]] & ANCHORS))
+            say_smallest(w, g->target[k], OWN_NAME, mpr_map_mix(value, NAMESPACE));
 }
 
 /* What a namespace holds is called after the one that gives the smallest hash. */
@@ -182,7 +171,7 @@ static void name_variables(const work *w, uint32_t holder) {
         uint32_t target = g->target[k];
         bool variable = mpr_label_kind_of(g->label[k]) == MPR_LABEL_VALUE && mpr_label_strong(g->label[k]);
         if (variable && is_reached(w, target) && speaker_of(w, target) <= NAMESPACE)
-            say_smallest(w, target, NAMESPACE, mix(w->value[holder], label_of(w, holder, k)));
+            say_smallest(w, target, NAMESPACE, mpr_map_mix(w->value[holder], label_of(w, holder, k)));
     }
 }
 
@@ -206,7 +195,7 @@ static inline void take_edge(const work *w, uint32_t holder, uint64_t edge, bool
     if (w->d->parent[target] == holder)
         say(w, target, DOMINATOR, label_of(w, holder, edge));
     else if (shares && is_reached(w, target) && !is_of_later_rank(w, holder, target))
-        say_smallest(w, target, SHARED, mix(w->type[w->g->type[holder]], label_of(w, holder, edge)));
+        say_smallest(w, target, SHARED, mpr_map_mix(w->type[w->g->type[holder]], label_of(w, holder, edge)));
 }
 
 static void take_edges(const work *w, uint32_t node) {
@@ -226,9 +215,9 @@ static inline void finish(const work *w, uint32_t node) {
     enum speaker speaker = speaker_of(w, node);
     uint32_t parent = w->d->parent[node];
     if (speaker == OWN_NAME) return;
-    uint64_t way = speaker <= SHARED ? mix(w->value[node], SEVERAL) : w->value[node];
-    if (speaker != NAMESPACE && parent != MPR_NO_NODE) way = mix(w->value[parent], way);
-    w->value[node] = mix(way, hash_self(w, node));
+    uint64_t way = speaker <= SHARED ? mpr_map_mix(w->value[node], SEVERAL) : w->value[node];
+    if (speaker != NAMESPACE && parent != MPR_NO_NODE) way = mpr_map_mix(w->value[parent], way);
+    w->value[node] = mpr_map_mix(way, hash_self(w, node));
 }
 
 MPR_FETCHER fetch(const work *w, uint32_t node) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "algo/signature.h"
+#include "algo/steps.h"
 #include "algo/waste_parts.h"
 #include "base/status.h"
 
@@ -63,10 +64,6 @@ static bool know_costs(waste_work *w) {
     return true;
 }
 
-static bool is_field(mpr_label label, mpr_field field) {
-    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && mpr_label_payload(label) == (uint32_t)field;
-}
-
 /* Whose namespace each dict is, and which classes have instances that are weakly referenced. */
 static int know_owners(waste_work *w) {
     const mpr_graph *g = w->g;
@@ -75,9 +72,9 @@ static int know_owners(waste_work *w) {
         uint64_t first = mpr_graph_first(g, i), end = mpr_graph_first(g, i + 1);
         for (uint64_t k = first; k < end; k++) {
             uint32_t target = g->target[k];
-            if (is_field(g->label[k], MPR_FIELD_REFERENT)) w->weak[g->type[target]] = 1;
-            bool namespace = is_field(g->label[k], MPR_FIELD_DICT) || is_field(g->label[k], MPR_FIELD_NAMESPACE);
-            if (namespace && w->owner[target] == 0 && waste_what_of(w, target) == WHAT_DICT) w->owner[target] = i + 1;
+            if (mpr_steps_is_field(g->label[k], MPR_FIELD_REFERENT)) w->weak[g->type[target]] = 1;
+            if (mpr_steps_is_namespace(g->label[k]) && w->owner[target] == 0 && waste_what_of(w, target) == WHAT_DICT)
+                w->owner[target] = i + 1;
         }
         status = waste_tick(w, 1 + end - first);
     }

@@ -43,15 +43,19 @@ static PyObject *name_of_path(const mpr_graph *g, const mpr_step *step, size_t c
     return text == NULL ? NULL : Py_BuildValue("(NOn)", text, name.evaluable ? Py_True : Py_False, (Py_ssize_t)module);
 }
 
-static PyObject *name_of_node(graph_object *self, uint32_t node) {
+/* What is made of a path: its name, or a row. */
+typedef PyObject *make(const mpr_graph *g, const mpr_step *step, size_t count, const mpr_name_keys *keys);
+
+/* The same of the path that names a node, None for what nothing reaches. */
+static PyObject *make_of_node(graph_object *self, uint32_t node, make *of_path) {
     mpr_steps steps = {0};
     if (self->names.parent[node] == MPR_NO_NODE) {
         Py_RETURN_NONE;
     }
     int status = mpr_name_tree_path(self->graph, &self->names, node, &steps);
-    PyObject *name = status == MPR_OK ? name_of_path(self->graph, steps.items, steps.count, NULL) : binding_error(status);
+    PyObject *made = status == MPR_OK ? of_path(self->graph, steps.items, steps.count, NULL) : binding_error(status);
     mpr_vec_free(&steps, &self->alloc);
-    return name;
+    return made;
 }
 
 /* The ids of a sequence, or NULL with an exception: an array of *count. */
@@ -81,19 +85,19 @@ static void append_unless_stopped(PyObject **list, PyObject *found) {
     binding_append(list, found);
 }
 
-/* What `tell` says of each node of a sequence, once the names of all of them are known. */
-static PyObject *tell_each(graph_object *o, PyObject *sequence, PyObject *(*tell)(graph_object *, uint32_t)) {
+/* The same of each node of a sequence, as a list, once the names of all of them are known. */
+static PyObject *make_of_each(graph_object *o, PyObject *sequence, make *of_path) {
     size_t count = 0;
     uint32_t *ids = ids_of(o, sequence, &count);
     PyObject *list = ids == NULL || reach(o, ids, count) < 0 ? NULL : PyList_New(0);
     for (size_t i = 0; list != NULL && i < count; i++) {
-        append_unless_stopped(&list, tell(o, ids[i]));
+        append_unless_stopped(&list, make_of_node(o, ids[i], of_path));
     }
     mpr_alloc_free(&o->alloc, ids, count + 1, sizeof *ids);
     return list;
 }
 
-PyObject *binding_graph_names(PyObject *self, PyObject *sequence) { return tell_each(cast(self), sequence, name_of_node); }
+PyObject *binding_graph_names(PyObject *self, PyObject *sequence) { return make_of_each(cast(self), sequence, name_of_path); }
 
 /* ---- paths ---- */
 
@@ -158,18 +162,7 @@ PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords
     return rows == NULL ? NULL : Py_BuildValue("(NO)", rows, complete);
 }
 
-static PyObject *path_of_node(graph_object *o, uint32_t id) {
-    mpr_steps steps = {0};
-    if (o->names.parent[id] == MPR_NO_NODE) {
-        Py_RETURN_NONE;
-    }
-    int status = mpr_name_tree_path(o->graph, &o->names, id, &steps);
-    PyObject *row = status == MPR_OK ? path_row(o->graph, steps.items, steps.count, NULL) : binding_error(status);
-    mpr_vec_free(&steps, &o->alloc);
-    return row;
-}
-
-PyObject *binding_graph_name_paths(PyObject *self, PyObject *sequence) { return tell_each(cast(self), sequence, path_of_node); }
+PyObject *binding_graph_name_paths(PyObject *self, PyObject *sequence) { return make_of_each(cast(self), sequence, path_row); }
 
 /* The label of a step, as the row of an edge: (holder, edge, next) as in the bytes of a path. */
 PyObject *binding_graph_step(PyObject *self, PyObject *args) {

@@ -9,6 +9,7 @@
 
 #include "algo/name_tree.h"
 #include "algo/scc.h"
+#include "algo/steps.h"
 #include "base/vec.h"
 
 typedef MPR_VEC(uint32_t) ids;
@@ -20,17 +21,11 @@ typedef struct view {
     ids out;
 } view;
 
-/* Does this edge lead to the namespace of its holder? */
-static bool is_namespace(mpr_label label) {
-    uint32_t field = mpr_label_payload(label);
-    return mpr_label_kind_of(label) == MPR_LABEL_FIELD && (field == MPR_FIELD_DICT || field == MPR_FIELD_NAMESPACE);
-}
-
 /* Is it an edge of the picture? Names, and plain keys when they are not asked about, are words of other edges. */
 static bool is_shown(const view *v, uint64_t edge) {
     mpr_label label = v->g->label[edge];
     mpr_label_kind kind = mpr_label_kind_of(label);
-    if (is_namespace(label)) {
+    if (mpr_steps_is_namespace(label)) {
         return true;
     }
     if (kind == MPR_LABEL_NAME || (kind == MPR_LABEL_KEY && !v->back && !(v->g->flags[v->g->target[edge]] & MPR_NODE_TRACKED))) {
@@ -50,7 +45,7 @@ static int put(view *v, uint32_t node) {
 static int put_targets(view *v, uint32_t node) {
     int status = MPR_OK;
     for (uint64_t k = mpr_graph_first(v->g, node); status == MPR_OK && k < mpr_graph_first(v->g, node + 1); k++) {
-        if (is_namespace(v->g->label[k])) {
+        if (mpr_steps_is_namespace(v->g->label[k])) {
             uint32_t dict = v->g->target[k];
             for (uint64_t e = mpr_graph_first(v->g, dict); status == MPR_OK && e < mpr_graph_first(v->g, dict + 1); e++) {
                 status = is_shown(v, e) ? put(v, v->g->target[e]) : MPR_OK;
@@ -80,7 +75,7 @@ static uint32_t owner_of(const mpr_graph *g, uint32_t node) {
             continue;
         }
         for (uint64_t e = mpr_graph_first(g, holder); e < mpr_graph_first(g, holder + 1); e++) {
-            if (g->target[e] == node && is_namespace(g->label[e])) {
+            if (g->target[e] == node && mpr_steps_is_namespace(g->label[e])) {
                 return holder;
             }
         }
@@ -173,7 +168,7 @@ static PyObject *between(PyObject *module, PyObject *args) {
     uint32_t holder = binding_graph_node(v.g, from), target = holder == MPR_NO_NODE ? holder : binding_graph_node(v.g, to);
     PyObject *list = target == MPR_NO_NODE ? NULL : PyList_New(0);
     for (uint64_t k = list == NULL ? 0 : mpr_graph_first(v.g, holder); list != NULL && k < mpr_graph_first(v.g, holder + 1); k++) {
-        bool through = is_namespace(v.g->label[k]) && v.g->target[k] != target;
+        bool through = mpr_steps_is_namespace(v.g->label[k]) && v.g->target[k] != target;
         uint32_t owner = through ? v.g->target[k] : holder;
         uint64_t first = through ? mpr_graph_first(v.g, owner) : k, end = through ? mpr_graph_first(v.g, owner + 1) : k + 1;
         for (uint64_t e = first; list != NULL && e < end; e++) {
@@ -198,7 +193,7 @@ static uint8_t *all_but(mpr_graph *g, const ids *some) {
     for (size_t i = 0; i < some->count; i++) {
         skip[some->items[i]] = 0;
         for (uint64_t k = mpr_graph_first(g, some->items[i]); k < mpr_graph_first(g, some->items[i] + 1); k++) {
-            if (is_namespace(g->label[k])) {
+            if (mpr_steps_is_namespace(g->label[k])) {
                 skip[g->target[k]] = 0;
             }
         }

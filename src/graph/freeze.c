@@ -198,10 +198,6 @@ static void count_residual(mpr_totals *t, const mpr_graph *g, uint32_t node) {
     }
 }
 
-#define RARE                                                                                                                       \
-    (MPR_NODE_OWN | MPR_NODE_ESTIMATED | MPR_NODE_UNREACHABLE | MPR_NODE_IMMORTAL | MPR_NODE_RESIDUAL | MPR_NODE_BIG |             \
-     MPR_NODE_SYNTHETIC)
-
 static void count_node(mpr_totals *t, const mpr_graph *g, uint32_t node) {
     uint64_t size = mpr_graph_size(g, node);
     if (g->flags[node] & MPR_NODE_OWN) {
@@ -218,6 +214,11 @@ static void count_node(mpr_totals *t, const mpr_graph *g, uint32_t node) {
     }
     count_residual(t, g, node);
 }
+
+/* What needs a look at a node of its own. */
+#define RARE                                                                                                                       \
+    (MPR_NODE_OWN | MPR_NODE_ESTIMATED | MPR_NODE_UNREACHABLE | MPR_NODE_IMMORTAL | MPR_NODE_RESIDUAL | MPR_NODE_BIG |             \
+     MPR_NODE_SYNTHETIC)
 
 static void add_totals(mpr_graph *g, uint64_t dangling) {
     mpr_totals t = {.dangling = dangling};
