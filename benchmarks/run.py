@@ -212,8 +212,8 @@ class Cart:
 
 
 def cycle_rows() -> list[Row]:
-    """Heaps of another shape than the service's, each in a child that makes it before there is a service: many cycles, one long
-    chain. What prepares the answer, as a capture does, is not timed."""
+    """The service's heap with another shape in it, each in a child that makes it: many cycles, one long chain. What prepares the
+    answer, as a capture does, is not timed."""
 
     def many() -> dict[str, Any]:
         held = []
@@ -355,7 +355,6 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
 
-    shapes = cycle_rows()
     print(f"making a heap of about {options.objects:,} objects", file=sys.stderr)
     gc.disable()
     service = Service(options.objects)
@@ -376,7 +375,7 @@ def main() -> int:
         print("snapshot and load ...", file=sys.stderr, flush=True)
         rows += snapshot_rows(Path(folder))
         print("analyses ...", file=sys.stderr, flush=True)
-        rows += [*analysis_rows(Path(folder)), *shapes]
+        rows += [*analysis_rows(Path(folder)), *cycle_rows()]
     graph = in_child(graph_facts)
     facts = {
         "heap": f"{counted.objects:,} objects, {counted.bytes / MIB:,.0f} MiB in them, resident {status('VmRSS') / MIB:,.0f} MiB",

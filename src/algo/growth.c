@@ -200,8 +200,9 @@ static int match_nodes(work *w, const side *old, const side *new) {
     for (uint32_t i = 0; i < old->g->nodes; i++) w->heir[i] = NONE;
     for (uint32_t i = 0; i < new->g->nodes; i++) {
         w->twin[i] = NONE;
-        if ((new->g->flags[i] & MPR_NODE_SYNTHETIC) || type[new->g->type[i]] == NONE) continue;
-        if (mpr_graph_find(old->g, mpr_graph_address(new->g, i), &node) && old->g->type[node] == type[new->g->type[i]])
+        if (type[new->g->type[i]] == NONE || !is_reached_object(new, i)) continue;
+        if (mpr_graph_find(old->g, mpr_graph_address(new->g, i), &node) && old->g->type[node] == type[new->g->type[i]] &&
+            is_reached_object(old, node)) /* memprobe's own are in no answer: what has an address that one of them had has come */
             join(w, i, node);
     }
     mpr_alloc_free(w->alloc, type, new->g->type_count, sizeof *type);
@@ -322,7 +323,7 @@ static bool stayed(const work *w, const side *s, uint32_t node) {
     const side *middle = &w->side[1];
     uint32_t found;
     if (w->sides < 3 || w->newer != 2 || !mpr_graph_find(middle->g, mpr_graph_address(s->g, node), &found)) return false;
-    return hash_type(middle, middle->g->type[found]) == hash_type(s, s->g->type[node]);
+    return is_reached_object(middle, found) && hash_type(middle, middle->g->type[found]) == hash_type(s, s->g->type[node]);
 }
 
 static int count_changes(work *w, bool came) {
@@ -399,7 +400,7 @@ static int count_own_growth(work *w) {
     for (uint32_t node = 0; node < s->g->nodes && status == MPR_OK; node++) {
         uint32_t twin = w->twin[node];
         if (twin == NONE || !is_reached_object(s, node)) continue;
-        uint64_t was = is_reached_object(old, twin) ? mpr_graph_size(old->g, twin) : 0, is = mpr_graph_size(s->g, node);
+        uint64_t was = mpr_graph_size(old->g, twin), is = mpr_graph_size(s->g, node);
         if (was != is) status = add_own_growth(w, node, was, is);
     }
     return status;

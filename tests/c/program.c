@@ -57,7 +57,8 @@ static void tell_variable(teller *w, const program *p, uint32_t i) {
     snprintf(name, sizeof name, "%c_list", (char)('a' + i));
     tell_node(w, NAMES + i, 3, 50, MPR_NODE_INTERNED, 1);
     tell_text(w, name);
-    tell_node(w, NAMES + PROGRAM_MOST + i, 4, 56 + 8 * (uint64_t)p->items[i], 0, 1);
+    uint32_t flags = p->own && i == 0 ? MPR_NODE_OWN_WALL : 0;
+    tell_node(w, NAMES + PROGRAM_MOST + i, 4, 56 + 8 * (uint64_t)p->items[i], flags, 1);
     for (uint32_t k = 0; k < p->items[i]; k++) tell_edge(w, item_of(p, i, k), mpr_label_make(MPR_LABEL_INDEX, k));
     if (p->shared && i > 0)
         for (uint32_t k = 0; k < p->items[i - 1]; k++)

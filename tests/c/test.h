@@ -107,6 +107,7 @@ typedef struct program {
     uint32_t item_size;
     bool shared; /* each item is in the next variable's list, too */
     uint32_t replaced; /* the first so many items of each list are others than those of a program without */
+    bool own;          /* the first list is memprobe's */
     int64_t pid; /* of its process; 0: not known */
 } program;
 

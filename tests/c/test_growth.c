@@ -189,6 +189,29 @@ static void all_planted(test *t) {
             MPR_NO_NODE, 0, 0); /* below the floor */
 }
 
+/* Where memprobe's own objects were, the program has its own now: they came, and what it had there before went. */
+static void addresses_of_our_own(test *t, bool came) {
+    program p[2] = {{.variables = 2, .items = {100, 7}, .item_size = 480, .pid = 7, .own = came},
+                    {.variables = 2, .items = {100, 7}, .item_size = 480, .pid = 7, .own = !came}};
+    mpr_alloc a;
+    heaps h = {0};
+    mpr_growth growth = {0};
+    int64_t bytes = 56 + 100 * (480 + 8);
+    mpr_alloc_pages(&a);
+    for (uint32_t i = 0; i < 2; i++) h.graph[i] = program_make(&a, &p[i]);
+    if (CHECK(t, prepare(&h, 2) && mpr_growth_find(h.heap, 2, NULL, NULL, &growth) == MPR_OK)) {
+        check_sum(t, &growth, 2);
+        CHECK(t, growth.rows.count == came && growth.unattributed == (came ? 0 : -bytes));
+        if (came && growth.rows.count == 1) {
+            const mpr_growth_row *row = growth.rows.items;
+            CHECK(t, row->kind == MPR_GROWTH_VARIABLE && row->count[1] == 1 && row->bytes[1] == bytes);
+        }
+    }
+    mpr_growth_free(&growth);
+    forget(&h, 2);
+    CHECK(t, a.used == 0);
+}
+
 static void is_one_process(test *t) {
     program p[2] = {{.variables = 1, .items = {1}, .item_size = 48, .pid = 7}, {.variables = 1, .items = {2}, .item_size = 48, .pid = 8}};
     mpr_alloc a;
@@ -234,6 +257,8 @@ static void without_memory(test *t) {
 void test_growth(test *t) {
     for (uint64_t seed = 1; seed <= (t->quick ? 5u : 1000u); seed++) random_ranks(t, seed);
     all_planted(t);
+    addresses_of_our_own(t, true);
+    addresses_of_our_own(t, false);
     is_one_process(t);
     for (uint64_t seed = 1; seed <= (t->quick ? 6u : 10000u); seed++) random_heaps(t, seed);
     without_memory(t);
