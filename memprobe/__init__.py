@@ -1,6 +1,7 @@
 """What a live CPython process holds in memory, how much, and who keeps it alive.
 
     memprobe.summary()                  the biggest types, now
+    memprobe.memory()                   where the process's resident memory is
     memprobe.deep_sizeof(obj)           bytes of everything that an object leads to
     memprobe.referrers(obj)             who holds it, by name
     memprobe.why_alive(obj)             the shortest paths to it, and what would be freed: retained_sizeof(obj)
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     import memprobe.objgraph as objgraph
     from memprobe.analysis import Cycle, Dominated, Path, find_cycles, retained_sizeof, why_alive
     from memprobe.attach import snapshot_process
-    from memprobe.heap import Heap, capture, load, snapshot
+    from memprobe.balance import Memory, MemoryPart
+    from memprobe.heap import Heap, capture, load, memory, snapshot
     from memprobe.leaks import Diff, Suspect, Suspects
     from memprobe.live import (
         count,
@@ -66,7 +68,8 @@ _HOMES = {
     "agent": ("agent",),
     "analysis": ("Cycle", "Dominated", "Path", "find_cycles", "retained_sizeof", "why_alive"),
     "attach": ("snapshot_process",),
-    "heap": ("Heap", "capture", "load", "snapshot"),
+    "balance": ("Memory", "MemoryPart"),
+    "heap": ("Heap", "capture", "load", "memory", "snapshot"),
     "leaks": ("Diff", "Suspect", "Suspects"),
     "objgraph": ("objgraph",),
     "picture": ("Picture", "show_backrefs", "show_chain", "show_refs"),
@@ -94,6 +97,8 @@ __all__ = [
     "Growth",
     "Heap",
     "HeapInfo",
+    "Memory",
+    "MemoryPart",
     "Node",
     "Path",
     "Picture",
@@ -119,6 +124,7 @@ __all__ = [
     "is_immortal",
     "is_interned",
     "load",
+    "memory",
     "objgraph",
     "pymalloc_stats",
     "refcount",

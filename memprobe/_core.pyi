@@ -33,6 +33,8 @@ class Graph:
     def retained(self, id: int, /) -> int: ...  # bytes
     def dominator(self, id: int, /) -> int | None: ...
     def dominated(self, id: int, limit: int = -1) -> list[tuple[int, int]]: ...  # (node, retained bytes), biggest first
+    # {"program", "c", "unreachable", "self", "image": (objects, bytes, bytes in pools, bytes in chunks)}; pools: pymalloc is in use
+    def footprint(self, pools: bool, /) -> dict[str, tuple[int, int, int, int]]: ...
     def retained_types(self) -> list[tuple[int, int]]: ...  # type index, bytes retained together
     def kept(self, id: int, /) -> int: ...  # bytes, in the rank tree
     def children(self, id: int, /) -> list[tuple[str, int, int, int]]: ...  # type, objects, bytes with all they keep, the largest

@@ -15,6 +15,7 @@ from memprobe._labels import Label
 from memprobe._readable import Answers
 from memprobe._select import Selection
 from memprobe.analysis import Cycles, Dominated
+from memprobe.balance import Memory, balance
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
@@ -72,6 +73,11 @@ def load(path: Path, *, progress: Callable[[int, int], object] | None = None) ->
         os.close(fd)
 
 
+def memory() -> Memory:
+    """The balance of this process's resident memory, now: Heap.memory() of a capture."""
+    return capture().memory()
+
+
 class Heap:
     """One process's heap at one moment: nodes (objects and a few root groups) and named edges."""
 
@@ -122,6 +128,13 @@ class Heap:
             own_bytes=totals["own_bytes"],
             dangling_edges=totals["dangling"],
         )
+
+    def memory(self, older: Heap | None = None) -> Memory:
+        """The balance of the process's resident memory: objects, what allocators have free, C code, libraries and so on, each byte
+        once; with `older`, a heap of the same program before, what changed since. Of a file that an older memprobe wrote only the
+        objects are known."""
+        found = self._once(balance)
+        return found if older is None else found.since(older.memory())
 
     def types(
         self,

@@ -53,6 +53,29 @@ def chosen(heap: Heap, options: argparse.Namespace) -> Selection:
     return wanted
 
 
+def say_memory(heap: Heap, older: Heap | None = None) -> None:
+    """What a first screen says of the process before it speaks of objects: its memory, or that of growth since an older heap."""
+    lines = heap.memory(older).brief()
+    if lines:
+        show.text("\n".join(lines))
+        print()
+
+
+def memory(options: argparse.Namespace) -> int:
+    """memprobe memory FILE [OLDER]"""
+    heap = opened(options.file)
+    found = heap.memory(None if options.older is None else opened(options.older))
+    if options.json:
+        show.as_json("memprobe.memory/1", found.to_dict())
+        return 0
+    title = f"The memory of the process in {options.file}" + (f", and since {options.older}" if options.older else "")
+    show.table(title, found.headers, found.cells())
+    for note in found.notes:
+        show.text(note)
+    show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows which Python objects keep most of theirs")
+    return 0
+
+
 def info(options: argparse.Namespace) -> int:
     """memprobe info FILE"""
     heap = opened(options.file)
@@ -60,9 +83,10 @@ def info(options: argparse.Namespace) -> int:
     if options.json:
         show.as_json("memprobe.info/1", {"info": about.to_dict(), "accounting": account.to_dict()})
         return 0
+    say_memory(heap)
     show.facts(options.file, about.lines())
     print()
-    show.facts("What this snapshot explains", [(*line, NOTES.get(line[0], "")) for line in account.lines()])
+    show.facts("What the walk over objects explains", [(*line, NOTES.get(line[0], "")) for line in account.lines()])
     show.next_step(f"memprobe summary {shlex.quote(options.file)}", "shows which types the memory goes to")
     return 0
 
@@ -84,6 +108,7 @@ def summary(options: argparse.Namespace) -> int:
     if options.json:
         show.as_json("memprobe.summary/1", types.to_dict())
         return 0
+    say_memory(heap)
     title = f"{options.file}: {_text.number(types.objects)} objects, {_text.size(types.bytes)}"
     show.table(title, types.headers, types.cells(), last_is_total=True)
     file = shlex.quote(options.file)
@@ -93,11 +118,13 @@ def summary(options: argparse.Namespace) -> int:
 
 def since(options: argparse.Namespace) -> int:
     """What grew between two snapshots."""
-    older, newer = (_selected(opened(path), options) for path in (options.since, options.file))
+    heaps = [opened(path) for path in (options.since, options.file)]
+    older, newer = (_selected(heap, options) for heap in heaps)
     grown = _ordered(Growth.between(older, newer, options.limit), selection(options))
     if options.json:
         show.as_json("memprobe.growth/1", grown.to_dict())
         return 0
+    say_memory(heaps[1], heaps[0])
     show.table(f"What grew from {options.since} to {options.file}", grown.headers, grown.cells(), last_is_total=True)
     file = shlex.quote(options.file)
     show.next_step(f"python -ic 'import memprobe; heap = memprobe.load(\"{options.file}\")'", grown_hint(grown, file))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from memprobe import _text
 from memprobe._select import Selection
 from memprobe.cli import show
-from memprobe.cli.files import chosen, opened
+from memprobe.cli.files import chosen, opened, say_memory
 from memprobe.heap import Heap
 from memprobe.leaks import Diff, DiffRow, Suspect, Suspects
 from memprobe.waste import Waste, WasteRow
@@ -35,6 +35,7 @@ def suspects(options: argparse.Namespace) -> int:
     if options.json:
         show.as_json("memprobe.suspects/1", found.to_dict())
         return code
+    say_memory(heap)
     show.heading(f"{options.file}: suspects, of {_text.size(found.bytes)} that are in use")
     show.text(str(found))
     _after_suspects(options.file, found)
@@ -83,6 +84,7 @@ def diff(options: argparse.Namespace) -> int:
         show.as_json("memprobe.diff/2", grown.to_dict())
         return code
     span = f"from {names[0]} to {names[-1]}{f' by way of {names[1]}' if len(names) == 3 else ''}"
+    say_memory(heaps[-1], heaps[0])
     headers, cells = grown.headers[: -len(names)], [cell[: -len(names)] for cell in grown.cells()]
     show.table(f"What grew {span}", headers, cells, last_is_total=True, texts=(0, 1))
     for more in grown.references:

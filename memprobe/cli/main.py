@@ -66,6 +66,7 @@ def answer(words: list[str]) -> int:
         "watch": watch.watch,
         "info": files.info,
         "summary": files.summary,
+        "memory": files.memory,
         "dominators": questions.dominators,
         "paths": questions.paths,
         "cycles": questions.cycles,

@@ -103,6 +103,10 @@ def parser() -> argparse.ArgumentParser:
     info = verbs.add_parser("info", parents=[common], help="which process a snapshot is of, and how much of its memory it explains")
     info.add_argument("file", metavar="FILE", help="a snapshot")
 
+    balance = verbs.add_parser("memory", parents=[common], help="where the process's resident memory is, and where it grew")
+    balance.add_argument("file", metavar="FILE", help="a snapshot")
+    balance.add_argument("older", nargs="?", metavar="OLDER", help="an older snapshot of the same program, to see what changed")
+
     summary = verbs.add_parser("summary", parents=[common, choosing], help="objects by type, the biggest first")
     summary.add_argument("file", metavar="FILE", help="a snapshot")
     summary.add_argument("--since", metavar="OLDER", help="show what grew since this older snapshot")

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "algo/footprint.h"
 #include "base/vec.h"
 
 static graph_object *cast(PyObject *self) { return (graph_object *)self; }
@@ -25,8 +26,10 @@ static int raised(int status) {
     return 0;
 }
 
+static int find_ranks(graph_object *self) { return self->ranks.alloc == NULL ? mpr_ranks_find(self->graph, &self->ranks) : MPR_OK; }
+
 int binding_graph_dominate(graph_object *self) {
-    int status = self->ranks.alloc == NULL ? mpr_ranks_find(self->graph, &self->ranks) : MPR_OK;
+    int status = find_ranks(self);
     if (status == MPR_OK && self->dominators.parent == NULL) {
         status = mpr_dominators_find(self->graph, &self->ranks, binding_progress, NULL, &self->dominators);
     }
@@ -160,6 +163,25 @@ PyObject *binding_graph_children(PyObject *self, PyObject *argument) {
     PyObject *list = kind_rows(o, total);
     mpr_alloc_free(&o->alloc, total, types, sizeof *total);
     return list;
+}
+
+/* What objects take of the allocators, by who has them. */
+PyObject *binding_graph_footprint(PyObject *self, PyObject *argument) {
+    static const char *const owners[MPR_FOOTPRINT_OWNERS] = {"program", "c", "unreachable", "self", "image"};
+    graph_object *o = cast(self);
+    mpr_footprint found[MPR_FOOTPRINT_OWNERS];
+    int pools = PyObject_IsTrue(argument), status = pools < 0 ? MPR_OK : find_ranks(o);
+    status = status == MPR_OK && pools >= 0 ? mpr_footprint_find(o->graph, &o->ranks, pools > 0, found) : status;
+    PyObject *dict = pools < 0 || raised(status) < 0 ? NULL : PyDict_New();
+    for (int i = 0; dict != NULL && i < MPR_FOOTPRINT_OWNERS; i++) {
+        PyObject *row = Py_BuildValue("(KKKK)", (unsigned long long)found[i].objects, (unsigned long long)found[i].bytes,
+                                      (unsigned long long)found[i].pools, (unsigned long long)found[i].malloc);
+        if (row == NULL || PyDict_SetItemString(dict, owners[i], row) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(row);
+    }
+    return dict;
 }
 
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {

@@ -410,6 +410,8 @@ static PyMethodDef methods[] = {
     {"retained", binding_graph_retained, METH_O, "Bytes that would be freed with a node."},
     {"dominator", binding_graph_dominator, METH_O, "The immediate dominator of a node, or None."},
     {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
+    {"footprint", binding_graph_footprint, METH_O,
+     "What objects take of pymalloc (if it is in use) and of malloc, by who has them."},
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
     {"kept", binding_graph_kept, METH_O, "Bytes that a node keeps in the rank tree."},

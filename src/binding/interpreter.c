@@ -2,7 +2,7 @@
  * What the interpreter itself holds: the collector's generations, pymalloc, and what the self-check proved. */
 #include "base/os/signals.h"
 #include "binding/binding.h"
-#include "cpython/pymalloc.h"
+#include "native/pools.h"
 
 static PyObject *generations(PyObject *module, PyObject *unused) {
     cpy_gc_head *heads[CPY_GENERATIONS];
@@ -20,9 +20,9 @@ static PyObject *generations(PyObject *module, PyObject *unused) {
     return Py_BuildValue("[nnnn]", counts[0], counts[1], counts[2], counts[3]);
 }
 
-static PyObject *class_rows(const cpy_pymalloc *m) {
+static PyObject *class_rows(const mpr_pools *m) {
     PyObject *list = PyList_New(0);
-    for (int i = 0; list != NULL && i < CPY_SIZE_CLASSES; i++) {
+    for (int i = 0; list != NULL && i < MPR_POOLS_CLASSES; i++) {
         if (m->classes[i].pools == 0) {
             continue;
         }
@@ -34,15 +34,18 @@ static PyObject *class_rows(const cpy_pymalloc *m) {
 }
 
 static PyObject *pymalloc(PyObject *module, PyObject *unused) {
-    cpy_pymalloc m;
+    mpr_alloc alloc;
+    mpr_pools m;
+    mpr_alloc_pages(&alloc);
     (void)module, (void)unused;
-    int status = cpy_pymalloc_scan(&m);
+    int status = mpr_pools_scan(&m, &alloc);
     PyObject *rows = status == MPR_OK ? class_rows(&m) : binding_error(status);
+    mpr_pools_free(&m, &alloc);
     if (rows == NULL) {
         return NULL;
     }
     return Py_BuildValue("{sKsKsKsKsKsKsKsKsN}", "arenas", (unsigned long long)m.arenas, "arena_bytes",
-                         (unsigned long long)(m.arenas * CPY_ARENA_BYTES), "pools", (unsigned long long)m.pools, "free_pools",
+                         (unsigned long long)(m.arenas * MPR_POOLS_ARENA), "pools", (unsigned long long)m.pools, "free_pools",
                          (unsigned long long)m.free_pools, "used_blocks", (unsigned long long)m.used_blocks, "used_bytes",
                          (unsigned long long)m.used_bytes, "free_bytes", (unsigned long long)m.free_bytes, "lost_bytes",
                          (unsigned long long)m.lost_bytes, "classes", rows);

@@ -16,6 +16,7 @@
 #include "base/os/signals.h"
 #include "cpython/bulk.h"
 #include "format/writer.h"
+#include "native/account.h"
 
 #define LOOK_MS 5 /* how often a waiting caller looks whether all is well */
 #define LOOKS 10  /* of them, until the main thread looks for Ctrl-C */
@@ -28,6 +29,7 @@ typedef struct job {
     mpr_room room;
     cpy_contents contents;
     const cpy_facts *facts;
+    mpr_account account; /* what is known of it before a child is there */
     cpy_proofs *proofs;
     mpr_child child; /* under way, or none */
     struct job *next;
@@ -89,9 +91,16 @@ static void measure(outcome *out, const mpr_writer *writer, int64_t start, bool 
 static void stream(const job *j, outcome *out, bool forked) {
     mpr_alloc alloc;
     mpr_writer *writer = NULL;
+    mpr_account account = j->account;
     int64_t start = mpr_process_monotonic_ns();
     mpr_alloc_pages(&alloc);
+    if (forked) {
+        mpr_account_finish(&account, &alloc, j->facts->pid, true); /* else what is known is less */
+    }
     int status = mpr_writer_new(&writer, &alloc, j->file.fd);
+    if (status == MPR_OK) {
+        status = mpr_account_tell(&account, mpr_writer_sink(writer));
+    }
     if (status == MPR_OK) {
         cpy_capture what = {j->facts, j->proofs, j->contents, forked ? "forked" : "streamed", forked ? &bulk : NULL};
         status = cpy_capture_walk(mpr_writer_sink(writer), &alloc, &what);
@@ -299,12 +308,24 @@ static PyObject *is_still(PyObject *module, PyObject *args) {
     return PyBool_FromLong(mpr_held_fd(&held) >= 0);
 }
 
+/* Before this process stands still. Without a fork nobody can look at it later. */
+static void begin_account(mpr_account *account, bool whole) {
+    mpr_alloc alloc;
+    mpr_alloc_pages(&alloc);
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(account);
+    if (whole) {
+        mpr_account_finish(account, &alloc, 0, false);
+    }
+    Py_END_ALLOW_THREADS
+}
+
 /* A forked child where it can be, else this process. */
 static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
     outcome out = {0};
     char why[128];
     const char *reason = NULL;
+    begin_account(&j->account, !fork || cpy_capture_needs_interpreter(j->proofs));
     int64_t start = mpr_process_monotonic_ns();
     cpy_capture_prepare(&facts, j->proofs);
     j->facts = &facts;

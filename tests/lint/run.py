@@ -30,10 +30,11 @@ LAYERS: dict[str, set[str]] = {
     "algo": {"base", "graph", "algo"},
     "format": {"base", "graph", "format"},
     "export": {"base", "graph", "algo"},
-    "cpython": {"base", "graph", "cpython"},
-    "binding": {"base", "graph", "algo", "format", "export", "cpython", "binding"},
+    "native": {"base", "graph", "format", "native"},
+    "cpython": {"base", "graph", "native", "cpython"},
+    "binding": {"base", "graph", "algo", "format", "export", "native", "cpython", "binding"},
 }
-CORE = ("base", "graph", "algo", "format", "export")
+CORE = ("base", "graph", "algo", "format", "export", "native")
 LIBC = {
     *("assert", "ctype", "errno", "float", "inttypes", "limits", "math", "setjmp", "stdalign", "stdarg", "stdbool"),
     *("stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "time"),

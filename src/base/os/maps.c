@@ -1,45 +1,102 @@
 /* SPDX-License-Identifier: MIT
- * /proc/self/maps, read in pieces: "begin-end rwxp offset dev inode path". */
+ * /proc/PID/maps and smaps, read in pieces. A mapping is a line "begin-end rwxp offset dev inode   path"; in smaps lines "Rss:  12 kB" follow. */
 #define _GNU_SOURCE
 #include "base/os/maps.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/status.h"
 
-static bool is_anonymous(const char *line, char **rest) {
-    if (strncmp(*rest, " rw-p", 5) != 0) {
-        return false;
-    }
-    const char *path = strchr(*rest, '/');
-    const char *special = strchr(line, '[');
-    bool own = special == NULL || strncmp(special, "[heap]", 6) == 0 || strncmp(special, "[anon", 5) == 0;
-    return path == NULL && own;
+#define NAME_MOST 4096
+
+/* ---- the map ---- */
+
+typedef struct reading {
+    mpr_mapping mapping; /* the last that was begun; begin == end: none */
+    char name[NAME_MOST];
+    mpr_maps_each *each;
+    void *context;
+} reading;
+
+static int finish_mapping(reading *r) {
+    int status = r->mapping.begin < r->mapping.end ? r->each(r->context, &r->mapping) : MPR_OK;
+    r->mapping.begin = r->mapping.end;
+    return status;
 }
 
-static int take_line(const char *line, mpr_maps_each each, void *context) {
+/* Pass over a word and the spaces behind it. */
+static const char *after_word(const char *at) {
+    at += strcspn(at, " ");
+    return at + strspn(at, " ");
+}
+
+static int begin_mapping(reading *r, const char *line) {
     char *rest;
-    uintptr_t begin = strtoull(line, &rest, 16);
+    int status = finish_mapping(r);
+    uint64_t begin = strtoull(line, &rest, 16);
     if (*rest != '-') {
+        return status;
+    }
+    uint64_t end = strtoull(rest + 1, &rest, 16);
+    if (*rest != ' ' || strlen(rest) < 6) {
+        return status;
+    }
+    const char *rights = rest + 1, *inode = after_word(after_word(after_word(rights)));
+    strncpy(r->name, after_word(inode), sizeof r->name - 1);
+    r->mapping = (mpr_mapping){.begin = begin,
+                               .end = end,
+                               .inode = strtoull(inode, NULL, 10),
+                               .read = rights[0] == 'r',
+                               .write = rights[1] == 'w',
+                               .execute = rights[2] == 'x',
+                               .shared = rights[3] == 's',
+                               .name = r->name};
+    return status;
+}
+
+static void add_size(reading *r, const char *line) {
+    static const struct {
+        const char *key;
+        size_t offset;
+    } keys[] = {{"Rss:", offsetof(mpr_mapping, resident)},
+                {"Pss:", offsetof(mpr_mapping, proportional)},
+                {"Swap:", offsetof(mpr_mapping, swapped)},
+                {"Private_Clean:", offsetof(mpr_mapping, private_bytes)},
+                {"Private_Dirty:", offsetof(mpr_mapping, private_bytes)},
+                {"Shared_Clean:", offsetof(mpr_mapping, shared_bytes)},
+                {"Shared_Dirty:", offsetof(mpr_mapping, shared_bytes)},
+                {"Private_Hugetlb:", offsetof(mpr_mapping, huge)},
+                {"Shared_Hugetlb:", offsetof(mpr_mapping, huge)}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        size_t length = strlen(keys[i].key);
+        if (strncmp(line, keys[i].key, length) == 0) {
+            *(uint64_t *)((char *)&r->mapping + keys[i].offset) += strtoull(line + length, NULL, 10) * 1024;
+            return;
+        }
+    }
+}
+
+static int take_line(reading *r, const char *line) {
+    if (*line >= 'A' && *line <= 'Z') {
+        add_size(r, line);
         return MPR_OK;
     }
-    uintptr_t end = strtoull(rest + 1, &rest, 16);
-    return end > begin && is_anonymous(line, &rest) ? each(context, begin, end) : MPR_OK;
+    return begin_mapping(r, line);
 }
 
-/* Give whole lines out of the buffer; what is left of the last one moves to the front. */
-static int take_lines(char *buffer, size_t *filled, mpr_maps_each each, void *context) {
+/* Take whole lines out of the buffer; what is left of the last one moves to the front. */
+static int take_lines(reading *r, char *buffer, size_t *filled) {
     char *line = buffer, *end;
     int status = MPR_OK;
     while (status == MPR_OK && (end = memchr(line, '\n', *filled - (size_t)(line - buffer))) != NULL) {
         *end = '\0';
-        status = take_line(line, each, context);
+        status = take_line(r, line);
         line = end + 1;
     }
     *filled -= (size_t)(line - buffer);
@@ -47,15 +104,12 @@ static int take_lines(char *buffer, size_t *filled, mpr_maps_each each, void *co
     return status;
 }
 
-int mpr_maps_anonymous(mpr_maps_each each, void *context) {
-    char buffer[8192];
+static int read_all(reading *r, int fd) {
+    char buffer[2 * NAME_MOST];
     size_t filled = 0;
-    int status = MPR_OK, fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return MPR_EIO;
-    }
+    int status = MPR_OK;
     while (status == MPR_OK) {
-        if (filled == sizeof buffer) { /* a path longer than any: not a mapping of ours */
+        if (filled == sizeof buffer) { /* a name longer than any: not a mapping of ours */
             filled = 0;
         }
         ssize_t got = read(fd, buffer + filled, sizeof buffer - filled);
@@ -63,18 +117,74 @@ int mpr_maps_anonymous(mpr_maps_each each, void *context) {
             continue;
         }
         if (got <= 0) {
-            status = got < 0 ? MPR_EIO : MPR_OK;
-            break;
+            return got < 0 ? MPR_EIO : finish_mapping(r);
         }
         filled += (size_t)got;
-        status = take_lines(buffer, &filled, each, context);
+        status = take_lines(r, buffer, &filled);
     }
+    return status;
+}
+
+/* Without stdio, for a forked child. */
+static void write_path(char *path, int64_t pid, const char *file) {
+    char digits[24], *digit = digits + sizeof digits - 1;
+    *digit = '\0';
+    for (int64_t rest = pid; rest > 0; rest /= 10) {
+        *--digit = (char)('0' + rest % 10);
+    }
+    strcpy(path, "/proc/");
+    strcat(path, pid > 0 ? digit : "self");
+    strcat(path, file);
+}
+
+int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void *context) {
+    static const char *const files[] = {"/maps", "/smaps", "/smaps_rollup"};
+    reading r = {.each = each, .context = context};
+    char path[64];
+    write_path(path, pid, files[detail]);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return MPR_EIO;
+    }
+    int status = read_all(&r, fd);
     close(fd);
     return status;
 }
 
-void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[256]) {
+bool mpr_maps_is_anonymous(const mpr_mapping *m) {
+    bool named = m->name[0] != '\0' && strncmp(m->name, "[heap]", 6) != 0 && strncmp(m->name, "[anon", 5) != 0;
+    return m->read && m->write && !m->shared && !named && m->inode == 0;
+}
+
+/* ---- memory ---- */
+
+void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]) {
     if (mincore((void *)begin, pages * (size_t)sysconf(_SC_PAGESIZE), resident) != 0) {
-        memset(resident, 0, 256);
+        memset(resident, 0, MPR_MAPS_WINDOW);
     }
+}
+
+uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end) {
+    unsigned char resident[MPR_MAPS_WINDOW];
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), count = 0;
+    for (uint64_t at = begin; at < end; at += MPR_MAPS_WINDOW * page) {
+        size_t pages = end - at < MPR_MAPS_WINDOW * page ? (end - at) / page : MPR_MAPS_WINDOW;
+        mpr_maps_resident(at, pages, resident);
+        for (size_t i = 0; i < pages; i++) {
+            count += resident[i] & 1;
+        }
+    }
+    return count * page;
+}
+
+int mpr_maps_peek(const uint64_t *address, size_t count, size_t size, void *out) {
+    struct iovec local = {out, count * size}, remote[MPR_MAPS_PEEK];
+    for (size_t i = 0; i < count; i++) {
+        remote[i] = (struct iovec){(void *)(uintptr_t)address[i], size};
+    }
+    ssize_t got = process_vm_readv(getpid(), &local, 1, remote, count, 0);
+    if (got < 0) {
+        return errno == EFAULT ? 0 : MPR_EUNSUPPORTED;
+    }
+    return (int)((size_t)got / size);
 }

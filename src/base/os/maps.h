@@ -1,21 +1,49 @@
 /* SPDX-License-Identifier: MIT
- * The process's own memory map. */
+ * A process's memory map, and reading memory of our own that may not be there. */
 #ifndef MPR_BASE_OS_MAPS_H
 #define MPR_BASE_OS_MAPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* For a function that reads what may be anybody's memory, on purpose: freed blocks and other people's redzones too. */
 #define MPR_MAPS_ANY_MEMORY __attribute__((no_sanitize("address")))
 
-/* Called for each private, readable and writable mapping of no file: [begin, end). Other than 0 ends the reading and is returned. */
-typedef int (*mpr_maps_each)(void *context, uintptr_t begin, uintptr_t end);
+#define MPR_MAPS_WINDOW 256 /* pages */
 
-/* MPR_OK, MPR_EIO when the map cannot be read, or what `each` returned. Memory is bounded. */
-int mpr_maps_anonymous(mpr_maps_each each, void *context);
+/* A mapping [begin, end). The sizes are 0 where only the map is read. */
+typedef struct mpr_mapping {
+    uint64_t begin, end;
+    uint64_t inode;      /* of its file; 0 without one */
+    bool read, write, execute, shared;
+    const char *name;    /* of its file, or as "[heap]"; "" for none. Valid during the call */
+    uint64_t resident, proportional, swapped, private_bytes, shared_bytes;
+    uint64_t huge;       /* of hugetlbfs, in none of the others */
+} mpr_mapping;
 
-/* resident[i] & 1 (i < pages <= 256): page i from `begin` is in memory. `begin` on a page boundary. */
-void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[256]);
+/* Called for each mapping, in the order of addresses. Other than MPR_OK ends the reading and is returned. */
+typedef int mpr_maps_each(void *context, const mpr_mapping *mapping);
+
+/* What is read: /proc/PID/maps; smaps, with the sizes, which takes the kernel about a millisecond for each 40 MiB that are resident; or
+ * smaps_rollup, one mapping with the sums of all, in the same time. */
+typedef enum mpr_maps_detail { MPR_MAPS_PLAIN, MPR_MAPS_SIZES, MPR_MAPS_TOTAL } mpr_maps_detail;
+
+/* pid 0 is this process. MPR_OK, MPR_EIO when it cannot be read, or what `each` returned. Memory is bounded, none is allocated. */
+int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void *context);
+
+/* Private, readable and writable memory of no file: where allocators have what they manage. */
+bool mpr_maps_is_anonymous(const mpr_mapping *mapping);
+
+/* resident[i] & 1 (i < pages <= MPR_MAPS_WINDOW): page i from `begin` is in memory. `begin` on a page boundary; what is not mapped is not in memory. */
+void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]);
+
+/* Bytes of [begin, end), page boundaries both, that are in memory. */
+uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end);
+
+/* Copy `size` bytes from each of `count` addresses, one behind the other, to `out`: how many were copied, up to the first that is not mapped;
+ * MPR_EUNSUPPORTED when the kernel refuses. Nothing else faults, whatever other threads unmap. count <= MPR_MAPS_PEEK */
+#define MPR_MAPS_PEEK 64
+int mpr_maps_peek(const uint64_t *address, size_t count, size_t size, void *out);
 
 #endif

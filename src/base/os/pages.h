@@ -11,4 +11,7 @@ void *mpr_pages_resize(void *old, size_t old_size, size_t size);
 /* Bytes of a block that memory stands behind: what was never touched takes none. */
 size_t mpr_pages_resident(const void *block, size_t size);
 
+/* Bytes that this process has from mpr_pages_resize. */
+size_t mpr_pages_mapped(void);
+
 #endif

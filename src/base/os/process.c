@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "base/os/process.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,23 @@ uint64_t mpr_process_private(void) {
     const char *line = strstr(read_short("/proc/self/smaps_rollup", text, sizeof text), key);
     return line == NULL ? 0 : strtoull(line + sizeof key - 1, NULL, 10) * 1024;
 }
+
+/* As in glibc's malloc.h, since 2.33. */
+typedef struct mallinfo2_result {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+} mallinfo2_result;
+
+uint64_t mpr_process_malloc_used(void) {
+    mallinfo2_result (*ask)(void) = NULL;
+    *(void **)&ask = dlsym(RTLD_DEFAULT, "mallinfo2");
+    if (ask == NULL) {
+        return UINT64_MAX;
+    }
+    mallinfo2_result info = ask();
+    return info.uordblks + info.hblkhd;
+}
+
+uint64_t mpr_process_break(void) { return (uint64_t)(uintptr_t)sbrk(0); }
 
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }
 bool mpr_process_is_first_thread(void) { return syscall(SYS_gettid) == getpid(); }

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT
+ * One pass over the mappings; anonymous ones are kept, joined with their neighbours (madvise splits them), and looked into afterwards. */
+#include "native/account.h"
+
+#include <string.h>
+
+#include "base/os/pages.h"
+#include "base/os/process.h"
+#include "base/status.h"
+#include "native/chunks.h"
+#include "native/pools.h"
+
+#define PAGE UINT64_C(4096)
+
+#define STACK_MOST (UINT64_C(64) << 20) /* bytes from the guard of a stack to its control block */
+#define FRAMES_LEAST (UINT64_C(16) << 10) /* bytes of Python frames that a thread gets at a time */
+#define CONTROL_BLOCK 2560              /* bytes behind the beginning of a control block, at most */
+
+typedef struct run { /* anonymous mappings side by side */
+    uint64_t begin, end, resident;
+    bool heap;    /* "[heap]" */
+    bool guarded; /* what lies before may not be touched: a stack begins so */
+    bool image;   /* zeroed data of an image; the kernel may have joined it with what lies behind */
+} run;
+
+/* Mappings of one file that follow each other: an image has one that can be executed. */
+typedef struct file_group {
+    uint64_t inode, end, resident;
+    bool executable, shared, memory;
+} file_group;
+
+typedef struct taking {
+    mpr_account *out;
+    mpr_alloc *alloc;
+    MPR_VEC(run) runs;
+    file_group file;
+    bool files, anonymous; /* which mappings are counted in this reading */
+    uint64_t guard_end; /* of the last mapping that may not be touched */
+    mpr_pools pools;
+    mpr_chunks chunks;
+    bool still;
+} taking;
+
+static const char *const names[MPR_ACCOUNT_COUNT] = {
+    [MPR_ACCOUNT_RESIDENT] = "mem_resident",
+    [MPR_ACCOUNT_PROPORTIONAL] = "mem_proportional",
+    [MPR_ACCOUNT_SWAPPED] = "mem_swapped",
+    [MPR_ACCOUNT_PRIVATE] = "mem_private",
+    [MPR_ACCOUNT_SHARED] = "mem_shared",
+    [MPR_ACCOUNT_HUGETLB] = "mem_hugetlb",
+    [MPR_ACCOUNT_MAPPINGS] = "mem_mappings",
+    [MPR_ACCOUNT_IMAGES] = "mem_images",
+    [MPR_ACCOUNT_STACKS] = "mem_stacks",
+    [MPR_ACCOUNT_FILES] = "mem_files",
+    [MPR_ACCOUNT_SHARED_MEMORY] = "mem_shared_memory",
+    [MPR_ACCOUNT_POOLS] = "mem_pools",
+    [MPR_ACCOUNT_MALLOC] = "mem_malloc",
+    [MPR_ACCOUNT_POOLS_USED] = "mem_pools_used",
+    [MPR_ACCOUNT_POOLS_ARENAS] = "mem_pools_arenas",
+    [MPR_ACCOUNT_MALLOC_USED] = "mem_malloc_used",
+    [MPR_ACCOUNT_MALLOC_GIVEN] = "mem_malloc_given",
+    [MPR_ACCOUNT_MALLOC_CHUNKS] = "mem_malloc_chunks",
+    [MPR_ACCOUNT_MALLOC_TOP] = "mem_malloc_top",
+    [MPR_ACCOUNT_MALLOC_LARGEST] = "mem_malloc_largest",
+    [MPR_ACCOUNT_MALLOC_UNREAD] = "mem_malloc_unread",
+    [MPR_ACCOUNT_SELF] = "mem_self",
+};
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static void add(taking *t, mpr_account_item item, uint64_t bytes) { t->out->value[item] += bytes; }
+
+/* ---- mappings ---- */
+
+static void finish_file(taking *t) {
+    const file_group *f = &t->file;
+    if (!t->files) {
+        t->file = (file_group){0};
+        return;
+    }
+    add(t,
+        f->memory                     ? MPR_ACCOUNT_SHARED_MEMORY
+        : f->executable && !f->shared ? MPR_ACCOUNT_IMAGES
+                                      : MPR_ACCOUNT_FILES,
+        f->resident);
+    t->file = (file_group){0};
+}
+
+/* Memory that only looks like a file. */
+static bool is_shared_memory(const mpr_mapping *m) {
+    static const char *const prefixes[] = {"/dev/shm/", "/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        if (strncmp(m->name, prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    return m->shared && m->name[0] != '/';
+}
+
+static void take_file(taking *t, const mpr_mapping *m) {
+    bool memory = is_shared_memory(m);
+    if (t->file.inode != m->inode || t->file.memory != memory || t->file.shared != m->shared) {
+        finish_file(t);
+        t->file = (file_group){.inode = m->inode, .shared = m->shared, .memory = memory};
+    }
+    t->file.executable |= m->execute;
+    t->file.resident += m->resident;
+    t->file.end = m->end;
+}
+
+static int take_anonymous(taking *t, const mpr_mapping *m, bool image) {
+    bool heap = strncmp(m->name, "[heap]", 6) == 0;
+    run *last = t->runs.count > 0 ? &t->runs.items[t->runs.count - 1] : NULL;
+    if (last != NULL && last->end == m->begin && !last->heap && !heap && !last->image) {
+        last->end = m->end;
+        last->resident += m->resident;
+        return MPR_OK;
+    }
+    run new = {m->begin, m->end, m->resident, heap, t->guard_end == m->begin, image};
+    return mpr_vec_push(&t->runs, t->alloc, new);
+}
+
+static void take_sizes(taking *t, const mpr_mapping *m) {
+    add(t, MPR_ACCOUNT_RESIDENT, m->resident);
+    add(t, MPR_ACCOUNT_SWAPPED, m->swapped);
+    add(t, MPR_ACCOUNT_HUGETLB, m->huge);
+    add(t, MPR_ACCOUNT_MAPPINGS, 1);
+}
+
+/* The stack of the first thread, what the kernel put there, or memory to look into. */
+static int take_private(taking *t, const mpr_mapping *m) {
+    bool stack = strncmp(m->name, "[stack]", 7) == 0, kernel = m->name[0] == '[' && m->name[1] == 'v'; /* vdso, vvar, vsyscall */
+    if (stack || kernel) {
+        add(t, stack ? MPR_ACCOUNT_STACKS : MPR_ACCOUNT_IMAGES, m->resident);
+        return MPR_OK;
+    }
+    bool image = m->begin == t->file.end && t->file.executable && !t->file.shared && m->name[0] == '\0';
+    return mpr_maps_is_anonymous(m) ? take_anonymous(t, m, image) : MPR_OK;
+}
+
+static int take_mapping(void *context, const mpr_mapping *m) {
+    taking *t = context;
+    bool is_private = m->inode == 0 && !m->shared;
+    if (is_private ? t->anonymous : t->files) {
+        take_sizes(t, m);
+    }
+    if (!m->read && !m->write && !m->execute) {
+        t->guard_end = m->end;
+    }
+    if (!is_private) {
+        take_file(t, m);
+        return MPR_OK;
+    }
+    return t->anonymous ? take_private(t, m) : MPR_OK;
+}
+
+/* ---- what anonymous memory is ---- */
+
+static uint64_t take_malloc(taking *t, uint64_t resident, bool walked) {
+    add(t, MPR_ACCOUNT_MALLOC, resident);
+    if (!walked) {
+        add(t, MPR_ACCOUNT_MALLOC_UNREAD, resident);
+    }
+    return resident;
+}
+
+static uint64_t take_heap(taking *t, const run *r) {
+    uint64_t end = mpr_process_break();
+    return take_malloc(t, r->resident, t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end));
+}
+
+/* A control block begins with its own address, and has it once more (glibc, x86-64). Its offset in a page, or `size` for none. */
+static size_t find_control_block(const uint64_t *words, size_t count, uint64_t page) {
+    for (size_t k = 0; k + 2 < count; k += 2) {
+        if (words[k] == page + 8 * k && words[k + 2] == words[k]) {
+            return 8 * k;
+        }
+    }
+    return 8 * count;
+}
+
+/* The end of the thread's stack that a run begins with, or its beginning for none. At the end of a stack lies the thread's control block. */
+static uint64_t stack_end(const run *r) {
+    uint64_t words[512], limit = r->end - r->begin < STACK_MOST ? r->end : r->begin + STACK_MOST;
+    unsigned char resident[MPR_MAPS_WINDOW];
+    for (uint64_t part = r->begin; r->guarded && part < limit; part += MPR_MAPS_WINDOW * PAGE) {
+        size_t pages = (size_t)(least(limit - part, MPR_MAPS_WINDOW * PAGE) / PAGE);
+        mpr_maps_resident(part, pages, resident);
+        for (size_t i = 0; i < pages; i++) {
+            uint64_t page = part + i * PAGE;
+            if (!(resident[i] & 1) || mpr_maps_peek(&page, 1, sizeof words, words) != 1) {
+                continue;
+            }
+            size_t offset = find_control_block(words, sizeof words / sizeof *words, page);
+            if (offset < sizeof words) {
+                return least(r->end, (page + offset + CONTROL_BLOCK + PAGE - 1) & ~(PAGE - 1));
+            }
+        }
+    }
+    return r->begin;
+}
+
+typedef struct span {
+    uint64_t begin, end;
+} span;
+
+/* The arena of pymalloc that `at` lies in or that begins next, before `end`; begin == end: none. Arenas are ordered. */
+static span next_arena(const uint64_t *arenas, size_t count, uint64_t at, uint64_t end) {
+    size_t low = 0, high = count;
+    while (low < high) { /* the first that ends behind `at` */
+        size_t middle = (low + high) / 2;
+        if (arenas[middle] + MPR_POOLS_ARENA > at) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    if (low == count || arenas[low] >= end) {
+        return (span){end, end};
+    }
+    uint64_t stop = arenas[low] + MPR_POOLS_ARENA;
+    return (span){arenas[low] > at ? arenas[low] : at, stop < end ? stop : end};
+}
+
+/* The end of a chunk of a thread's stack of Python frames (3.11 and newer: _PyStackChunk, from the allocator of arenas) that begins at `begin`,
+ * or 0: where the one before it lies, its size, a power of two, and how much of it is in use, in words. */
+static uint64_t frames_end(uint64_t begin, uint64_t end) {
+    struct {
+        uint64_t previous, size, top;
+    } chunk;
+    if (mpr_maps_peek(&begin, 1, sizeof chunk, &chunk) != 1) {
+        return 0;
+    }
+    bool size = chunk.size >= FRAMES_LEAST && (chunk.size & (chunk.size - 1)) == 0 && chunk.size <= end - begin;
+    return size && chunk.previous % PAGE == 0 && chunk.previous != begin && chunk.top <= chunk.size / 8 ? begin + chunk.size : 0;
+}
+
+static uint64_t take_frames(taking *t, uint64_t begin, uint64_t end) {
+    uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    add(t, MPR_ACCOUNT_STACKS, resident);
+    return resident;
+}
+
+static uint64_t take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
+    uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    t->chunks.used++;
+    t->chunks.used_bytes += end - begin;
+    t->chunks.used_resident += resident;
+    return take_malloc(t, resident, true);
+}
+
+/* A heap of another arena than malloc's main one. */
+static uint64_t take_malloc_heap(taking *t, uint64_t begin, uint64_t end) {
+    return take_malloc(t, mpr_maps_resident_bytes(begin, end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, end));
+}
+
+/* What begins at a page of no arena of pymalloc's: *end is where it ends, the next page for what is nobody's. The bytes of it in memory. */
+static uint64_t take_at(taking *t, uint64_t begin, uint64_t limit, uint64_t *end) {
+    if ((*end = mpr_chunks_heap_end(begin)) != 0 && *end <= limit) {
+        return take_malloc_heap(t, begin, *end);
+    }
+    if ((*end = mpr_chunks_mapped_end(begin, limit)) != 0) {
+        return take_mapped_chunk(t, begin, *end);
+    }
+    if ((*end = frames_end(begin, limit)) != 0) {
+        return take_frames(t, begin, *end);
+    }
+    *end = begin + PAGE;
+    return 0;
+}
+
+/* Memory of no arena of pymalloc's. The bytes in memory of what was recognised. */
+static uint64_t take_between(taking *t, uint64_t begin, uint64_t end) {
+    unsigned char resident[MPR_MAPS_WINDOW];
+    uint64_t taken = 0, looked = begin;
+    for (uint64_t at = begin, stop; at < end; at = stop) {
+        if (at >= looked) {
+            size_t pages = (size_t)(least(end - at, MPR_MAPS_WINDOW * PAGE) / PAGE);
+            mpr_maps_resident(at, pages, resident);
+            begin = at, looked = at + pages * PAGE;
+        }
+        stop = at + PAGE;
+        taken += resident[(at - begin) / PAGE] & 1 ? take_at(t, at, end, &stop) : 0;
+    }
+    return taken;
+}
+
+static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+    uint64_t at = stack_end(r), taken = mpr_maps_resident_bytes(r->begin, at);
+    add(t, MPR_ACCOUNT_STACKS, taken);
+    while (at < r->end) {
+        span arena = next_arena(arenas, count, at, r->end);
+        uint64_t resident = mpr_maps_resident_bytes(arena.begin, arena.end);
+        add(t, MPR_ACCOUNT_POOLS, resident);
+        taken += take_between(t, at, arena.begin) + resident;
+        at = arena.end;
+    }
+    return taken;
+}
+
+static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+    uint64_t taken = r->heap ? take_heap(t, r) : r->resident > 0 ? take_parts(t, r, arenas, count) : 0;
+    if (r->image) {
+        add(t, MPR_ACCOUNT_IMAGES, r->resident > taken ? r->resident - taken : 0);
+    }
+}
+
+/* ---- pymalloc ---- */
+
+static void sort(uint64_t *items, size_t count) { /* nearly sorted: arenas are mapped one below the other, or side by side */
+    for (size_t gap = count / 2; gap > 0; gap /= 2) {
+        for (size_t i = gap; i < count; i++) {
+            uint64_t item = items[i];
+            size_t k = i;
+            for (; k >= gap && items[k - gap] > item; k -= gap) {
+                items[k] = items[k - gap];
+            }
+            items[k] = item;
+        }
+    }
+}
+
+static int find_pools(taking *t) {
+    uint64_t resident = t->out->value[MPR_ACCOUNT_RESIDENT];
+    int status = MPR_OK;
+    for (size_t i = 0; i < t->runs.count && status == MPR_OK; i++) {
+        const run *r = &t->runs.items[i];
+        mpr_mapping m = {.begin = r->begin, .end = r->end, .read = true, .write = true, .name = ""};
+        status = r->heap || r->resident == 0 ? MPR_OK : mpr_pools_add(&t->pools, t->alloc, &m, resident);
+    }
+    mpr_pools_finish(&t->pools);
+    return status;
+}
+
+static int take_runs(taking *t) {
+    size_t count = 0;
+    uint64_t *arenas = mpr_alloc_array(t->alloc, t->pools.arena.count, sizeof *arenas);
+    if (arenas == NULL) {
+        return MPR_ENOMEM;
+    }
+    for (size_t i = 0; i < t->pools.arena.count; i++) {
+        if (t->pools.arena.items[i].used > 0) {
+            arenas[count++] = t->pools.arena.items[i].begin;
+        }
+    }
+    sort(arenas, count);
+    for (size_t i = 0; i < t->runs.count; i++) {
+        take_run(t, &t->runs.items[i], arenas, count);
+    }
+    mpr_alloc_free(t->alloc, arenas, t->pools.arena.count, sizeof *arenas);
+    return MPR_OK;
+}
+
+/* ---- all of it ---- */
+
+static void tell_malloc(taking *t) {
+    uint64_t *value = t->out->value;
+    value[MPR_ACCOUNT_MALLOC_USED] = t->chunks.used_resident;
+    value[MPR_ACCOUNT_MALLOC_GIVEN] = t->chunks.used_bytes;
+    value[MPR_ACCOUNT_MALLOC_CHUNKS] = t->chunks.used;
+    value[MPR_ACCOUNT_MALLOC_TOP] = t->chunks.top_bytes;
+    value[MPR_ACCOUNT_MALLOC_LARGEST] = t->chunks.largest;
+    if (t->still) {
+        return;
+    }
+    value[MPR_ACCOUNT_MALLOC_UNREAD] = 0; /* nothing was followed */
+    value[MPR_ACCOUNT_MALLOC_CHUNKS] = value[MPR_ACCOUNT_MALLOC_TOP] = value[MPR_ACCOUNT_MALLOC_LARGEST] = MPR_ACCOUNT_UNKNOWN;
+    uint64_t used = mpr_process_malloc_used();
+    value[MPR_ACCOUNT_MALLOC_GIVEN] = used;
+    value[MPR_ACCOUNT_MALLOC_USED] = used == MPR_ACCOUNT_UNKNOWN ? used : least(used, value[MPR_ACCOUNT_MALLOC]);
+}
+
+static void tell_pools(taking *t, bool known) {
+    uint64_t *value = t->out->value;
+    value[MPR_ACCOUNT_POOLS_USED] = known ? t->pools.used_bytes : MPR_ACCOUNT_UNKNOWN;
+    value[MPR_ACCOUNT_POOLS_ARENAS] = known ? t->pools.arenas : MPR_ACCOUNT_UNKNOWN;
+    if (!known) {
+        value[MPR_ACCOUNT_POOLS] = MPR_ACCOUNT_UNKNOWN;
+    }
+}
+
+/* Memory of files is in the process's own page tables alone. A child has copies of those of other memory, as of the moment of the fork. */
+static int read_mappings(taking *t, int64_t pid) {
+    t->files = true, t->anonymous = !t->still;
+    int status = mpr_maps_read(pid, MPR_MAPS_SIZES, take_mapping, t);
+    finish_file(t);
+    if (status == MPR_OK && t->still) {
+        t->files = false, t->anonymous = true;
+        status = mpr_maps_read(0, MPR_MAPS_SIZES, take_mapping, t);
+        finish_file(t);
+    }
+    return status;
+}
+
+static int take_all(taking *t, int64_t pid) {
+    int status = read_mappings(t, pid);
+    int looked = status == MPR_OK ? find_pools(t) : status;
+    if (looked != MPR_OK && looked != MPR_EUNSUPPORTED) {
+        return looked;
+    }
+    status = take_runs(t);
+    tell_pools(t, looked == MPR_OK);
+    tell_malloc(t);
+    return status;
+}
+
+static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE, MPR_ACCOUNT_SHARED, MPR_ACCOUNT_SELF};
+
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still) {
+    mpr_account found = {{0}};
+    taking t = {.out = &found, .alloc = alloc, .still = still};
+    int status = take_all(&t, pid);
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        found.value[before[i]] = account->value[before[i]];
+    }
+    if (status == MPR_OK) {
+        *account = found;
+    }
+    mpr_pools_free(&t.pools, alloc);
+    mpr_vec_free(&t.runs, alloc);
+    return status;
+}
+
+static int take_shares(void *context, const mpr_mapping *m) {
+    mpr_account *out = context;
+    out->value[MPR_ACCOUNT_PROPORTIONAL] = m->proportional;
+    out->value[MPR_ACCOUNT_PRIVATE] = m->private_bytes;
+    out->value[MPR_ACCOUNT_SHARED] = m->shared_bytes;
+    return MPR_OK;
+}
+
+void mpr_account_begin(mpr_account *out) {
+    for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) {
+        out->value[i] = MPR_ACCOUNT_UNKNOWN;
+    }
+    out->value[MPR_ACCOUNT_SELF] = mpr_pages_mapped();
+    mpr_maps_read(0, MPR_MAPS_TOTAL, take_shares, out);
+}
+
+int mpr_account_tell(const mpr_account *account, mpr_sink *sink) {
+    int status = MPR_OK;
+    for (int i = 0; i < MPR_ACCOUNT_COUNT && status == MPR_OK; i++) {
+        if (account->value[i] != MPR_ACCOUNT_UNKNOWN) {
+            mpr_seen_info info = {.key = names[i], .number = (int64_t)account->value[i]};
+            status = sink->info(sink, &info);
+        }
+    }
+    return status;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * The account of a process's memory: each resident byte once, by who has it.
+ *
+ * The kernel says what each mapping has in memory (smaps). Mappings of files are images (program and libraries, with the zeroed data behind
+ * them), other files, or shared memory. Anonymous memory is looked into: arenas of pymalloc by their pools, glibc's regions by their
+ * chunks, stacks of threads by the control block at their end. What is left is not explained.
+ *
+ * It reads memory that stands still (`still`: a forked child) or that other threads use meanwhile; then chunks cannot be followed, and mallinfo2()
+ * says how much of malloc's memory is in use. Smaps are those of the process itself, `pid`, in either case: a child has no pages of
+ * files. Cost: reading smaps, about a millisecond for 40 MiB, and one look at each pool and chunk. */
+#ifndef MPR_NATIVE_ACCOUNT_H
+#define MPR_NATIVE_ACCOUNT_H
+
+#include <stdbool.h>
+
+#include "base/alloc.h"
+#include "graph/sink.h"
+
+/* Bytes, but where it is said otherwise. What is not known is MPR_ACCOUNT_UNKNOWN. */
+typedef enum mpr_account_item {
+    MPR_ACCOUNT_RESIDENT,       /* of the process: the sum of all mappings */
+    MPR_ACCOUNT_PROPORTIONAL,   /* PSS: shared pages by their share */
+    MPR_ACCOUNT_SWAPPED,
+    MPR_ACCOUNT_PRIVATE,
+    MPR_ACCOUNT_SHARED,         /* with other processes */
+    MPR_ACCOUNT_HUGETLB,        /* in none of the others */
+    MPR_ACCOUNT_MAPPINGS,       /* how many */
+    MPR_ACCOUNT_IMAGES,         /* resident, and so are the next five */
+    MPR_ACCOUNT_STACKS,
+    MPR_ACCOUNT_FILES,
+    MPR_ACCOUNT_SHARED_MEMORY,
+    MPR_ACCOUNT_POOLS,          /* pymalloc's arenas */
+    MPR_ACCOUNT_MALLOC,         /* glibc's regions */
+    MPR_ACCOUNT_POOLS_USED,     /* in blocks in use */
+    MPR_ACCOUNT_POOLS_ARENAS,   /* how many arenas */
+    MPR_ACCOUNT_MALLOC_USED,    /* resident, in chunks in use */
+    MPR_ACCOUNT_MALLOC_GIVEN,   /* in chunks in use, as malloc counts them */
+    MPR_ACCOUNT_MALLOC_CHUNKS,  /* how many are in use */
+    MPR_ACCOUNT_MALLOC_TOP,     /* free at the end of arenas */
+    MPR_ACCOUNT_MALLOC_LARGEST, /* free chunk that is at no end */
+    MPR_ACCOUNT_MALLOC_UNREAD,  /* resident, in regions whose chunks could not be followed */
+    MPR_ACCOUNT_SELF,           /* memprobe's own graphs and tables */
+    MPR_ACCOUNT_COUNT
+} mpr_account_item;
+
+#define MPR_ACCOUNT_UNKNOWN UINT64_MAX
+
+typedef struct mpr_account {
+    uint64_t value[MPR_ACCOUNT_COUNT];
+} mpr_account;
+
+/* Before a fork, which makes all memory shared: PSS, private and shared bytes, and what memprobe has mapped. Needs no lock of the interpreter. */
+void mpr_account_begin(mpr_account *out);
+
+/* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork. MPR_OK; MPR_ENOMEM; MPR_EIO when there
+ * are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still);
+
+/* Tell what is known as facts, "mem_resident" ... (docs/FORMAT.md, "Facts"). */
+int mpr_account_tell(const mpr_account *account, mpr_sink *sink);
+
+#endif

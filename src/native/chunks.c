@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ * Regions are recognised by reading through the kernel (mpr_maps_peek), their chunks directly. */
+#include "native/chunks.h"
+
+#include <stddef.h>
+
+#include "base/os/maps.h"
+
+#define HEAD UINT64_C(16)
+#define PAGE UINT64_C(4096)
+#define IN_USE 1u /* the chunk before */
+#define MAPPED 2u
+#define MAPPED_LEAST (UINT64_C(128) << 10) /* bytes: the least M_MMAP_THRESHOLD that malloc chooses by itself */
+
+typedef struct chunk {
+    uint64_t previous_size; /* belongs to the chunk before, while that is in use */
+    uint64_t size;          /* and flags */
+} chunk;
+
+/* ---- residency: a window of pages that moves along a region ---- */
+
+typedef struct window {
+    uint64_t begin, end; /* pages that were looked at; none at first */
+    uint64_t limit;      /* end of the region */
+    unsigned char resident[MPR_MAPS_WINDOW];
+} window;
+
+/* Bytes of the whole pages within [begin, end) that are not in memory. begin does not decrease from call to call. */
+static uint64_t absent(window *w, uint64_t begin, uint64_t end) {
+    uint64_t bytes = 0;
+    for (uint64_t page = (begin + PAGE - 1) & ~(PAGE - 1); page + PAGE <= end; page += PAGE) {
+        if (page >= w->end) {
+            size_t pages = (size_t)((w->limit - page) / PAGE);
+            pages = pages < MPR_MAPS_WINDOW ? pages : MPR_MAPS_WINDOW;
+            w->begin = page, w->end = page + pages * PAGE;
+            mpr_maps_resident(page, pages, w->resident);
+        }
+        bytes += w->resident[(page - w->begin) / PAGE] & 1 ? 0 : PAGE;
+    }
+    return bytes;
+}
+
+/* ---- chunks that follow each other ---- */
+
+static void add_used(mpr_chunks *out, uint64_t size, uint64_t gone) {
+    out->used++;
+    out->used_bytes += size;
+    out->used_resident += size - gone;
+}
+
+static void add_free(mpr_chunks *out, uint64_t size, uint64_t gone, bool top) {
+    out->free++;
+    out->free_bytes += size;
+    out->free_resident += size - gone;
+    if (top) {
+        out->top_bytes += size;
+    } else if (size > out->largest) {
+        out->largest = size;
+    }
+}
+
+/* The two small chunks that close a heap which another one of its arena follows; nothing is behind them. */
+static bool is_fence(uint64_t at, uint64_t end) { return end - at <= 4 * HEAD; }
+
+MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end) {
+    mpr_chunks found = *out;
+    window w = {.limit = end};
+    uint64_t at = begin;
+    if (begin % HEAD != 0 || end < begin + 2 * HEAD) {
+        return false;
+    }
+    while (at + HEAD <= end) {
+        uint64_t size = ((const chunk *)(uintptr_t)at)->size & ~UINT64_C(7), next = at + size;
+        if (size < 2 * HEAD && is_fence(at, end)) {
+            add_used(&found, end - at, 0);
+            at = end;
+            break;
+        }
+        if (size < HEAD || size % HEAD != 0 || size > end - at) {
+            return false;
+        }
+        bool top = next == end;
+        uint64_t gone = size >= PAGE ? absent(&w, at + HEAD, next) : 0;
+        if (!top && (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE))) {
+            add_used(&found, size, gone);
+        } else {
+            add_free(&found, size, gone, top);
+        }
+        at = next;
+    }
+    if (at != end) {
+        return false;
+    }
+    *out = found;
+    return true;
+}
+
+/* ---- other arenas ---- */
+
+typedef struct heap_info {
+    uint64_t arena, previous, size, writable;
+} heap_info;
+
+#define STATE_FROM UINT64_C(1536) /* bytes that malloc_state has at least, ... */
+#define STATE_TO UINT64_C(4096)   /* ... and at most */
+
+uint64_t mpr_chunks_heap_end(uint64_t begin) {
+    heap_info info;
+    if (begin % MPR_CHUNKS_HEAP != 0 || mpr_maps_peek(&begin, 1, sizeof info, &info) != 1) {
+        return 0;
+    }
+    uint64_t offset = info.arena % MPR_CHUNKS_HEAP;
+    bool sizes = info.size >= PAGE && info.size % PAGE == 0 && info.size <= info.writable && info.writable <= MPR_CHUNKS_HEAP;
+    bool first = info.arena - offset == begin && info.previous == 0;
+    bool later = info.arena - offset != begin && info.previous != 0 && info.previous % MPR_CHUNKS_HEAP == 0;
+    return sizes && offset >= sizeof info && offset <= 2 * sizeof info && (first || later) ? begin + info.size : 0;
+}
+
+/* Where the chunks begin is not told: behind heap_info, or behind malloc_state, whose size differs between releases. So each place is tried at
+ * which a first chunk may begin; one whose chunks lead to the end of the heap is it. */
+MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, uint64_t end) {
+    const heap_info *info = (const heap_info *)(uintptr_t)begin;
+    bool first = info->arena - info->arena % MPR_CHUNKS_HEAP == begin;
+    uint64_t from = first ? info->arena + STATE_FROM : begin + sizeof *info, to = first ? info->arena + STATE_TO : begin + 4 * HEAD;
+    for (uint64_t at = (from + HEAD - 1) & ~(HEAD - 1); at < to && at + 2 * HEAD < end; at += HEAD) {
+        uint64_t size = ((const chunk *)(uintptr_t)at)->size;
+        if ((size & (IN_USE | MAPPED)) == IN_USE && mpr_chunks_walk(out, at, end)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- mmapped chunks ---- */
+
+uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit) {
+    chunk head;
+    if (begin % PAGE != 0 || mpr_maps_peek(&begin, 1, sizeof head, &head) != 1) {
+        return 0;
+    }
+    uint64_t size = head.size & ~UINT64_C(7);
+    bool fits = size >= MAPPED_LEAST && size % PAGE == 0 && size <= limit - begin;
+    return fits && (head.size & 7) == MAPPED && head.previous_size == 0 ? begin + size : 0;
+}

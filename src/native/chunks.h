@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * What glibc's malloc has: the chunks of a region of its memory, read in place.
+ *
+ * A chunk is a head of 16 bytes and what the program got. The head has the chunk's size, a multiple of 16, so that the next chunk's head
+ * follows, and three flags; one says whether the chunk before is in use. A region is full of chunks that follow each other; the
+ * last of an arena, its top, has never been given out or was joined to what was. Memory above a threshold (M_MMAP_THRESHOLD) is a
+ * mapping with a chunk of its own.
+ *
+ *   main arena    from the beginning of [heap] to the break
+ *   other arenas  heaps of at most 64 MiB at multiples of that: heap_info, in the first heap malloc_state, chunks
+ *   mmapped       a whole number of pages; several lie side by side, and with other mappings
+ *
+ * Chunks in a thread's cache (tcache) and in fast bins count as in use, as in mallinfo2() those of the cache do.
+ *
+ * Heads are read without a lock: only where no other thread can be in malloc, as in a forked child. Which regions there are can be asked
+ * anywhere. Source of the layout: glibc's malloc/malloc.c and arena.c, 2.26 to 2.42, whose comments describe it; each region is proved by its chunks, which
+ * must end where it ends. Not for musl, whose regions are never recognised. */
+#ifndef MPR_NATIVE_CHUNKS_H
+#define MPR_NATIVE_CHUNKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MPR_CHUNKS_HEAP (UINT64_C(64) << 20) /* bytes: the alignment of other arenas' heaps, and the most that one has */
+
+typedef struct mpr_chunks {
+    uint64_t used, used_bytes,
+        used_resident; /* chunks in use; bytes as the allocator counts them, heads among them; of these in memory */
+    uint64_t free, free_bytes, free_resident; /* the same of what is free, tops among them */
+    uint64_t top_bytes;                       /* of free_bytes: at the end of the arenas */
+    uint64_t largest;                         /* free chunk that is no top, bytes */
+} mpr_chunks;
+
+/* Add the chunks of [begin, end), of which the first begins at `begin`. Nothing is added, and false is returned, when they do not end there. */
+bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end);
+
+/* The end of the heap of another arena than the main one that begins at `begin`, or 0 when there is none. */
+uint64_t mpr_chunks_heap_end(uint64_t begin);
+
+/* Add the chunks of such a heap. False as above. */
+bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, uint64_t end);
+
+/* The end of the mmapped chunk that begins at `begin`, before `limit`, or 0 when there is none. */
+uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit);
+
+#endif

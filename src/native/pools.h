@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * CPython's allocator for small blocks (pymalloc), measured by looking at its pools: arenas of 1 MiB, pools of 16 KiB, blocks of one size a
+ * pool. Needs no private symbol: a pool is known by its header, whose fields must agree with each other. With PYTHONMALLOC=malloc, and on a
+ * free-threaded build, there are none. */
+#ifndef MPR_NATIVE_POOLS_H
+#define MPR_NATIVE_POOLS_H
+
+#include "base/alloc.h"
+#include "base/os/maps.h"
+#include "base/vec.h"
+
+#define MPR_POOLS_CLASSES 32
+#define MPR_POOLS_ARENA (UINT64_C(1) << 20) /* bytes */
+
+typedef struct mpr_pools_arena {
+    uint64_t begin; /* of its first pool that is known; 0: no pool of this arena was seen */
+    uint64_t used;  /* bytes in blocks in use */
+} mpr_pools_arena;
+
+typedef struct mpr_pools {
+    uint64_t arenas, pools, free_pools;
+    uint64_t used_blocks, used_bytes, free_bytes; /* free_bytes: free blocks in used pools, and free pools */
+    uint64_t lost_bytes;                          /* pool headers, and what is too small for one more block */
+    struct {
+        uint64_t pools, used, free; /* blocks of 16 * (i + 1) bytes */
+    } classes[MPR_POOLS_CLASSES];
+    MPR_VEC(mpr_pools_arena) arena; /* by pymalloc's own number of it */
+} mpr_pools;
+
+/* Look at one mapping, when it is anonymous, and add what is there. What is only reserved is not looked at: more than 16 times `resident`, the
+ * bytes of the process that are. It may vanish meanwhile. MPR_OK, MPR_ENOMEM, MPR_EUNSUPPORTED when the kernel does not let us. */
+int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, const mpr_mapping *mapping, uint64_t resident);
+
+/* When all mappings have been added: pools that are free, which nothing but the arenas' size tells. */
+void mpr_pools_finish(mpr_pools *pools);
+
+/* The whole of it, for this process. MPR_OK, MPR_ENOMEM, MPR_EIO, MPR_EUNSUPPORTED. */
+int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc);
+
+void mpr_pools_free(mpr_pools *pools, mpr_alloc *alloc);
+
+#endif
