@@ -14,7 +14,8 @@
 
 #define STACK_MOST (UINT64_C(64) << 20) /* bytes from the guard of a stack to its control block */
 #define FRAMES_LEAST (UINT64_C(16) << 10) /* bytes of Python frames that a thread gets at a time */
-#define CONTROL_BLOCK 2560              /* bytes behind the beginning of a control block, at most */
+#define CONTROL_BLOCK 2560              /* bytes of a control block, at most; ... */
+#define BEHIND_MOST (4 * PAGE)          /* ... and of what a stack has behind it */
 
 typedef struct run { /* anonymous mappings side by side */
     uint64_t begin, end, resident;
@@ -169,10 +170,11 @@ static uint64_t take_heap(taking *t, const run *r) {
     return take_malloc(t, r->resident, t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end));
 }
 
-/* A control block begins with its own address, and has it once more (glibc, x86-64). Its offset in a page, or `size` for none. */
-static size_t find_control_block(const uint64_t *words, size_t count, uint64_t page) {
-    for (size_t k = 0; k + 2 < count; k += 2) {
-        if (words[k] == page + 8 * k && words[k + 2] == words[k]) {
+/* A control block begins with its own address, has it once more, and the guard word that all threads share (glibc, x86-64). Its offset in a
+ * page, or the page's size for none. */
+static size_t find_control_block(const uint64_t *words, size_t count, uint64_t page, uint64_t guard) {
+    for (size_t k = 0; k + 6 <= count; k += 2) {
+        if (words[k] == page + 8 * k && words[k + 2] == words[k] && words[k + 5] == guard) {
             return 8 * k;
         }
     }
@@ -182,8 +184,9 @@ static size_t find_control_block(const uint64_t *words, size_t count, uint64_t p
 /* The end of the thread's stack that a run begins with, or its beginning for none. At the end of a stack lies the thread's control block. */
 static uint64_t stack_end(const run *r) {
     uint64_t words[512], limit = r->end - r->begin < STACK_MOST ? r->end : r->begin + STACK_MOST;
+    uint64_t guard = mpr_process_guard();
     unsigned char resident[MPR_MAPS_WINDOW];
-    for (uint64_t part = r->begin; r->guarded && part < limit; part += MPR_MAPS_WINDOW * PAGE) {
+    for (uint64_t part = r->begin; r->guarded && guard != 0 && part < limit; part += MPR_MAPS_WINDOW * PAGE) {
         size_t pages = (size_t)(least(limit - part, MPR_MAPS_WINDOW * PAGE) / PAGE);
         mpr_maps_resident(part, pages, resident);
         for (size_t i = 0; i < pages; i++) {
@@ -191,9 +194,10 @@ static uint64_t stack_end(const run *r) {
             if (!(resident[i] & 1) || mpr_maps_peek(&page, 1, sizeof words, words) != 1) {
                 continue;
             }
-            size_t offset = find_control_block(words, sizeof words / sizeof *words, page);
+            size_t offset = find_control_block(words, sizeof words / sizeof *words, page, guard);
             if (offset < sizeof words) {
-                return least(r->end, (page + offset + CONTROL_BLOCK + PAGE - 1) & ~(PAGE - 1));
+                uint64_t end = (page + offset + CONTROL_BLOCK + PAGE - 1) & ~(PAGE - 1);
+                return end + BEHIND_MOST >= r->end ? r->end : end;
             }
         }
     }
@@ -285,9 +289,18 @@ static uint64_t take_between(taking *t, uint64_t begin, uint64_t end) {
     return taken;
 }
 
+/* Is most of a run only reserved, as by a sanitizer or an allocator that reserves all it may ever need? Such space is not walked. */
+static bool is_reserved(const taking *t, const run *r) {
+    return r->end - r->begin > 16 * t->out->value[MPR_ACCOUNT_RESIDENT] + MPR_POOLS_ARENA;
+}
+
 static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
     uint64_t at = stack_end(r), taken = mpr_maps_resident_bytes(r->begin, at);
     add(t, MPR_ACCOUNT_STACKS, taken);
+    if (is_reserved(t, r)) {
+        uint64_t end = mpr_chunks_mapped_end(at, r->end);
+        return taken + (end != 0 ? take_mapped_chunk(t, at, end) : 0);
+    }
     while (at < r->end) {
         span arena = next_arena(arenas, count, at, r->end);
         uint64_t resident = mpr_maps_resident_bytes(arena.begin, arena.end);

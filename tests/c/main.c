@@ -27,6 +27,7 @@ static const struct {
     {"suspects", test_suspects},
     {"diff", test_diff},
     {"growth", test_growth},
+    {"native", test_native},
     {"waste", test_waste},
     {"worst", test_worst},
 };

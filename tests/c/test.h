@@ -135,6 +135,7 @@ void test_signature(test *t);
 void test_suspects(test *t);
 void test_diff(test *t);
 void test_growth(test *t);
+void test_native(test *t);
 void test_waste(test *t);
 void test_worst(test *t);
 

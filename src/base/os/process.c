@@ -53,6 +53,14 @@ uint64_t mpr_process_malloc_used(void) {
 
 uint64_t mpr_process_break(void) { return (uint64_t)(uintptr_t)sbrk(0); }
 
+uint64_t mpr_process_guard(void) {
+    uint64_t guard = 0;
+#ifdef __x86_64__ /* where the ABI of stack protection has it */
+    __asm__("mov %%fs:0x28, %0" : "=r"(guard));
+#endif
+    return guard;
+}
+
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }
 bool mpr_process_is_first_thread(void) { return syscall(SYS_gettid) == getpid(); }
 

@@ -11,6 +11,7 @@ uint64_t mpr_process_private(void);     /* bytes that it has written to and shar
 uint64_t mpr_process_malloc_used(
     void); /* bytes of the C library's malloc that are in use, heads among them; UINT64_MAX if unknown. Takes its locks */
 uint64_t mpr_process_break(void);       /* the end of the memory that malloc gets by brk(2) */
+uint64_t mpr_process_guard(void);       /* the word that each thread's control block has against broken stacks; 0 if unknown */
 int64_t mpr_process_id(void);
 bool mpr_process_is_first_thread(void); /* is this the thread that the process began with? */
 int64_t mpr_process_time_ns(void);      /* since 1970 */

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * native/: chunks of regions that are made up here, and the account of this very process, beside what malloc and the kernel say. */
+#define _GNU_SOURCE 1
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/os/maps.h"
+#include "base/os/process.h"
+#include "base/status.h"
+#include "native/account.h"
+#include "native/chunks.h"
+#include "native/pools.h"
+#include "test.h"
+
+#define PAGE ((uint64_t)4096)
+#define MIB ((size_t)1 << 20)
+
+/* ---- made-up regions ---- */
+
+static void *fresh(size_t size) {
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? NULL : block;
+}
+
+/* Chunks of these sizes, one behind the other, of which every second is free; the last is the top. */
+static uint64_t lay_chunks(uint64_t begin, const uint64_t *sizes, size_t count) {
+    uint64_t at = begin;
+    for (size_t i = 0; i < count; at += sizes[i], i++) {
+        bool before_in_use = i == 0 || (i - 1) % 2 == 0;
+        ((uint64_t *)(uintptr_t)at)[1] = sizes[i] | before_in_use;
+    }
+    return at;
+}
+
+static void follows_chunks(test *t) {
+    static const uint64_t sizes[] = {48, 64, 4096 * 5, 160, 32, 4096 * 2};
+    uint8_t *block = fresh(16 * PAGE);
+    uint64_t begin = (uint64_t)(uintptr_t)block, end = lay_chunks(begin, sizes, 6);
+    mpr_chunks found = {0};
+    CHECK(t, mpr_chunks_walk(&found, begin, end));
+    CHECK(t, found.used == 3 && found.used_bytes == 48 + 4096 * 5 + 32 && found.free == 3 && found.free_bytes == 64 + 160 + 4096 * 2);
+    CHECK(t, found.top_bytes == 4096 * 2 && found.largest == 160);
+    CHECK(t, found.used_resident < found.used_bytes && found.used_resident % 16 == 0); /* pages inside the large one were never touched */
+    memset(block + 48 + 64 + 16, 1, 4096 * 5 - 16);
+    mpr_chunks touched = {0};
+    CHECK(t, mpr_chunks_walk(&touched, begin, end) && touched.used_resident == touched.used_bytes);
+
+    mpr_chunks none = {0}; /* what does not end where it should is not counted at all */
+    CHECK(t, !mpr_chunks_walk(&none, begin, end + 4096) && !mpr_chunks_walk(&none, begin, end - 16) && none.used == 0);
+    CHECK(t, !mpr_chunks_walk(&none, begin + 8, end) && !mpr_chunks_walk(&none, begin, begin));
+    ((uint64_t *)(uintptr_t)(begin + 48))[1] = UINT64_MAX;
+    CHECK(t, !mpr_chunks_walk(&none, begin, end) && none.used == 0);
+    ((uint64_t *)(uintptr_t)(begin + 48))[1] = 0;
+    CHECK(t, !mpr_chunks_walk(&none, begin, end) && none.used == 0);
+    munmap(block, 16 * PAGE);
+}
+
+static void knows_mapped_chunks(test *t) {
+    uint8_t *block = fresh(MIB);
+    uint64_t begin = (uint64_t)(uintptr_t)block, *head = (uint64_t *)block;
+    head[1] = (256 << 10) | 2;
+    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == begin + (256 << 10));
+    CHECK(t, mpr_chunks_mapped_end(begin, begin + (128 << 10)) == 0 && mpr_chunks_mapped_end(begin + 16, begin + MIB) == 0);
+    head[1] = (256 << 10) | 3;
+    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == 0);
+    head[1] = 4096 | 2; /* smaller than any that malloc maps by itself */
+    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == 0);
+    munmap(block, MIB);
+    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == 0 && mpr_chunks_heap_end(begin & ~(MPR_CHUNKS_HEAP - 1)) == 0);
+}
+
+/* ---- memory that may not be there ---- */
+
+static void peeks(test *t) {
+    uint8_t *block = fresh(3 * PAGE);
+    uint64_t at = (uint64_t)(uintptr_t)block, places[3] = {at, at + PAGE, at + 2 * PAGE};
+    uint8_t out[3];
+    block[0] = 1, block[PAGE] = 2, block[2 * PAGE] = 3;
+    CHECK(t, mpr_maps_peek(places, 3, 1, out) == 3 && out[0] == 1 && out[1] == 2 && out[2] == 3);
+    CHECK(t, mpr_maps_resident_bytes(at, at + 3 * PAGE) == 3 * PAGE);
+    munmap(block + PAGE, PAGE);
+    CHECK(t, mpr_maps_peek(places, 3, 1, out) == 1);
+    CHECK(t, mpr_maps_peek(places + 1, 1, 1, out) == 0 && mpr_maps_peek(places + 2, 1, 1, out) == 1);
+    munmap(block, PAGE);
+    munmap(block + 2 * PAGE, PAGE);
+}
+
+static int check_mapping(void *context, const mpr_mapping *m) {
+    uint64_t *last = context;
+    bool good = m->begin >= *last && m->end > m->begin && m->resident <= m->end - m->begin;
+    *last = m->end;
+    return good ? MPR_OK : MPR_EFORMAT;
+}
+
+static int stop_reading(void *context, const mpr_mapping *m) { return (void)context, (void)m, MPR_ECANCELLED; }
+
+static void reads_maps(test *t) {
+    uint64_t last = 0;
+    CHECK(t, mpr_maps_read(0, MPR_MAPS_SIZES, check_mapping, &last) == MPR_OK && last > 0);
+    last = 0;
+    CHECK(t, mpr_maps_read(getpid(), MPR_MAPS_PLAIN, check_mapping, &last) == MPR_OK);
+    CHECK(t, mpr_maps_read(0, MPR_MAPS_PLAIN, stop_reading, NULL) == MPR_ECANCELLED);
+    CHECK(t, mpr_maps_read(INT32_MAX, MPR_MAPS_SIZES, check_mapping, &last) == MPR_EIO);
+}
+
+/* ---- this process ---- */
+
+static uint64_t value(const mpr_account *a, mpr_account_item item) { return a->value[item]; }
+
+static uint64_t explained(const mpr_account *a) {
+    return value(a, MPR_ACCOUNT_IMAGES) + value(a, MPR_ACCOUNT_STACKS) + value(a, MPR_ACCOUNT_FILES) +
+           value(a, MPR_ACCOUNT_SHARED_MEMORY) + value(a, MPR_ACCOUNT_POOLS) + value(a, MPR_ACCOUNT_MALLOC);
+}
+
+static bool is_near(uint64_t a, uint64_t b, uint64_t by) { return a > b ? a - b <= by : b - a <= by; }
+
+static int take(mpr_account *account, mpr_alloc *alloc, bool still) {
+    mpr_account_begin(account);
+    return mpr_account_finish(account, alloc, 0, still);
+}
+
+/* Valgrind and sanitizers bring a malloc of their own. */
+static bool has_glibc(void) {
+    void *block = malloc(1000);
+    struct mallinfo2 info = mallinfo2();
+    free(block);
+    return info.uordblks >= 1000;
+}
+
+/* Nothing else runs here, so chunks may be followed: they are what mallinfo2 counts. */
+static void agrees_with_malloc(test *t) {
+    enum { BLOCKS = 2000 };
+    static void *blocks[BLOCKS];
+    mpr_alloc a;
+    mpr_account account;
+    mpr_alloc_pages(&a);
+    for (size_t i = 0; i < BLOCKS; i++) blocks[i] = memset(malloc(16 + i * 7), 1, 16 + i * 7);
+    for (size_t i = 0; i < BLOCKS; i += 3) free(blocks[i]), blocks[i] = NULL;
+    void *large = memset(malloc(3 * MIB), 1, MIB); /* a mapping of its own, and most of it not touched */
+    struct mallinfo2 before = mallinfo2();
+    if (CHECK(t, take(&account, &a, true) == MPR_OK && value(&account, MPR_ACCOUNT_MALLOC_UNREAD) == 0)) {
+        uint64_t in_use = before.uordblks + before.hblkhd + before.fsmblks; /* fast bins count as in use */
+        CHECK(t, is_near(value(&account, MPR_ACCOUNT_MALLOC_GIVEN), in_use, 4096));
+        CHECK(t, !has_glibc() || value(&account, MPR_ACCOUNT_MALLOC_USED) + 2 * MIB <= value(&account, MPR_ACCOUNT_MALLOC_GIVEN) + 8192);
+        CHECK(t, value(&account, MPR_ACCOUNT_MALLOC_USED) <= value(&account, MPR_ACCOUNT_MALLOC));
+        CHECK(t, explained(&account) <= value(&account, MPR_ACCOUNT_RESIDENT));
+    }
+    free(large);
+    for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+    CHECK(t, a.used == 0);
+}
+
+typedef struct worker {
+    pthread_t thread;
+    pthread_barrier_t *ready, *done;
+} worker;
+
+static void *use_stack(void *context) {
+    worker *w = context;
+    volatile char room[100000];
+    for (size_t i = 0; i < sizeof room; i += 1024) room[i] = 1;
+    void *block = malloc(1000); /* an arena of its own */
+    pthread_barrier_wait(w->ready);
+    pthread_barrier_wait(w->done);
+    free(block);
+    return NULL;
+}
+
+/* Threads' stacks are known, and their arenas are malloc's. What is left: this process has memory of nobody's, and as much is not explained. */
+static void knows_threads(test *t) {
+    enum { THREADS = 8 };
+    mpr_alloc a;
+    mpr_account before, during;
+    pthread_barrier_t ready, done;
+    worker workers[THREADS];
+    pthread_attr_t attributes;
+    mpr_alloc_pages(&a);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, MIB);
+    pthread_barrier_init(&ready, NULL, THREADS + 1);
+    pthread_barrier_init(&done, NULL, THREADS + 1);
+    bool took = take(&before, &a, true) == MPR_OK;
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (worker){.ready = &ready, .done = &done};
+        pthread_create(&workers[i].thread, &attributes, use_stack, &workers[i]);
+    }
+    pthread_barrier_wait(&ready);
+    void *nobodys = memset(fresh(4 * MIB), 7, 4 * MIB);
+    took = took && take(&during, &a, true) == MPR_OK;
+    pthread_barrier_wait(&done);
+    for (int i = 0; i < THREADS; i++) pthread_join(workers[i].thread, NULL);
+    if (CHECK(t, took)) {
+        uint64_t stacks = value(&during, MPR_ACCOUNT_STACKS) - value(&before, MPR_ACCOUNT_STACKS);
+        uint64_t rest = value(&during, MPR_ACCOUNT_RESIDENT) - explained(&during);
+        uint64_t rest_before = value(&before, MPR_ACCOUNT_RESIDENT) - explained(&before);
+        CHECK(t, value(&during, MPR_ACCOUNT_MALLOC_UNREAD) == 0);
+#ifdef __x86_64__ /* elsewhere control blocks are not recognised */
+        CHECK(t, !has_glibc() || stacks >= THREADS * 100000);
+        CHECK(t, stacks <= THREADS * MIB);
+        CHECK(t, !has_glibc() || is_near(rest - rest_before, 4 * MIB, 256 << 10));
+#endif
+        (void)stacks, (void)rest, (void)rest_before;
+    }
+    munmap(nobodys, 4 * MIB);
+    pthread_attr_destroy(&attributes);
+    pthread_barrier_destroy(&ready);
+    pthread_barrier_destroy(&done);
+}
+
+/* Facts: a name and a number for what is known, and nothing for what is not. */
+static int count_fact(mpr_sink *sink, const mpr_seen_info *info) {
+    (void)sink;
+    return info->text == NULL && strncmp(info->key, "mem_", 4) == 0 && info->number >= 0 ? MPR_OK : MPR_EFORMAT;
+}
+
+static void tells_facts(test *t) {
+    mpr_alloc a;
+    mpr_account account;
+    mpr_sink sink = {.info = count_fact};
+    mpr_alloc_pages(&a);
+    mpr_account_begin(&account);
+    CHECK(t, mpr_account_tell(&account, &sink) == MPR_OK && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
+    CHECK(t, mpr_account_finish(&account, &a, INT32_MAX, true) == MPR_EIO); /* no such process: what was known stays */
+    CHECK(t, value(&account, MPR_ACCOUNT_PRIVATE) != MPR_ACCOUNT_UNKNOWN && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
+    CHECK(t, mpr_account_finish(&account, &a, 0, false) == MPR_OK && mpr_account_tell(&account, &sink) == MPR_OK);
+    CHECK(t, is_near(value(&account, MPR_ACCOUNT_RESIDENT), mpr_process_rss(), MIB));
+    CHECK(t, value(&account, MPR_ACCOUNT_MALLOC_CHUNKS) == MPR_ACCOUNT_UNKNOWN && a.used == 0);
+}
+
+static void without_memory(test *t) {
+    test_alloc a;
+    test_alloc_init(&a);
+    bool tripped = true;
+    for (uint64_t nth = 1; tripped; nth++) {
+        mpr_account account;
+        a.calls = 0, a.fail_at = nth, a.tripped = false;
+        int status = take(&account, &a.alloc, false);
+        tripped = a.tripped;
+        CHECK(t, status == (tripped ? MPR_ENOMEM : MPR_OK) && a.live == 0);
+    }
+}
+
+void test_native(test *t) {
+    follows_chunks(t);
+    knows_mapped_chunks(t);
+    peeks(t);
+    reads_maps(t);
+    agrees_with_malloc(t);
+    knows_threads(t);
+    tells_facts(t);
+    without_memory(t);
+}
