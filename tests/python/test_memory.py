@@ -132,11 +132,12 @@ def test_what_grew_is_the_part_that_has_it(name: str, tmp_path: Path) -> None:
 
 
 def test_malloc_in_use(tmp_path: Path) -> None:
-    """As mallinfo2() counts it, with arenas of threads, mmapped chunks and holes; freed chunks that malloc caches count as in use."""
+    """As mallinfo2() counts it, with arenas of threads, mmapped chunks and holes; freed chunks that are cached count as in use."""
     source = """
     import threading
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keep"
     class Info(ctypes.Structure):
-        _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keep".split()]
+        _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
     if not hasattr(libc, "mallinfo2"):
         print("none", flush=True); sys.stdin.readline()
     libc.mallinfo2.restype = Info
