@@ -204,26 +204,18 @@ static uint64_t stack_end(const run *r) {
     return r->begin;
 }
 
-typedef struct span {
-    uint64_t begin, end;
-} span;
-
-/* The arena of pymalloc that `at` lies in or that begins next, before `end`; begin == end: none. Arenas are ordered. */
-static span next_arena(const uint64_t *arenas, size_t count, uint64_t at, uint64_t end) {
+/* The first pool at or behind `at` of an arena of pymalloc's, or `end`. Arenas are ordered. */
+static uint64_t next_arena(const uint64_t *arenas, size_t count, uint64_t at, uint64_t end) {
     size_t low = 0, high = count;
-    while (low < high) { /* the first that ends behind `at` */
+    while (low < high) {
         size_t middle = (low + high) / 2;
-        if (arenas[middle] + MPR_POOLS_ARENA > at) {
+        if (arenas[middle] >= at) {
             high = middle;
         } else {
             low = middle + 1;
         }
     }
-    if (low == count || arenas[low] >= end) {
-        return (span){end, end};
-    }
-    uint64_t stop = arenas[low] + MPR_POOLS_ARENA;
-    return (span){arenas[low] > at ? arenas[low] : at, stop < end ? stop : end};
+    return low < count && arenas[low] < end ? arenas[low] : end;
 }
 
 /* The end of a chunk of a thread's stack of Python frames (3.11 and newer: _PyStackChunk, from the allocator of arenas) that begins at `begin`,
@@ -273,8 +265,8 @@ static uint64_t take_at(taking *t, uint64_t begin, uint64_t limit, uint64_t *end
     return 0;
 }
 
-/* Memory of no arena of pymalloc's. The bytes in memory of what was recognised. */
-static uint64_t take_between(taking *t, uint64_t begin, uint64_t end) {
+/* Memory of no arena of pymalloc's. The bytes in memory of what was recognised; *known becomes its end. */
+static uint64_t take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *known) {
     unsigned char resident[MPR_MAPS_WINDOW];
     uint64_t taken = 0, looked = begin;
     for (uint64_t at = begin, stop; at < end; at = stop) {
@@ -284,7 +276,9 @@ static uint64_t take_between(taking *t, uint64_t begin, uint64_t end) {
             begin = at, looked = at + pages * PAGE;
         }
         stop = at + PAGE;
-        taken += resident[(at - begin) / PAGE] & 1 ? take_at(t, at, end, &stop) : 0;
+        uint64_t found = resident[(at - begin) / PAGE] & 1 ? take_at(t, at, end, &stop) : 0;
+        *known = found > 0 ? stop : *known;
+        taken += found;
     }
     return taken;
 }
@@ -302,11 +296,15 @@ static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size
         return taken + (end != 0 ? take_mapped_chunk(t, at, end) : 0);
     }
     while (at < r->end) {
-        span arena = next_arena(arenas, count, at, r->end);
-        uint64_t resident = mpr_maps_resident_bytes(arena.begin, arena.end);
-        add(t, MPR_ACCOUNT_POOLS, resident);
-        taken += take_between(t, at, arena.begin) + resident;
-        at = arena.end;
+        uint64_t known = at, pool = next_arena(arenas, count, at, r->end);
+        taken += take_between(t, at, pool, &known);
+        uint64_t begin = pool - known < MPR_POOLS_POOL ? known : pool; /* an arena begins at a page, its first pool where one may */
+        at = least(r->end, begin + MPR_POOLS_ARENA);
+        if (pool < r->end) {
+            uint64_t resident = mpr_maps_resident_bytes(begin, at);
+            add(t, MPR_ACCOUNT_POOLS, resident);
+            taken += resident;
+        }
     }
     return taken;
 }

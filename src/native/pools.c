@@ -8,7 +8,7 @@
 #include "base/os/process.h"
 #include "base/status.h"
 
-#define POOL_BYTES 16384
+#define POOL_BYTES MPR_POOLS_POOL
 #define PAGE_BYTES 4096
 #define POOLS_AN_ARENA (MPR_POOLS_ARENA / POOL_BYTES)
 #define MOST_ARENAS 65536

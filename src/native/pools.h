@@ -11,6 +11,7 @@
 
 #define MPR_POOLS_CLASSES 32
 #define MPR_POOLS_ARENA (UINT64_C(1) << 20) /* bytes */
+#define MPR_POOLS_POOL (UINT64_C(16) << 10) /* bytes, and what pools begin at multiples of */
 
 typedef struct mpr_pools_arena {
     uint64_t begin; /* of its first pool that is known; 0: no pool of this arena was seen */
