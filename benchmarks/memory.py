@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--output FILE] [--most PERCENT] [PYTHON ...]
 
-Each program runs under `memprobe run` in an environment of its own, with what it needs from the package index; where there is no wheel
-for that version of Python, the table says so. A snapshot is taken when the program says that it is ready, and the balance of its memory is
+Each program runs under `memprobe run` in an environment with what it needs from the package index; where there is no wheel for that
+version of Python, the table says so. A snapshot is taken when the program says that it is ready, and the balance of its memory is
 put beside what the kernel said just before. Fails when more than --most of a program's resident memory is not explained."""
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ PROGRAMS = (
     Program(
         "polars",
         "import polars\nframe = polars.DataFrame({'a': range(2_000_000), 'b': [f'name {i}' for i in range(2_000_000)]})\n"
-        "sums = frame.group_by(frame['a'] % 1000).agg(polars.col('a').sum())",
+        "sums = frame.group_by((polars.col('a') % 1000).alias('key')).agg(polars.col('a').sum())",
         ("polars",),
     ),
-    Program("torch", "import torch\nkept = [torch.rand(1000, 1000) for _ in range(20)]\nproduct = kept[0] @ kept[1]", ("torch", "numpy")),
+    Program("torch", "import torch\nkept = [torch.rand(1000, 1000) for _ in range(20)]", ("torch", "numpy")),
     Program(
         "ssl, sqlite, zlib",
         "import sqlite3, ssl, zlib\ncontexts = [ssl.create_default_context() for _ in range(100)]\n"
@@ -76,14 +76,13 @@ PROGRAMS = (
     ),
     Program(
         "huge pages",
-        "import mmap\nkept = mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nkept.madvise(mmap.MADV_HUGEPAGE)\n"
-        "kept[:: 4096] = b'x' * (len(kept) // 4096)\nimport numpy\narray = numpy.ones(8_000_000)",
+        "import numpy\nkept = [numpy.ones(1_000_000 + 10_000 * n) for n in range(12)]",  # numpy asks for them
         ("numpy",),
     ),
     Program(
         "a mapped file",
-        "import mmap, tempfile\nfile = tempfile.TemporaryFile()\nfile.truncate(128 << 20)\nkept = mmap.mmap(file.fileno(), 128 << 20)\n"
-        "kept[:: 4096] = b'x' * (len(kept) // 4096)",
+        "import mmap, tempfile\nfile = tempfile.TemporaryFile()\nfile.truncate(128 << 20)\n"
+        "kept = mmap.mmap(file.fileno(), 128 << 20)\nkept[:: 4096] = b'x' * (len(kept) // 4096)",
     ),
     Program(
         "shared memory",
@@ -103,7 +102,11 @@ PROGRAMS = (
         "for _ in range(8): threading.Thread(target=work, daemon=True).start()",
         environment=(("MALLOC_ARENA_MAX", "1"),),
     ),
-    Program("jemalloc", "kept = [b'x' * (1000 + i % 5000) for i in range(30_000)]", environment=(("LD_PRELOAD", "libjemalloc.so.2"),)),
+    Program(
+        "jemalloc",
+        "kept = [b'x' * (1000 + i % 5000) for i in range(30_000)]",
+        environment=(("LD_PRELOAD", "libjemalloc.so.2"),),
+    ),
 )
 
 

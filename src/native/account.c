@@ -13,8 +13,10 @@
 #define PAGE UINT64_C(4096)
 
 #define STACK_MOST (UINT64_C(64) << 20) /* bytes from the guard of a stack to its control block */
+#define MIMALLOC_UNIT (UINT64_C(64) << 10)  /* bytes that its arenas begin at multiples of, ... */
+#define MIMALLOC_LEAST (UINT64_C(32) << 20) /* ... and that they have at least */
 #define FRAMES_LEAST (UINT64_C(16) << 10) /* bytes of Python frames that a thread gets at a time */
-#define CONTROL_BLOCK 2560              /* bytes of a control block, at most; ... */
+#define CONTROL_BLOCK 2304              /* bytes of a control block (glibc, x86-64); ... */
 #define BEHIND_MOST (4 * PAGE)          /* ... and of what a stack has behind it */
 
 typedef struct run { /* anonymous mappings side by side */
@@ -39,6 +41,7 @@ typedef struct taking {
     uint64_t guard_end; /* of the last mapping that may not be touched */
     mpr_pools pools;
     mpr_chunks chunks;
+    uint64_t malloc_used; /* as begin was told */
     bool still;
 } taking;
 
@@ -56,6 +59,7 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_SHARED_MEMORY] = "mem_shared_memory",
     [MPR_ACCOUNT_POOLS] = "mem_pools",
     [MPR_ACCOUNT_MALLOC] = "mem_malloc",
+    [MPR_ACCOUNT_MIMALLOC] = "mem_mimalloc",
     [MPR_ACCOUNT_POOLS_USED] = "mem_pools_used",
     [MPR_ACCOUNT_POOLS_ARENAS] = "mem_pools_arenas",
     [MPR_ACCOUNT_MALLOC_USED] = "mem_malloc_used",
@@ -64,6 +68,8 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_MALLOC_TOP] = "mem_malloc_top",
     [MPR_ACCOUNT_MALLOC_LARGEST] = "mem_malloc_largest",
     [MPR_ACCOUNT_MALLOC_UNREAD] = "mem_malloc_unread",
+    [MPR_ACCOUNT_OTHER] = "mem_other",
+    [MPR_ACCOUNT_OTHER_USED] = "mem_other_used",
     [MPR_ACCOUNT_SELF] = "mem_self",
 };
 
@@ -237,6 +243,23 @@ static uint64_t take_frames(taking *t, uint64_t begin, uint64_t end) {
     return resident;
 }
 
+/* The end of an arena of mimalloc (version 3: mi_arena_t) that begins at `begin`, or 0: it says where it lies itself, and how large it is. */
+static uint64_t mimalloc_end(uint64_t begin, uint64_t limit) {
+    uint64_t memory[2];
+    if (begin % MIMALLOC_UNIT != 0 || mpr_maps_peek(&begin, 1, sizeof memory, memory) != 1) {
+        return 0;
+    }
+    return memory[0] == begin && memory[1] >= MIMALLOC_LEAST && memory[1] % MIMALLOC_UNIT == 0 && memory[1] <= limit - begin
+               ? begin + memory[1]
+               : 0;
+}
+
+static uint64_t take_mimalloc(taking *t, uint64_t begin, uint64_t end) {
+    uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    add(t, MPR_ACCOUNT_MIMALLOC, resident);
+    return resident;
+}
+
 static uint64_t take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
     uint64_t resident = mpr_maps_resident_bytes(begin, end);
     t->chunks.used++;
@@ -260,6 +283,9 @@ static uint64_t take_at(taking *t, uint64_t begin, uint64_t limit, uint64_t *end
     }
     if ((*end = frames_end(begin, limit)) != 0) {
         return take_frames(t, begin, *end);
+    }
+    if ((*end = mimalloc_end(begin, limit)) != 0) {
+        return take_mimalloc(t, begin, *end);
     }
     *end = begin + PAGE;
     return 0;
@@ -292,8 +318,7 @@ static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size
     uint64_t at = stack_end(r), taken = mpr_maps_resident_bytes(r->begin, at);
     add(t, MPR_ACCOUNT_STACKS, taken);
     if (is_reserved(t, r)) {
-        uint64_t end = mpr_chunks_mapped_end(at, r->end);
-        return taken + (end != 0 ? take_mapped_chunk(t, at, end) : 0);
+        return taken + take_at(t, at, r->end, &at);
     }
     while (at < r->end) {
         uint64_t known = at, pool = next_arena(arenas, count, at, r->end);
@@ -376,7 +401,7 @@ static void tell_malloc(taking *t) {
     }
     value[MPR_ACCOUNT_MALLOC_UNREAD] = 0; /* nothing was followed */
     value[MPR_ACCOUNT_MALLOC_CHUNKS] = value[MPR_ACCOUNT_MALLOC_TOP] = value[MPR_ACCOUNT_MALLOC_LARGEST] = MPR_ACCOUNT_UNKNOWN;
-    uint64_t used = mpr_process_malloc_used();
+    uint64_t used = t->malloc_used;
     value[MPR_ACCOUNT_MALLOC_GIVEN] = used;
     value[MPR_ACCOUNT_MALLOC_USED] = used == MPR_ACCOUNT_UNKNOWN ? used : least(used, value[MPR_ACCOUNT_MALLOC]);
 }
@@ -415,11 +440,12 @@ static int take_all(taking *t, int64_t pid) {
     return status;
 }
 
-static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE, MPR_ACCOUNT_SHARED, MPR_ACCOUNT_SELF};
+static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,    MPR_ACCOUNT_SHARED,
+                                          MPR_ACCOUNT_OTHER,        MPR_ACCOUNT_OTHER_USED, MPR_ACCOUNT_SELF};
 
 int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still) {
     mpr_account found = {{0}};
-    taking t = {.out = &found, .alloc = alloc, .still = still};
+    taking t = {.out = &found, .alloc = alloc, .still = still, .malloc_used = account->value[MPR_ACCOUNT_MALLOC_GIVEN]};
     int status = take_all(&t, pid);
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         found.value[before[i]] = account->value[before[i]];
@@ -444,6 +470,10 @@ void mpr_account_begin(mpr_account *out) {
     for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) {
         out->value[i] = MPR_ACCOUNT_UNKNOWN;
     }
+    mpr_process_malloc told = mpr_process_ask_malloc();
+    out->value[MPR_ACCOUNT_MALLOC_GIVEN] = told.glibc_used;
+    out->value[MPR_ACCOUNT_OTHER] = told.resident;
+    out->value[MPR_ACCOUNT_OTHER_USED] = told.other_used;
     out->value[MPR_ACCOUNT_SELF] = mpr_pages_mapped();
     mpr_maps_read(0, MPR_MAPS_TOTAL, take_shares, out);
 }

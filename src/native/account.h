@@ -25,12 +25,13 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_SHARED,         /* with other processes */
     MPR_ACCOUNT_HUGETLB,        /* in none of the others */
     MPR_ACCOUNT_MAPPINGS,       /* how many */
-    MPR_ACCOUNT_IMAGES,         /* resident, and so are the next five */
+    MPR_ACCOUNT_IMAGES,         /* resident, and so are the next six */
     MPR_ACCOUNT_STACKS,
     MPR_ACCOUNT_FILES,
     MPR_ACCOUNT_SHARED_MEMORY,
     MPR_ACCOUNT_POOLS,          /* pymalloc's arenas */
     MPR_ACCOUNT_MALLOC,         /* glibc's regions */
+    MPR_ACCOUNT_MIMALLOC,       /* arenas of mimalloc, which libraries bring (pyarrow) */
     MPR_ACCOUNT_POOLS_USED,     /* in blocks in use */
     MPR_ACCOUNT_POOLS_ARENAS,   /* how many arenas */
     MPR_ACCOUNT_MALLOC_USED,    /* resident, in chunks in use */
@@ -39,6 +40,8 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_MALLOC_TOP,     /* free at the end of arenas */
     MPR_ACCOUNT_MALLOC_LARGEST, /* free chunk that is at no end */
     MPR_ACCOUNT_MALLOC_UNREAD,  /* resident, in regions whose chunks could not be followed */
+    MPR_ACCOUNT_OTHER,          /* resident, of a malloc that took glibc's place, by its own count */
+    MPR_ACCOUNT_OTHER_USED,     /* in use, likewise */
     MPR_ACCOUNT_SELF,           /* memprobe's own graphs and tables */
     MPR_ACCOUNT_COUNT
 } mpr_account_item;
@@ -49,7 +52,8 @@ typedef struct mpr_account {
     uint64_t value[MPR_ACCOUNT_COUNT];
 } mpr_account;
 
-/* Before a fork, which makes all memory shared: PSS, private and shared bytes, and what memprobe has mapped. Needs no lock of the interpreter. */
+/* Before a fork, which makes all memory shared: PSS, private and shared bytes, what malloc says of itself, and what memprobe has
+ * mapped. Needs no lock of the interpreter. */
 void mpr_account_begin(mpr_account *out);
 
 /* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork. MPR_OK; MPR_ENOMEM; MPR_EIO when there
