@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench bench-scaling bench-servers test-servers accuracy demo format clean
+.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-servers test-servers accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -91,6 +91,9 @@ test-servers: build/servers/installed ## the same for a few seconds each, and no
 build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
 	@mkdir -p build
 	@$(CC) -std=c11 -O3 -Isrc -o $@ $< $(wildcard src/base/*.c src/base/os/*.c src/graph/*.c src/algo/*.c src/format/*.c)
+
+balance: build ## what is not explained of real programs' memory (ARGS: interpreters); writes docs/MEMORY.md
+	@$(PY) benchmarks/memory.py $(ARGS)
 
 bench-scaling: build build/synthetic ## heaps of 1 to 30 million objects, and a made one of 100 million; writes docs/SCALING.md
 	@$(PY) benchmarks/scaling.py --synthetic build/synthetic $(ARGS)

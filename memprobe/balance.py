@@ -57,11 +57,20 @@ class Memory(Readable):
         return replace(self, older=replace(older, older=None))
 
     @property
+    def taken_bytes(self) -> int | None:
+        """Resident and swapped bytes: a leak that is swapped out is a leak."""
+        return None if self.rss_bytes is None else self.rss_bytes + (self.swap_bytes or 0)
+
+    @property
     def growth(self) -> int | None:
-        """Resident and swapped bytes that came since the older balance: a leak that is swapped out is a leak."""
-        if self.older is None or self.rss_bytes is None or self.older.rss_bytes is None:
-            return None
-        return self.rss_bytes + (self.swap_bytes or 0) - self.older.rss_bytes - (self.older.swap_bytes or 0)
+        """By how much taken_bytes grew since the older balance."""
+        was, now = None if self.older is None else self.older.taken_bytes, self.taken_bytes
+        return None if was is None or now is None else now - was
+
+    @property
+    def grew(self) -> bool:
+        """Whether the growth is more than 1 MiB and 0.5 % of what is resident: memory always wavers a little."""
+        return self.growth is not None and self.growth >= max(1 << 20, (self.rss_bytes or 0) // 200)
 
     def to_dict(self) -> Json:
         """The numbers by name, parts as a list; `older` likewise, or None."""
@@ -122,7 +131,7 @@ class Memory(Readable):
         """What a first screen says of the process: its resident memory, and the parts of it, or of its growth, that matter."""
         if self.rss_bytes is None:
             return ()
-        if self.older is not None and self.growth is not None and self.older.rss_bytes is not None:
+        if self.growth is not None:
             return self._brief_growth(self.growth)
         whole = f"resident {size(self.rss_bytes)}"
         swapped = f", and {size(self.swap_bytes)} swapped out" if self.swap_bytes else ""
@@ -135,7 +144,7 @@ class Memory(Readable):
     def _brief_growth(self, growth: int) -> tuple[str, ...]:
         assert self.rss_bytes is not None and self.older is not None
         whole = f"resident {size(self.rss_bytes)}, {_signed(growth)}{' with what is swapped out' if self.swap_bytes else ''}"
-        if abs(growth) < max(1 << 20, self.rss_bytes // 200):
+        if not self.grew and growth > -(1 << 20):
             return (f"{whole}: no growth",)
         was = dict(self.older._shares())
         changes = [(name, count - was.get(name, 0)) for name, count in self._shares()]

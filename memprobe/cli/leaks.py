@@ -13,6 +13,7 @@ from memprobe import _text
 from memprobe._select import Selection
 from memprobe.cli import show
 from memprobe.cli.files import chosen, opened, say_memory
+from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap
 from memprobe.leaks import Diff, DiffRow, Suspect, Suspects
 from memprobe.waste import Waste, WasteRow
@@ -79,7 +80,9 @@ def diff(options: argparse.Namespace) -> int:
     ordered = in_order(opened_heaps)
     heaps, names = [heap for heap, _ in ordered], [path for _, path in ordered]
     grown = _compared(heaps, options)
-    code = 1 if options.fail_on_growth is not None and grown.growth > options.fail_on_growth else 0
+    code = 0
+    if options.fail_on_growth is not None:
+        code = int(measured(heaps[-1], options.of) - measured(heaps[0], options.of) > options.fail_on_growth)
     if options.json:
         show.as_json("memprobe.diff/2", grown.to_dict())
         return code
@@ -89,8 +92,23 @@ def diff(options: argparse.Namespace) -> int:
     show.table(f"What grew {span}", headers, cells, last_is_total=True, texts=(0, 1))
     for more in grown.references:
         show.text(str(more))
-    _after(names[-1], grown.rows, "shows the paths that keep the first of them alive", "nothing grew: shows what keeps most alive")
+    if grown.rows or not heaps[-1].memory(heaps[0]).grew:
+        nothing = "nothing grew: shows what keeps most alive"
+        _after(names[-1], grown.rows, "shows the paths that keep the first of them alive", nothing)
+    else:
+        command = f"memprobe memory {shlex.quote(names[-1])} {shlex.quote(names[0])}"
+        show.next_step(command, "no object grew: shows which part of the process did")
     return code
+
+
+def measured(heap: Heap, of: str) -> int:
+    """The bytes that a limit of growth is of: resident and swapped ones of the process, or those of its objects."""
+    if of == "objects":
+        return heap.info.bytes
+    taken = heap.memory().taken_bytes
+    if taken is None:
+        raise Cannot("A snapshot does not say how much memory its process had: give the limit --of objects.")
+    return taken
 
 
 def in_order(heaps: Sequence[tuple[Heap, str]]) -> list[tuple[Heap, str]]:

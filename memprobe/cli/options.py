@@ -9,6 +9,8 @@ from memprobe._select import SORTS, Selection
 from memprobe.cli.program import USAGE
 
 SCREEN = -1  # rows: as many as the terminal has
+GROWTH = ("process", "objects")  # what a limit of growth is of
+OF = "what the limit is of: resident and swapped memory of the process (the default), or its Python objects"
 EPILOGUE = """\
 examples:
   memprobe run service.py --port 8000        start a program that can be asked
@@ -97,8 +99,9 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--every", type=seconds, default=60.0, metavar="SECONDS", help="time from one snapshot to the next (60)")
     watch.add_argument("--count", type=count, default=3, metavar="N", help="how many snapshots to take (3; 0: until Ctrl-C)")
     watch.add_argument(
-        "--until-growth", type=size, metavar="BYTES", help="stop, with exit code 1, when the heap grew by more than this"
+        "--until-growth", type=size, metavar="BYTES", help="stop, with exit code 1, when the process grew by more than this"
     )
+    watch.add_argument("--of", choices=GROWTH, default=GROWTH[0], help=OF)
 
     info = verbs.add_parser("info", parents=[common], help="which process a snapshot is of, and how much of its memory it explains")
     info.add_argument("file", metavar="FILE", help="a snapshot")
@@ -175,7 +178,8 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("older", metavar="A")
     diff.add_argument("newer", metavar="B")
     diff.add_argument("newest", nargs="?", metavar="C")
-    diff.add_argument("--fail-on-growth", type=size, metavar="BYTES", help="exit code 1 when the whole heap grew by more than this")
+    diff.add_argument("--fail-on-growth", type=size, metavar="BYTES", help="exit code 1 when the process grew by more than this")
+    diff.add_argument("--of", choices=GROWTH, default=GROWTH[0], help=OF)
     for verb in verbs.choices.values():
         verb.set_defaults(misuse=verb.error)
     return top

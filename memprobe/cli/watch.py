@@ -16,6 +16,7 @@ from memprobe.cli.snapshot import ask, require_folder, unused
 from memprobe.errors import AttachError
 
 FEWEST = 2  # snapshots that can be compared
+NOUN = {"process": "memory of the process", "objects": "heap"}
 
 
 def watch(options: argparse.Namespace) -> int:
@@ -63,13 +64,13 @@ class Watched:
         self.taken = 0
 
     def run(self) -> bool:
-        """Take them. True when the heap grew by more than --until-growth; Ctrl-C and the end of the process end it early."""
+        """Take them. True when there is more growth than --until-growth; Ctrl-C and the end of the process end it early."""
         begun = time.monotonic()
         try:
             while True:
                 grown = self.take()
                 if grown is not None and self.options.until_growth is not None and grown > self.options.until_growth:
-                    self.say(f"the heap grew by {_text.size(grown)}")
+                    self.say(f"the {NOUN[self.options.of]} grew by {_text.size(grown)}")
                     return True
                 if self.taken == self.options.count:
                     return False
@@ -83,7 +84,7 @@ class Watched:
         return False
 
     def take(self) -> int | None:
-        """One more snapshot; returns how much the heap has grown since the first, when that is asked for."""
+        """One more snapshot; returns how much grew since the first, when that is asked for."""
         options = self.options
         if _proc.born(options.pid) not in (self.born, None):
             raise AttachError(f"Process {options.pid} has ended; another one has its number now.")
@@ -99,7 +100,7 @@ class Watched:
         self.say(f"{size} in {path}; {done.mode}, the process stood still for {done.pause_ms:.1f} ms", f"{self.taken}{of}")
         if options.until_growth is None:
             return None
-        total = opened(path).info.bytes
+        total = leaks.measured(opened(path), options.of)
         if self.taken == 1:
             self.first_bytes = total
         return total - self.first_bytes

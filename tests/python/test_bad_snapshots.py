@@ -217,8 +217,9 @@ def test_fail_on(real: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (0, lambda: ask(capsys, "cycles", "--fail-on-cycles", empty)),
         (1, lambda: ask(capsys, "cycles", "--fail-on-cycles", "--housekeeping", real)),
         (0, lambda: ask(capsys, "suspects", "--fail-on-suspect", "0.1", empty)),
-        (1, lambda: ask(capsys, "diff", "--fail-on-growth", "1000", empty, real)),
-        (0, lambda: ask(capsys, "diff", "--fail-on-growth", "1000", real, empty)),
+        (1, lambda: ask(capsys, "diff", "--fail-on-growth", "1000", "--of", "objects", empty, real)),
+        (0, lambda: ask(capsys, "diff", "--fail-on-growth", "1000", "--of", "objects", real, empty)),
+        (3, lambda: ask(capsys, "diff", "--fail-on-growth", "1000", empty, real)),  # empty says nothing of its process
     ]
     for code, check in checks:
         assert check()[0] == code

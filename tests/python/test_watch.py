@@ -28,6 +28,18 @@ while time.monotonic() < end:
     time.sleep(0.01)
 """
 
+MALLOCS = """
+import ctypes, memprobe, time
+memprobe.agent.start()
+malloc = ctypes.CDLL(None).malloc
+malloc.restype = ctypes.c_void_p
+print("ready", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    ctypes.memset(malloc(1_000_000), 1, 1_000_000)
+    time.sleep(0.01)
+"""
+
 
 def snapshots(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.endswith(".snap"))
@@ -51,10 +63,19 @@ def test_until_it_has_grown(program, command, tmp_path: Path) -> None:
     service = program(LEAKS.format(lifetime=60, speed=100))
     folder = tmp_path / "here"  # watch makes it
     done = command("watch", service.pid, "--every", "0.3", "--count", "0", "--until-growth", "2MB", "-o", "here")
-    assert done.code == 1 and "the heap grew by" in done.out and "__main__.orders" in done.out, done
+    assert done.code == 1 and "the memory of the process grew by" in done.out and "__main__.orders" in done.out, done
     assert 2 <= len(snapshots(folder)) <= 3  # the first and the last two
     (kept,) = (line for line in done.out.splitlines() if line.startswith("memprobe: kept "))
     assert sorted(kept.removeprefix("memprobe: kept ").split(", ")) == [f"here/{name}" for name in snapshots(folder)], done
+
+
+def test_until_memory_of_c_code_has_grown(program, command) -> None:
+    """No object grows; with --of objects it would never stop."""
+    service = program(MALLOCS)
+    done = command("watch", service.pid, "--every", "0.3", "--count", "20", "--until-growth", "20MiB")
+    assert done.code == 1 and "malloc, in use by C code +" in done.out, done
+    done = command("watch", service.pid, "--every", "0.2", "--count", "3", "--until-growth", "20MiB", "--of", "objects")
+    assert done.code == 0 and "malloc, in use by C code +" in done.out, done
 
 
 def test_json(program, command, tmp_path: Path) -> None:
