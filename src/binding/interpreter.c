@@ -2,6 +2,7 @@
  * What the interpreter itself holds: the collector's generations, pymalloc, and what the self-check proved. */
 #include "base/os/signals.h"
 #include "binding/binding.h"
+#include "native/account.h"
 #include "native/pools.h"
 
 static PyObject *generations(PyObject *module, PyObject *unused) {
@@ -51,6 +52,28 @@ static PyObject *pymalloc(PyObject *module, PyObject *unused) {
                          (unsigned long long)m.lost_bytes, "classes", rows);
 }
 
+/* The account of this process's memory: {name: number} of what is known. */
+static PyObject *account(PyObject *module, PyObject *unused) {
+    mpr_alloc alloc;
+    mpr_account found;
+    (void)module, (void)unused;
+    mpr_alloc_pages(&alloc);
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&found);
+    mpr_account_finish(&found, &alloc, 0, false); /* else what is known is less */
+    Py_END_ALLOW_THREADS PyObject *dict = PyDict_New();
+    for (int i = 0; dict != NULL && i < MPR_ACCOUNT_COUNT; i++) {
+        if (found.value[i] == MPR_ACCOUNT_UNKNOWN) {
+            continue;
+        }
+        PyObject *number = PyLong_FromUnsignedLongLong(found.value[i]);
+        if (number == NULL || PyDict_SetItemString(dict, mpr_account_name((mpr_account_item)i), number) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(number);
+    }
+    return dict;
+}
+
 static PyObject *capabilities(PyObject *module, PyObject *unused) {
     const cpy_proofs *proofs = &binding_state(module)->proofs;
     PyObject *dict = PyDict_New();
@@ -92,6 +115,7 @@ static PyObject *signal_to_nobody(PyObject *module, PyObject *args, PyObject *ke
 
 PyMethodDef binding_interpreter_methods[] = {
     {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
+    {"account", account, METH_NOARGS, "The account of this process's memory, what is known of it."},
     {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
     {"is_main_interpreter", is_main_interpreter, METH_NOARGS, "Whether this is the interpreter that the process began with."},
     {"signal_to_fd", (PyCFunction)(void (*)(void))signal_to_fd, METH_VARARGS | METH_KEYWORDS,

@@ -75,6 +75,8 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+const char *mpr_account_name(mpr_account_item item) { return names[item] + strlen("mem_"); }
+
 static void add(taking *t, mpr_account_item item, uint64_t bytes) { t->out->value[item] += bytes; }
 
 /* ---- mappings ---- */

@@ -52,6 +52,9 @@ typedef struct mpr_account {
     uint64_t value[MPR_ACCOUNT_COUNT];
 } mpr_account;
 
+/* "resident" ..., as in mpr_account_item. Static. */
+const char *mpr_account_name(mpr_account_item item);
+
 /* Before a fork, which makes all memory shared: PSS, private and shared bytes, what malloc says of itself, and what memprobe has
  * mapped. Needs no lock of the interpreter. */
 void mpr_account_begin(mpr_account *out);
@@ -60,7 +63,7 @@ void mpr_account_begin(mpr_account *out);
  * are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */
 int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still);
 
-/* Tell what is known as facts, "mem_resident" ... (docs/FORMAT.md, "Facts"). */
+/* Tell what is known as facts, "mem_" and the name (docs/FORMAT.md, "Facts"). */
 int mpr_account_tell(const mpr_account *account, mpr_sink *sink);
 
 #endif

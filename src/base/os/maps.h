@@ -26,7 +26,7 @@ typedef struct mpr_mapping {
 typedef int mpr_maps_each(void *context, const mpr_mapping *mapping);
 
 /* What is read: /proc/PID/maps; smaps, with the sizes, which takes the kernel about a millisecond for each 40 MiB that are resident; or
- * smaps_rollup, one mapping with the sums of all, in the same time. */
+ * smaps_rollup, one mapping with the sums of all, in half of that time. */
 typedef enum mpr_maps_detail { MPR_MAPS_PLAIN, MPR_MAPS_SIZES, MPR_MAPS_TOTAL } mpr_maps_detail;
 
 /* pid 0 is this process. MPR_OK, MPR_EIO when it cannot be read, or what `each` returned. Memory is bounded, none is allocated. */

@@ -1,0 +1,1 @@
+"""memprobe's numbers for other tools; each module needs the library that it is for."""
