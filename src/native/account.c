@@ -15,6 +15,8 @@
 #define STACK_MOST (UINT64_C(64) << 20) /* bytes from the guard of a stack to its control block */
 #define MIMALLOC_UNIT (UINT64_C(64) << 10)  /* bytes that its arenas begin at multiples of, ... */
 #define MIMALLOC_LEAST (UINT64_C(32) << 20) /* ... and that they have at least */
+/* Bytes in a row that are nobody's, until no more is looked for: pages are slow to touch. */
+#define NOBODYS_MOST (UINT64_C(32) << 20)
 #define FRAMES_LEAST (UINT64_C(16) << 10) /* bytes of Python frames that a thread gets at a time */
 #define CONTROL_BLOCK 2304              /* bytes of a control block (glibc, x86-64); ... */
 #define BEHIND_MOST (4 * PAGE)          /* ... and of what a stack has behind it */
@@ -199,7 +201,7 @@ static uint64_t stack_end(const run *r) {
         mpr_maps_resident(part, pages, resident);
         for (size_t i = 0; i < pages; i++) {
             uint64_t page = part + i * PAGE;
-            if (!(resident[i] & 1) || mpr_maps_peek(&page, 1, sizeof words, words) != 1) {
+            if (!(resident[i] & 1) || mpr_maps_peek(false, &page, 1, sizeof words, words) != 1) {
                 continue;
             }
             size_t offset = find_control_block(words, sizeof words / sizeof *words, page, guard);
@@ -228,15 +230,10 @@ static uint64_t next_arena(const uint64_t *arenas, size_t count, uint64_t at, ui
 
 /* The end of a chunk of a thread's stack of Python frames (3.11 and newer: _PyStackChunk, from the allocator of arenas) that begins at `begin`,
  * or 0: where the one before it lies, its size, a power of two, and how much of it is in use, in words. */
-static uint64_t frames_end(uint64_t begin, uint64_t end) {
-    struct {
-        uint64_t previous, size, top;
-    } chunk;
-    if (mpr_maps_peek(&begin, 1, sizeof chunk, &chunk) != 1) {
-        return 0;
-    }
-    bool size = chunk.size >= FRAMES_LEAST && (chunk.size & (chunk.size - 1)) == 0 && chunk.size <= end - begin;
-    return size && chunk.previous % PAGE == 0 && chunk.previous != begin && chunk.top <= chunk.size / 8 ? begin + chunk.size : 0;
+static uint64_t frames_end(uint64_t begin, uint64_t end, const mpr_chunks_head *head) {
+    uint64_t previous = head->word[0], size = head->word[1], top = head->word[2];
+    bool sized = size >= FRAMES_LEAST && (size & (size - 1)) == 0 && size <= end - begin;
+    return sized && previous % PAGE == 0 && previous != begin && top <= size / 8 ? begin + size : 0;
 }
 
 static uint64_t take_frames(taking *t, uint64_t begin, uint64_t end) {
@@ -246,14 +243,10 @@ static uint64_t take_frames(taking *t, uint64_t begin, uint64_t end) {
 }
 
 /* The end of an arena of mimalloc (version 3: mi_arena_t) that begins at `begin`, or 0: it says where it lies itself, and how large it is. */
-static uint64_t mimalloc_end(uint64_t begin, uint64_t limit) {
-    uint64_t memory[2];
-    if (begin % MIMALLOC_UNIT != 0 || mpr_maps_peek(&begin, 1, sizeof memory, memory) != 1) {
-        return 0;
-    }
-    return memory[0] == begin && memory[1] >= MIMALLOC_LEAST && memory[1] % MIMALLOC_UNIT == 0 && memory[1] <= limit - begin
-               ? begin + memory[1]
-               : 0;
+static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
+    uint64_t size = head->word[1];
+    bool sized = size >= MIMALLOC_LEAST && size % MIMALLOC_UNIT == 0 && size <= limit - begin;
+    return sized && begin % MIMALLOC_UNIT == 0 && head->word[0] == begin ? begin + size : 0;
 }
 
 static uint64_t take_mimalloc(taking *t, uint64_t begin, uint64_t end) {
@@ -275,38 +268,66 @@ static uint64_t take_malloc_heap(taking *t, uint64_t begin, uint64_t end) {
     return take_malloc(t, mpr_maps_resident_bytes(begin, end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, end));
 }
 
-/* What begins at a page of no arena of pymalloc's: *end is where it ends, the next page for what is nobody's. The bytes of it in memory. */
-static uint64_t take_at(taking *t, uint64_t begin, uint64_t limit, uint64_t *end) {
-    if ((*end = mpr_chunks_heap_end(begin)) != 0 && *end <= limit) {
+/* What begins at a page of no arena of pymalloc's: *end is where it ends, 0 for what is nobody's. The bytes of it in memory. */
+static uint64_t take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_head *head, uint64_t *end) {
+    if ((*end = mpr_chunks_heap_end(begin, head)) != 0 && *end <= limit) {
         return take_malloc_heap(t, begin, *end);
     }
-    if ((*end = mpr_chunks_mapped_end(begin, limit)) != 0) {
+    if ((*end = mpr_chunks_mapped_end(begin, limit, head)) != 0) {
         return take_mapped_chunk(t, begin, *end);
     }
-    if ((*end = frames_end(begin, limit)) != 0) {
+    if ((*end = frames_end(begin, limit, head)) != 0) {
         return take_frames(t, begin, *end);
     }
-    if ((*end = mimalloc_end(begin, limit)) != 0) {
-        return take_mimalloc(t, begin, *end);
-    }
-    *end = begin + PAGE;
-    return 0;
+    *end = mimalloc_end(begin, limit, head);
+    return *end != 0 ? take_mimalloc(t, begin, *end) : 0;
 }
 
-/* Memory of no arena of pymalloc's. The bytes in memory of what was recognised; *known becomes its end. */
-static uint64_t take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *known) {
+/* The beginnings of pages that are in memory. */
+typedef struct heads {
+    uint64_t page[MPR_MAPS_PEEK];
+    mpr_chunks_head head[MPR_MAPS_PEEK];
+    size_t count;
+    uint64_t end; /* pages up to here were looked at */
+} heads;
+
+/* Of a window of pages from `begin` on, which ends at `limit` at the latest. */
+static void read_heads(const taking *t, heads *h, uint64_t begin, uint64_t limit) {
     unsigned char resident[MPR_MAPS_WINDOW];
-    uint64_t taken = 0, looked = begin;
-    for (uint64_t at = begin, stop; at < end; at = stop) {
-        if (at >= looked) {
-            size_t pages = (size_t)(least(end - at, MPR_MAPS_WINDOW * PAGE) / PAGE);
-            mpr_maps_resident(at, pages, resident);
-            begin = at, looked = at + pages * PAGE;
+    uint64_t page[MPR_MAPS_PEEK];
+    size_t pages = (size_t)(least(limit - begin, MPR_MAPS_WINDOW * PAGE) / PAGE), wanted = 0, i = 0;
+    mpr_maps_resident(begin, pages, resident);
+    for (; i < pages && wanted < MPR_MAPS_PEEK; i++) {
+        if (resident[i] & 1) {
+            page[wanted++] = begin + i * PAGE;
         }
-        stop = at + PAGE;
-        uint64_t found = resident[(at - begin) / PAGE] & 1 ? take_at(t, at, end, &stop) : 0;
-        *known = found > 0 ? stop : *known;
-        taken += found;
+    }
+    h->end = begin + i * PAGE;
+    h->count = 0;
+    for (size_t done = 0; done < wanted;) {
+        int got = mpr_maps_peek(t->still, page + done, wanted - done, sizeof *h->head, h->head + h->count);
+        for (int k = 0; k < got; k++) {
+            h->page[h->count++] = page[done++];
+        }
+        done++; /* one that is gone, or all when the kernel does not let us */
+        done = got < 0 ? wanted : done;
+    }
+}
+
+/* Memory of no arena of pymalloc's, up to where too much of it in a row is nobody's. The bytes in memory of what was recognised; *known becomes
+ * its end. */
+static uint64_t take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *known) {
+    uint64_t taken = 0, stop = 0, at = begin;
+    heads h;
+    while (at < end && at - *known < NOBODYS_MOST) {
+        read_heads(t, &h, at, end);
+        for (size_t i = 0; i < h.count; i++) {
+            if (h.page[i] >= *known) {
+                taken += take_at(t, h.page[i], end, &h.head[i], &stop);
+                *known = stop != 0 ? stop : *known;
+            }
+        }
+        at = *known > h.end ? *known : h.end;
     }
     return taken;
 }
@@ -320,7 +341,9 @@ static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size
     uint64_t at = stack_end(r), taken = mpr_maps_resident_bytes(r->begin, at);
     add(t, MPR_ACCOUNT_STACKS, taken);
     if (is_reserved(t, r)) {
-        return taken + take_at(t, at, r->end, &at);
+        mpr_chunks_head head;
+        bool there = at < r->end && mpr_maps_peek(false, &at, 1, sizeof head, &head) == 1;
+        return taken + (there ? take_at(t, at, r->end, &head, &at) : 0);
     }
     while (at < r->end) {
         uint64_t known = at, pool = next_arena(arenas, count, at, r->end);
@@ -364,7 +387,7 @@ static int find_pools(taking *t) {
     for (size_t i = 0; i < t->runs.count && status == MPR_OK; i++) {
         const run *r = &t->runs.items[i];
         mpr_mapping m = {.begin = r->begin, .end = r->end, .read = true, .write = true, .name = ""};
-        status = r->heap || r->resident == 0 ? MPR_OK : mpr_pools_add(&t->pools, t->alloc, &m, resident);
+        status = r->heap || r->resident == 0 ? MPR_OK : mpr_pools_add(&t->pools, t->alloc, t->still, &m, resident);
     }
     mpr_pools_finish(&t->pools);
     return status;

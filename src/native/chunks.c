@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Regions are recognised by reading through the kernel (mpr_maps_peek), their chunks directly. */
+ * Regions are recognised by what their first page begins with, which the caller reads; their chunks are read directly. */
 #include "native/chunks.h"
 
 #include <stddef.h>
@@ -104,16 +104,14 @@ typedef struct heap_info {
 #define STATE_FROM UINT64_C(1536) /* bytes that malloc_state has at least, ... */
 #define STATE_TO UINT64_C(4096)   /* ... and at most */
 
-uint64_t mpr_chunks_heap_end(uint64_t begin) {
-    heap_info info;
-    if (begin % MPR_CHUNKS_HEAP != 0 || mpr_maps_peek(&begin, 1, sizeof info, &info) != 1) {
-        return 0;
-    }
+uint64_t mpr_chunks_heap_end(uint64_t begin, const mpr_chunks_head *head) {
+    heap_info info = {head->word[0], head->word[1], head->word[2], head->word[3]};
     uint64_t offset = info.arena % MPR_CHUNKS_HEAP;
     bool sizes = info.size >= PAGE && info.size % PAGE == 0 && info.size <= info.writable && info.writable <= MPR_CHUNKS_HEAP;
     bool first = info.arena - offset == begin && info.previous == 0;
     bool later = info.arena - offset != begin && info.previous != 0 && info.previous % MPR_CHUNKS_HEAP == 0;
-    return sizes && offset >= sizeof info && offset <= 2 * sizeof info && (first || later) ? begin + info.size : 0;
+    bool placed = begin % MPR_CHUNKS_HEAP == 0 && offset >= sizeof info && offset <= 2 * sizeof info;
+    return placed && sizes && (first || later) ? begin + info.size : 0;
 }
 
 /* Where the chunks begin is not told: behind heap_info, or behind malloc_state, whose size differs between releases. So each place is tried at
@@ -133,12 +131,9 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, u
 
 /* ---- mmapped chunks ---- */
 
-uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit) {
-    chunk head;
-    if (begin % PAGE != 0 || mpr_maps_peek(&begin, 1, sizeof head, &head) != 1) {
-        return 0;
-    }
-    uint64_t size = head.size & ~UINT64_C(7);
-    bool fits = size >= MAPPED_LEAST && size % PAGE == 0 && size <= limit - begin;
-    return fits && (head.size & 7) == MAPPED && head.previous_size == 0 ? begin + size : 0;
+uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
+    chunk c = {head->word[0], head->word[1]};
+    uint64_t size = c.size & ~UINT64_C(7);
+    bool fits = size >= MAPPED_LEAST && size % PAGE == 0 && begin % PAGE == 0 && size <= limit - begin;
+    return fits && (c.size & 7) == MAPPED && c.previous_size == 0 ? begin + size : 0;
 }

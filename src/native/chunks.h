@@ -34,13 +34,18 @@ typedef struct mpr_chunks {
 /* Add the chunks of [begin, end), of which the first begins at `begin`. Nothing is added, and false is returned, when they do not end there. */
 bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end);
 
+/* What a page begins with: by these words regions are recognised. */
+typedef struct mpr_chunks_head {
+    uint64_t word[4];
+} mpr_chunks_head;
+
 /* The end of the heap of another arena than the main one that begins at `begin`, or 0 when there is none. */
-uint64_t mpr_chunks_heap_end(uint64_t begin);
+uint64_t mpr_chunks_heap_end(uint64_t begin, const mpr_chunks_head *head);
 
 /* Add the chunks of such a heap. False as above. */
 bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, uint64_t end);
 
 /* The end of the mmapped chunk that begins at `begin`, before `limit`, or 0 when there is none. */
-uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit);
+uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head);
 
 #endif

@@ -62,10 +62,10 @@ static void count_pool(mpr_pools *out, const pool *p) {
 }
 
 /* Up to MPR_MAPS_PEEK places where a pool may begin. */
-static int look_at(mpr_pools *out, mpr_alloc *alloc, const uint64_t *place, size_t count) {
+static int look_at(mpr_pools *out, mpr_alloc *alloc, bool still, const uint64_t *place, size_t count) {
     pool headers[MPR_MAPS_PEEK];
     for (size_t done = 0; done < count;) {
-        int got = mpr_maps_peek(place + done, count - done, sizeof *headers, headers);
+        int got = mpr_maps_peek(still, place + done, count - done, sizeof *headers, headers);
         if (got < 0) {
             return got;
         }
@@ -85,7 +85,7 @@ static int look_at(mpr_pools *out, mpr_alloc *alloc, const uint64_t *place, size
     return MPR_OK;
 }
 
-int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, const mpr_mapping *m, uint64_t rss) {
+int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, bool still, const mpr_mapping *m, uint64_t rss) {
     unsigned char resident[MPR_MAPS_WINDOW];
     uint64_t place[MPR_MAPS_PEEK];
     int status = MPR_OK;
@@ -102,7 +102,7 @@ int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, const mpr_mapping *m, uint64
                 place[count++] = at;
             }
         }
-        status = look_at(out, alloc, place, count);
+        status = look_at(out, alloc, still, place, count);
     }
     return status;
 }
@@ -123,7 +123,7 @@ typedef struct scan {
 
 static int scan_mapping(void *context, const mpr_mapping *mapping) {
     scan *s = context;
-    return mpr_pools_add(s->out, s->alloc, mapping, s->rss);
+    return mpr_pools_add(s->out, s->alloc, false, mapping, s->rss);
 }
 
 int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc) {

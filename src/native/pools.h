@@ -29,8 +29,8 @@ typedef struct mpr_pools {
 } mpr_pools;
 
 /* Look at one mapping, when it is anonymous, and add what is there. What is only reserved is not looked at: more than 16 times `resident`, the
- * bytes of the process that are. It may vanish meanwhile. MPR_OK, MPR_ENOMEM, MPR_EUNSUPPORTED when the kernel does not let us. */
-int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, const mpr_mapping *mapping, uint64_t resident);
+ * bytes of the process that are. Unless the process stands `still` it may vanish meanwhile. MPR_OK, MPR_ENOMEM, MPR_EUNSUPPORTED when the kernel does not let us. */
+int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapping *mapping, uint64_t resident);
 
 /* When all mappings have been added: pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);

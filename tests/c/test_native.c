@@ -60,33 +60,42 @@ static void follows_chunks(test *t) {
 }
 
 static void knows_mapped_chunks(test *t) {
-    uint8_t *block = fresh(MIB);
-    uint64_t begin = (uint64_t)(uintptr_t)block, *head = (uint64_t *)block;
-    head[1] = (256 << 10) | 2;
-    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == begin + (256 << 10));
-    CHECK(t, mpr_chunks_mapped_end(begin, begin + (128 << 10)) == 0 && mpr_chunks_mapped_end(begin + 16, begin + MIB) == 0);
-    head[1] = (256 << 10) | 3;
-    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == 0);
-    head[1] = 4096 | 2; /* smaller than any that malloc maps by itself */
-    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == 0);
-    munmap(block, MIB);
-    CHECK(t, mpr_chunks_mapped_end(begin, begin + MIB) == 0 && mpr_chunks_heap_end(begin & ~(MPR_CHUNKS_HEAP - 1)) == 0);
+    uint64_t begin = 0x7000000000, end = begin + MIB;
+    mpr_chunks_head head = {{0, (256 << 10) | 2}};
+    CHECK(t, mpr_chunks_mapped_end(begin, end, &head) == begin + (256 << 10));
+    CHECK(t, mpr_chunks_mapped_end(begin, begin + (128 << 10), &head) == 0 && mpr_chunks_mapped_end(begin + 16, end, &head) == 0);
+    head.word[1] = (256 << 10) | 3;
+    CHECK(t, mpr_chunks_mapped_end(begin, end, &head) == 0);
+    head.word[1] = 4096 | 2; /* smaller than any that malloc maps by itself */
+    CHECK(t, mpr_chunks_mapped_end(begin, end, &head) == 0);
+}
+
+static void knows_heaps(test *t) {
+    uint64_t begin = 100 * MPR_CHUNKS_HEAP;
+    mpr_chunks_head first = {{begin + 48, 0, 135168, 135168}}, later = {{begin - MPR_CHUNKS_HEAP + 48, begin - MPR_CHUNKS_HEAP, 8192, 8192}};
+    CHECK(t, mpr_chunks_heap_end(begin, &first) == begin + 135168 && mpr_chunks_heap_end(begin, &later) == begin + 8192);
+    CHECK(t, mpr_chunks_heap_end(begin + PAGE, &first) == 0); /* not where a heap begins */
+    for (size_t i = 0; i < 4; i++) {
+        mpr_chunks_head wrong = first;
+        wrong.word[i] ^= i == 1 ? PAGE : 1;
+        CHECK(t, mpr_chunks_heap_end(begin, &wrong) == 0 || i == 0 || i == 3); /* an arena may lie a word further, more be writable */
+    }
 }
 
 /* ---- memory that may not be there ---- */
 
 static void peeks(test *t) {
-    uint8_t *block = fresh(3 * PAGE);
+    uint64_t *block = fresh(3 * PAGE), words = PAGE / 8, out[3];
     uint64_t at = (uint64_t)(uintptr_t)block, places[3] = {at, at + PAGE, at + 2 * PAGE};
-    uint8_t out[3];
-    block[0] = 1, block[PAGE] = 2, block[2 * PAGE] = 3;
-    CHECK(t, mpr_maps_peek(places, 3, 1, out) == 3 && out[0] == 1 && out[1] == 2 && out[2] == 3);
+    block[0] = 1, block[words] = 2, block[2 * words] = 3;
+    for (int still = 0; still < 2; still++)
+        CHECK(t, mpr_maps_peek(still, places, 3, 8, out) == 3 && out[0] == 1 && out[1] == 2 && out[2] == 3);
     CHECK(t, mpr_maps_resident_bytes(at, at + 3 * PAGE) == 3 * PAGE);
-    munmap(block + PAGE, PAGE);
-    CHECK(t, mpr_maps_peek(places, 3, 1, out) == 1);
-    CHECK(t, mpr_maps_peek(places + 1, 1, 1, out) == 0 && mpr_maps_peek(places + 2, 1, 1, out) == 1);
+    munmap(block + words, PAGE);
+    CHECK(t, mpr_maps_peek(false, places, 3, 8, out) == 1);
+    CHECK(t, mpr_maps_peek(false, places + 1, 1, 8, out) == 0 && mpr_maps_peek(false, places + 2, 1, 8, out) == 1);
     munmap(block, PAGE);
-    munmap(block + 2 * PAGE, PAGE);
+    munmap(block + 2 * words, PAGE);
 }
 
 static int check_mapping(void *context, const mpr_mapping *m) {
@@ -247,6 +256,7 @@ static void without_memory(test *t) {
 void test_native(test *t) {
     follows_chunks(t);
     knows_mapped_chunks(t);
+    knows_heaps(t);
     peeks(t);
     reads_maps(t);
     agrees_with_malloc(t);

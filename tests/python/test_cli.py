@@ -208,7 +208,7 @@ def test_values_are_there_when_asked_for(command, tmp_path: Path) -> None:
 
 def test_info(command, taken) -> None:
     done = command("info", taken[0])
-    assert done.code == 0 and "What this snapshot explains" in done.out and "Next: memprobe summary" in done.out, done
+    assert done.code == 0 and "What the walk over objects explains" in done.out and "Next: memprobe summary" in done.out, done
     said = json.loads(command("info", "--json", taken[0]).out)
     assert said["schema"] == "memprobe.info/1" and said["info"]["objects"] > 1000
     assert said["accounting"]["objects"] == said["info"]["objects"]

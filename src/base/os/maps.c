@@ -177,8 +177,20 @@ uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end) {
     return count * page;
 }
 
-int mpr_maps_peek(const uint64_t *address, size_t count, size_t size, void *out) {
+MPR_MAPS_ANY_MEMORY static int copy_words(const uint64_t *address, size_t count, size_t words, uint64_t *out) {
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < words; k++) {
+            *out++ = ((const uint64_t *)(uintptr_t)address[i])[k];
+        }
+    }
+    return (int)count;
+}
+
+int mpr_maps_peek(bool still, const uint64_t *address, size_t count, size_t size, void *out) {
     struct iovec local = {out, count * size}, remote[MPR_MAPS_PEEK];
+    if (still) {
+        return copy_words(address, count, size / 8, out);
+    }
     for (size_t i = 0; i < count; i++) {
         remote[i] = (struct iovec){(void *)(uintptr_t)address[i], size};
     }
