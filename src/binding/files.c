@@ -19,7 +19,7 @@ static int tell_account(mpr_builder *builder) {
     mpr_alloc alloc;
     mpr_account account;
     mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&account);
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&account, false);
     mpr_account_finish(&account, &alloc, 0, false); /* else what is known is less */
     Py_END_ALLOW_THREADS return mpr_account_tell(&account, mpr_builder_sink(builder));
 }

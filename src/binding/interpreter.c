@@ -58,7 +58,7 @@ static PyObject *account(PyObject *module, PyObject *unused) {
     mpr_account found;
     (void)module, (void)unused;
     mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&found);
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&found, false);
     mpr_account_finish(&found, &alloc, 0, false); /* else what is known is less */
     Py_END_ALLOW_THREADS PyObject *dict = PyDict_New();
     for (int i = 0; dict != NULL && i < MPR_ACCOUNT_COUNT; i++) {

@@ -312,7 +312,7 @@ static PyObject *is_still(PyObject *module, PyObject *args) {
 static void begin_account(mpr_account *account, bool whole) {
     mpr_alloc alloc;
     mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(account);
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(account, !whole);
     if (whole) {
         mpr_account_finish(account, &alloc, 0, false);
     }

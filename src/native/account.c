@@ -192,7 +192,7 @@ static size_t find_control_block(const uint64_t *words, size_t count, uint64_t p
 }
 
 /* The end of the thread's stack that a run begins with, or its beginning for none. At the end of a stack lies the thread's control block. */
-static uint64_t stack_end(const run *r) {
+static uint64_t stack_end(const taking *t, const run *r) {
     uint64_t words[512], limit = r->end - r->begin < STACK_MOST ? r->end : r->begin + STACK_MOST;
     uint64_t guard = mpr_process_guard();
     unsigned char resident[MPR_MAPS_WINDOW];
@@ -201,7 +201,7 @@ static uint64_t stack_end(const run *r) {
         mpr_maps_resident(part, pages, resident);
         for (size_t i = 0; i < pages; i++) {
             uint64_t page = part + i * PAGE;
-            if (!(resident[i] & 1) || mpr_maps_peek(false, &page, 1, sizeof words, words) != 1) {
+            if (!(resident[i] & 1) || mpr_maps_peek(t->still, &page, 1, sizeof words, words) != 1) {
                 continue;
             }
             size_t offset = find_control_block(words, sizeof words / sizeof *words, page, guard);
@@ -338,12 +338,14 @@ static bool is_reserved(const taking *t, const run *r) {
 }
 
 static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
-    uint64_t at = stack_end(r), taken = mpr_maps_resident_bytes(r->begin, at);
+    uint64_t at = stack_end(t, r), taken = mpr_maps_resident_bytes(r->begin, at);
     add(t, MPR_ACCOUNT_STACKS, taken);
     if (is_reserved(t, r)) {
-        mpr_chunks_head head;
-        bool there = at < r->end && mpr_maps_peek(false, &at, 1, sizeof head, &head) == 1;
-        return taken + (there ? take_at(t, at, r->end, &head, &at) : 0);
+        heads h = {.count = 0};
+        if (at < r->end) {
+            read_heads(t, &h, at, at + PAGE);
+        }
+        return taken + (h.count > 0 ? take_at(t, at, r->end, h.head, &at) : 0);
     }
     while (at < r->end) {
         uint64_t known = at, pool = next_arena(arenas, count, at, r->end);
@@ -414,7 +416,7 @@ static int take_runs(taking *t) {
 
 /* ---- all of it ---- */
 
-static void tell_malloc(taking *t) {
+static void set_malloc(taking *t) {
     uint64_t *value = t->out->value;
     value[MPR_ACCOUNT_MALLOC_USED] = t->chunks.used_resident;
     value[MPR_ACCOUNT_MALLOC_GIVEN] = t->chunks.used_bytes;
@@ -431,7 +433,7 @@ static void tell_malloc(taking *t) {
     value[MPR_ACCOUNT_MALLOC_USED] = used == MPR_ACCOUNT_UNKNOWN ? used : least(used, value[MPR_ACCOUNT_MALLOC]);
 }
 
-static void tell_pools(taking *t, bool known) {
+static void set_pools(taking *t, bool known) {
     uint64_t *value = t->out->value;
     value[MPR_ACCOUNT_POOLS_USED] = known ? t->pools.used_bytes : MPR_ACCOUNT_UNKNOWN;
     value[MPR_ACCOUNT_POOLS_ARENAS] = known ? t->pools.arenas : MPR_ACCOUNT_UNKNOWN;
@@ -460,8 +462,8 @@ static int take_all(taking *t, int64_t pid) {
         return looked;
     }
     status = take_runs(t);
-    tell_pools(t, looked == MPR_OK);
-    tell_malloc(t);
+    set_pools(t, looked == MPR_OK);
+    set_malloc(t);
     return status;
 }
 
@@ -491,14 +493,14 @@ static int take_shares(void *context, const mpr_mapping *m) {
     return MPR_OK;
 }
 
-void mpr_account_begin(mpr_account *out) {
+void mpr_account_begin(mpr_account *out, bool still) {
     for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) {
         out->value[i] = MPR_ACCOUNT_UNKNOWN;
     }
-    mpr_process_malloc told = mpr_process_ask_malloc();
-    out->value[MPR_ACCOUNT_MALLOC_GIVEN] = told.glibc_used;
-    out->value[MPR_ACCOUNT_OTHER] = told.resident;
-    out->value[MPR_ACCOUNT_OTHER_USED] = told.other_used;
+    if (!still) { /* it looks at each free chunk, with its locks */
+        out->value[MPR_ACCOUNT_MALLOC_GIVEN] = mpr_process_glibc_used();
+    }
+    mpr_process_other_malloc(&out->value[MPR_ACCOUNT_OTHER], &out->value[MPR_ACCOUNT_OTHER_USED]);
     out->value[MPR_ACCOUNT_SELF] = mpr_pages_mapped();
     mpr_maps_read(0, MPR_MAPS_TOTAL, take_shares, out);
 }

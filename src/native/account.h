@@ -55,9 +55,9 @@ typedef struct mpr_account {
 /* "resident" ..., as in mpr_account_item. Static. */
 const char *mpr_account_name(mpr_account_item item);
 
-/* Before a fork, which makes all memory shared: PSS, private and shared bytes, what malloc says of itself, and what memprobe has
+/* Before a fork, which makes all memory shared: PSS, private and shared bytes, what malloc says of itself (unless a child will look at it), and what memprobe has
  * mapped. Needs no lock of the interpreter. */
-void mpr_account_begin(mpr_account *out);
+void mpr_account_begin(mpr_account *out, bool still);
 
 /* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork. MPR_OK; MPR_ENOMEM; MPR_EIO when there
  * are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */

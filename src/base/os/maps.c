@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -186,17 +185,18 @@ MPR_MAPS_ANY_MEMORY static int copy_words(const uint64_t *address, size_t count,
     return (int)count;
 }
 
+/* By the file of our own memory: a filter of system calls that ends the process for an unusual one has nothing to object to. */
 int mpr_maps_peek(bool still, const uint64_t *address, size_t count, size_t size, void *out) {
-    struct iovec local = {out, count * size}, remote[MPR_MAPS_PEEK];
     if (still) {
         return copy_words(address, count, size / 8, out);
     }
-    for (size_t i = 0; i < count; i++) {
-        remote[i] = (struct iovec){(void *)(uintptr_t)address[i], size};
+    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), done = 0;
+    if (fd < 0) {
+        return MPR_EUNSUPPORTED;
     }
-    ssize_t got = process_vm_readv(getpid(), &local, 1, remote, count, 0);
-    if (got < 0) {
-        return errno == EFAULT ? 0 : MPR_EUNSUPPORTED;
+    while ((size_t)done < count && pread(fd, (char *)out + (size_t)done * size, size, (off_t)address[done]) == (ssize_t)size) {
+        done++;
     }
-    return (int)((size_t)got / size);
+    close(fd);
+    return done;
 }

@@ -42,7 +42,7 @@ void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR
 uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end);
 
 /* Copy `size` bytes, a multiple of 8, from each of `count` addresses, one behind the other, to `out`: how many were copied, up to the first that is
- * not mapped; MPR_EUNSUPPORTED when the kernel refuses. Nothing faults, whatever other threads unmap. Where none can (`still`, a forked
+ * not mapped; MPR_EUNSUPPORTED where a process may not read its own memory so. Nothing faults, whatever other threads unmap. Where none can (`still`, a forked
  * child) it is a hundred times faster, and the addresses must be in memory. count <= MPR_MAPS_PEEK */
 #define MPR_MAPS_PEEK 64
 int mpr_maps_peek(bool still, const uint64_t *address, size_t count, size_t size, void *out);

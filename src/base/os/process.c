@@ -41,7 +41,7 @@ typedef struct mallinfo2_result {
     size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 } mallinfo2_result;
 
-static uint64_t ask_glibc(void) {
+uint64_t mpr_process_glibc_used(void) {
     mallinfo2_result (*ask)(void) = NULL;
     *(void **)&ask = dlsym(RTLD_DEFAULT, "mallinfo2");
     if (ask == NULL) {
@@ -58,18 +58,15 @@ static uint64_t ask_jemalloc(mallctl *ask, const char *name) {
     return ask(name, &value, &size, NULL, 0) == 0 ? value : UINT64_MAX;
 }
 
-/* jemalloc's statistics are of the moment when its epoch was last moved on (its manual, "mallctl namespace"). */
-mpr_process_malloc mpr_process_ask_malloc(void) {
-    mpr_process_malloc told = {ask_glibc(), UINT64_MAX, UINT64_MAX};
+/* Its statistics are of the moment when its epoch was last moved on (jemalloc's manual, "mallctl namespace"). */
+void mpr_process_other_malloc(uint64_t *resident, uint64_t *used) {
     mallctl *ask = NULL;
     *(void **)&ask = dlsym(RTLD_DEFAULT, "mallctl");
     uint64_t epoch = 1;
     size_t size = sizeof epoch;
-    if (ask != NULL && ask("epoch", &epoch, &size, &epoch, size) == 0) {
-        told.other_used = ask_jemalloc(ask, "stats.allocated");
-        told.resident = ask_jemalloc(ask, "stats.resident");
-    }
-    return told;
+    bool told = ask != NULL && ask("epoch", &epoch, &size, &epoch, size) == 0;
+    *resident = told ? ask_jemalloc(ask, "stats.resident") : UINT64_MAX;
+    *used = told ? ask_jemalloc(ask, "stats.allocated") : UINT64_MAX;
 }
 
 uint64_t mpr_process_break(void) { return (uint64_t)(uintptr_t)sbrk(0); }

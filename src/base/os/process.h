@@ -9,12 +9,12 @@
 uint64_t mpr_process_rss(void);         /* resident bytes, 0 if unknown */
 uint64_t mpr_process_private(void);     /* bytes that it has written to and shares with nobody, 0 if unknown */
 
-/* What malloc itself says of its memory, in bytes; UINT64_MAX for what it does not say. It takes malloc's locks: not for a forked child. */
-typedef struct mpr_process_malloc {
-    uint64_t glibc_used; /* of glibc's, heads among it */
-    uint64_t other_used, resident; /* of one that took its place: jemalloc */
-} mpr_process_malloc;
-mpr_process_malloc mpr_process_ask_malloc(void);
+/* Bytes of glibc's malloc that are in use, heads among them; UINT64_MAX if unknown. It takes malloc's locks, and looks at each free chunk: not
+ * for a forked child. */
+uint64_t mpr_process_glibc_used(void);
+
+/* What a malloc that took glibc's place (jemalloc) says that it has resident, and in use; UINT64_MAX without one. Not for a forked child. */
+void mpr_process_other_malloc(uint64_t *resident, uint64_t *used);
 
 uint64_t mpr_process_break(void); /* the end of the memory that malloc gets by brk(2) */
 uint64_t mpr_process_guard(void); /* the word that each thread's control block has against broken stacks; 0 if unknown */
