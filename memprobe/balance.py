@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 NOT_EXPLAINED = "not explained"
+WORTH = 8 << 20  # bytes that are worth advice, if they are a tenth of what is resident
 BRIEF = 0.02  # of what is resident: parts below it stand together in a brief line
 
 
@@ -185,7 +186,7 @@ def balance(heap: Heap) -> Memory:
         private_bytes=known.get("private"),
         shared_bytes=known.get("shared"),
         hugetlb_bytes=known.get("hugetlb"),
-        notes=tuple(_notes(known)),
+        notes=(*_notes(known), *_advice(known)),
     )
 
 
@@ -265,6 +266,13 @@ def _mappings(known: Mapping[str, int], taken: Mapping[str, tuple[int, int]]) ->
     yield MemoryPart("files", known["files"])
     yield MemoryPart("shared memory", known["shared_memory"])
     yield MemoryPart("memprobe itself", sum(taken["self"]) + known.get("self", 0))
+
+
+def _advice(known: Mapping[str, int]) -> Iterator[str]:
+    """What is known to help."""
+    returnable = known.get("malloc_returnable", 0)
+    if returnable >= max(WORTH, known["resident"] // 10):
+        yield f"malloc_trim(0) would give {size(returnable)} of malloc's free memory back: ctypes.CDLL(None).malloc_trim(0)."
 
 
 def _notes(known: Mapping[str, int]) -> Iterator[str]:

@@ -69,6 +69,7 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_MALLOC_CHUNKS] = "mem_malloc_chunks",
     [MPR_ACCOUNT_MALLOC_TOP] = "mem_malloc_top",
     [MPR_ACCOUNT_MALLOC_LARGEST] = "mem_malloc_largest",
+    [MPR_ACCOUNT_MALLOC_RETURNABLE] = "mem_malloc_returnable",
     [MPR_ACCOUNT_MALLOC_UNREAD] = "mem_malloc_unread",
     [MPR_ACCOUNT_OTHER] = "mem_other",
     [MPR_ACCOUNT_OTHER_USED] = "mem_other_used",
@@ -177,7 +178,8 @@ static uint64_t take_malloc(taking *t, uint64_t resident, bool walked) {
 
 static uint64_t take_heap(taking *t, const run *r) {
     uint64_t end = mpr_process_break();
-    return take_malloc(t, r->resident, t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end));
+    return take_malloc(t, r->resident,
+                       t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end, true));
 }
 
 /* A control block begins with its own address, has it once more, and the guard word that all threads share (glibc, x86-64). Its offset in a
@@ -423,11 +425,13 @@ static void set_malloc(taking *t) {
     value[MPR_ACCOUNT_MALLOC_CHUNKS] = t->chunks.used;
     value[MPR_ACCOUNT_MALLOC_TOP] = t->chunks.top_bytes;
     value[MPR_ACCOUNT_MALLOC_LARGEST] = t->chunks.largest;
+    value[MPR_ACCOUNT_MALLOC_RETURNABLE] = t->chunks.returnable;
     if (t->still) {
         return;
     }
     value[MPR_ACCOUNT_MALLOC_UNREAD] = 0; /* nothing was followed */
     value[MPR_ACCOUNT_MALLOC_CHUNKS] = value[MPR_ACCOUNT_MALLOC_TOP] = value[MPR_ACCOUNT_MALLOC_LARGEST] = MPR_ACCOUNT_UNKNOWN;
+    value[MPR_ACCOUNT_MALLOC_RETURNABLE] = MPR_ACCOUNT_UNKNOWN;
     uint64_t used = t->malloc_used;
     value[MPR_ACCOUNT_MALLOC_GIVEN] = used;
     value[MPR_ACCOUNT_MALLOC_USED] = used == MPR_ACCOUNT_UNKNOWN ? used : least(used, value[MPR_ACCOUNT_MALLOC]);

@@ -39,6 +39,7 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_MALLOC_CHUNKS,  /* how many are in use */
     MPR_ACCOUNT_MALLOC_TOP,     /* free at the end of arenas */
     MPR_ACCOUNT_MALLOC_LARGEST, /* free chunk that is at no end */
+    MPR_ACCOUNT_MALLOC_RETURNABLE, /* resident: what malloc_trim(0) would give back */
     MPR_ACCOUNT_MALLOC_UNREAD,  /* resident, in regions whose chunks could not be followed */
     MPR_ACCOUNT_OTHER,          /* resident, of a malloc that took glibc's place, by its own count */
     MPR_ACCOUNT_OTHER_USED,     /* in use, likewise */

@@ -7,6 +7,7 @@
 #include "base/os/maps.h"
 
 #define HEAD UINT64_C(16)
+#define FREE_HEAD UINT64_C(48) /* and what malloc notes in the first bytes of a chunk that is free */
 #define PAGE UINT64_C(4096)
 #define IN_USE 1u /* the chunk before */
 #define MAPPED 2u
@@ -40,6 +41,12 @@ static uint64_t absent(window *w, uint64_t begin, uint64_t end) {
     return bytes;
 }
 
+/* Bytes of the whole pages within [begin, end). */
+static uint64_t whole_pages(uint64_t begin, uint64_t end) {
+    uint64_t first = (begin + PAGE - 1) & ~(PAGE - 1), last = end & ~(PAGE - 1);
+    return last > first ? last - first : 0;
+}
+
 /* ---- chunks that follow each other ---- */
 
 static void add_used(mpr_chunks *out, uint64_t size, uint64_t gone) {
@@ -48,10 +55,12 @@ static void add_used(mpr_chunks *out, uint64_t size, uint64_t gone) {
     out->used_resident += size - gone;
 }
 
-static void add_free(mpr_chunks *out, uint64_t size, uint64_t gone, bool top) {
+/* pages: bytes of its whole pages. */
+static void add_free(mpr_chunks *out, uint64_t size, uint64_t pages, uint64_t gone, bool top, bool main_arena) {
     out->free++;
     out->free_bytes += size;
     out->free_resident += size - gone;
+    out->returnable += top && !main_arena ? 0 : pages - gone;
     if (top) {
         out->top_bytes += size;
     } else if (size > out->largest) {
@@ -62,7 +71,7 @@ static void add_free(mpr_chunks *out, uint64_t size, uint64_t gone, bool top) {
 /* The two small chunks that close a heap which another one of its arena follows; nothing is behind them. */
 static bool is_fence(uint64_t at, uint64_t end) { return end - at <= 4 * HEAD; }
 
-MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end) {
+MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end, bool main_arena) {
     mpr_chunks found = *out;
     window w = {.limit = end};
     uint64_t at = begin;
@@ -80,11 +89,11 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64
             return false;
         }
         bool top = next == end;
-        uint64_t gone = size >= PAGE ? absent(&w, at + HEAD, next) : 0;
+        uint64_t gone = size >= PAGE ? absent(&w, at + FREE_HEAD, next) : 0;
         if (!top && (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE))) {
             add_used(&found, size, gone);
         } else {
-            add_free(&found, size, gone, top);
+            add_free(&found, size, whole_pages(at + FREE_HEAD, next), gone, top, main_arena);
         }
         at = next;
     }
@@ -122,7 +131,7 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, u
     uint64_t from = first ? info->arena + STATE_FROM : begin + sizeof *info, to = first ? info->arena + STATE_TO : begin + 4 * HEAD;
     for (uint64_t at = (from + HEAD - 1) & ~(HEAD - 1); at < to && at + 2 * HEAD < end; at += HEAD) {
         uint64_t size = ((const chunk *)(uintptr_t)at)->size;
-        if ((size & (IN_USE | MAPPED)) == IN_USE && mpr_chunks_walk(out, at, end)) {
+        if ((size & (IN_USE | MAPPED)) == IN_USE && mpr_chunks_walk(out, at, end, false)) {
             return true;
         }
     }

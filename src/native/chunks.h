@@ -29,10 +29,11 @@ typedef struct mpr_chunks {
     uint64_t free, free_bytes, free_resident; /* the same of what is free, tops among them */
     uint64_t top_bytes;                       /* of free_bytes: at the end of the arenas */
     uint64_t largest;                         /* free chunk that is no top, bytes */
+    uint64_t returnable; /* of free_resident: what malloc_trim(0) would give back: whole pages, but of no other arena's top */
 } mpr_chunks;
 
-/* Add the chunks of [begin, end), of which the first begins at `begin`. Nothing is added, and false is returned, when they do not end there. */
-bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end);
+/* Add the chunks of [begin, end), of which the first begins at `begin`; the top of the main arena can be given back. Nothing is added, and false is returned, when they do not end there. */
+bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end, bool main_arena);
 
 /* What a page begins with: by these words regions are recognised. */
 typedef struct mpr_chunks_head {

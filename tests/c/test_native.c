@@ -41,21 +41,26 @@ static void follows_chunks(test *t) {
     uint8_t *block = fresh(16 * PAGE);
     uint64_t begin = (uint64_t)(uintptr_t)block, end = lay_chunks(begin, sizes, 6);
     mpr_chunks found = {0};
-    CHECK(t, mpr_chunks_walk(&found, begin, end));
+    CHECK(t, mpr_chunks_walk(&found, begin, end, true));
     CHECK(t, found.used == 3 && found.used_bytes == 48 + 4096 * 5 + 32 && found.free == 3 && found.free_bytes == 64 + 160 + 4096 * 2);
-    CHECK(t, found.top_bytes == 4096 * 2 && found.largest == 160);
+    CHECK(t, found.top_bytes == 4096 * 2 && found.largest == 160 && found.returnable == 0); /* nothing was touched */
     CHECK(t, found.used_resident < found.used_bytes && found.used_resident % 16 == 0); /* pages inside the large one were never touched */
     memset(block + 48 + 64 + 16, 1, 4096 * 5 - 16);
     mpr_chunks touched = {0};
-    CHECK(t, mpr_chunks_walk(&touched, begin, end) && touched.used_resident == touched.used_bytes);
+    CHECK(t, mpr_chunks_walk(&touched, begin, end, true) && touched.used_resident == touched.used_bytes);
+
+    memset((void *)(uintptr_t)(end - 4096 * 2 + 16), 1, 4096 * 2 - 16); /* the top: a whole page of it lies in memory now */
+    mpr_chunks main = {0}, other = {0};
+    CHECK(t, mpr_chunks_walk(&main, begin, end, true) && main.returnable == 4096);
+    CHECK(t, mpr_chunks_walk(&other, begin, end, false) && other.returnable == 0);
 
     mpr_chunks none = {0}; /* what does not end where it should is not counted at all */
-    CHECK(t, !mpr_chunks_walk(&none, begin, end + 4096) && !mpr_chunks_walk(&none, begin, end - 16) && none.used == 0);
-    CHECK(t, !mpr_chunks_walk(&none, begin + 8, end) && !mpr_chunks_walk(&none, begin, begin));
+    CHECK(t, !mpr_chunks_walk(&none, begin, end + 4096, true) && !mpr_chunks_walk(&none, begin, end - 16, true) && none.used == 0);
+    CHECK(t, !mpr_chunks_walk(&none, begin + 8, end, true) && !mpr_chunks_walk(&none, begin, begin, true));
     ((uint64_t *)(uintptr_t)(begin + 48))[1] = UINT64_MAX;
-    CHECK(t, !mpr_chunks_walk(&none, begin, end) && none.used == 0);
+    CHECK(t, !mpr_chunks_walk(&none, begin, end, true) && none.used == 0);
     ((uint64_t *)(uintptr_t)(begin + 48))[1] = 0;
-    CHECK(t, !mpr_chunks_walk(&none, begin, end) && none.used == 0);
+    CHECK(t, !mpr_chunks_walk(&none, begin, end, true) && none.used == 0);
     munmap(block, 16 * PAGE);
 }
 

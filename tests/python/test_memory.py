@@ -17,6 +17,7 @@ import pytest
 from services import Service
 
 import memprobe
+from memprobe import _text
 from memprobe._capture import Options
 from memprobe.balance import Memory, MemoryPart
 
@@ -162,6 +163,34 @@ def test_malloc_in_use(tmp_path: Path) -> None:
         facts = service.snapshot()._graph.infos()
     assert mapped >= 40 and facts["mem_malloc_unread"] == 0
     assert abs(int(facts["mem_malloc_given"]) - in_use) <= 512 * 1024 + in_use // 200  # what the agent itself took meanwhile
+
+
+def test_what_malloc_trim_would_give_back(tmp_path: Path) -> None:
+    """Holes and tops of the main arena and of threads' arenas: the advice has the number that malloc_trim(0) then gives."""
+    source = """
+    import threading
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    gate, end = threading.Barrier(4), threading.Event()
+    def work():
+        blocks = [libc.malloc(9000) for _ in range(3000)]
+        for at in blocks: ctypes.memset(at, 1, 9000)
+        for at in blocks[:-1]:
+            if at % 7: libc.free(at)
+    def thread(): work(), gate.wait(), end.wait()
+    for _ in range(3): threading.Thread(target=thread, daemon=True).start()
+    work(), gate.wait(), here()
+    libc.malloc_trim(0)
+    here()
+    """
+    (tmp_path / "program.py").write_text(START + textwrap.dedent(source))
+    with Service(tmp_path, tmp_path / "program.py") as service:
+        heap = service.snapshot()
+        before = rollup(service.process.pid)["Rss"]
+        service.go_on()
+        given = before - rollup(service.process.pid)["Rss"]
+    returnable = int(heap._graph.infos()["mem_malloc_returnable"])
+    assert given > 16 * MIB and abs(given - returnable) < 2 * MIB + given // 20, (given, returnable)
+    assert f"malloc_trim(0) would give {_text.size(returnable)}" in str(heap.memory())
 
 
 def test_without_pymalloc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
