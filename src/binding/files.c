@@ -36,7 +36,12 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
     if (status == MPR_OK) {
         mpr_sink *sink = mpr_builder_sink(builder), whole = *sink;
         sink->text = contents.nameless ? NULL : sink->text;
-        cpy_capture what = {&facts, &state->proofs, contents, "in process", NULL, argument, caller};
+        cpy_capture what = {.facts = &facts,
+                            .proofs = &state->proofs,
+                            .contents = contents,
+                            .mode = "in process",
+                            .argument = argument,
+                            .caller = caller};
         status = cpy_capture_walk(sink, &out->alloc, &what);
         sink->text = whole.text; /* root groups have names */
     }

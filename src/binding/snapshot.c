@@ -88,21 +88,37 @@ static void measure(outcome *out, const mpr_writer *writer, int64_t start, bool 
     await_pause(&out->pause_ns);
 }
 
+typedef struct accounting {
+    mpr_account account;
+    mpr_alloc *alloc;
+    int64_t pid; /* of the process */
+    bool forked; /* this is its child */
+} accounting;
+
+/* A child takes the account when it has given leaf buffers back, which the process may write to already. */
+static int tell_account(void *context, mpr_sink *sink, uint64_t given_back) {
+    accounting *a = context;
+    if (a->forked && mpr_account_finish(&a->account, a->alloc, a->pid, true) == MPR_OK) { /* else what is known is less */
+        mpr_account_add_discarded(&a->account, given_back);
+    }
+    return mpr_account_tell(&a->account, sink);
+}
+
 static void stream(const job *j, outcome *out, bool forked) {
     mpr_alloc alloc;
     mpr_writer *writer = NULL;
-    mpr_account account = j->account;
+    accounting account_of = {j->account, &alloc, j->facts->pid, forked};
     int64_t start = mpr_process_monotonic_ns();
     mpr_alloc_pages(&alloc);
-    if (forked) {
-        mpr_account_finish(&account, &alloc, j->facts->pid, true); /* else what is known is less */
-    }
     int status = mpr_writer_new(&writer, &alloc, j->file.fd);
     if (status == MPR_OK) {
-        status = mpr_account_tell(&account, mpr_writer_sink(writer));
-    }
-    if (status == MPR_OK) {
-        cpy_capture what = {j->facts, j->proofs, j->contents, forked ? "forked" : "streamed", forked ? &bulk : NULL};
+        cpy_capture what = {.facts = j->facts,
+                            .proofs = j->proofs,
+                            .contents = j->contents,
+                            .mode = forked ? "forked" : "streamed",
+                            .bulk = forked ? &bulk : NULL,
+                            .prepared = tell_account,
+                            .context = &account_of};
         status = cpy_capture_walk(mpr_writer_sink(writer), &alloc, &what);
     }
     if (status == MPR_OK) {

@@ -30,14 +30,16 @@ MPR_MAPS_ANY_MEMORY static bool is_still(cpy_walk *walk, const struct cpy_bulk_r
     return type != NULL && bulk_of(type, row->owner, &size) == row->begin && size == row->size;
 }
 
-void cpy_bulk_forget_known(cpy_walk *walk) {
+uint64_t cpy_bulk_forget_known(cpy_walk *walk) {
     cpy_bulk *known = walk->bulk;
+    uint64_t resident = 0;
     for (uint32_t i = 0; i < known->count; i++) {
         if (is_still(walk, &known->rows[i])) {
-            mpr_child_forget(known->rows[i].begin, known->rows[i].size);
+            resident += mpr_child_forget(known->rows[i].begin, known->rows[i].size);
         }
     }
     known->count = 0;
+    return resident;
 }
 
 /* An instance of a class that may go before it is looked at again is not kept in mind. */

@@ -22,8 +22,8 @@ struct cpy_bulk {
     } rows[CPY_BULK_MOST];
 };
 
-/* Give back what is known, and know nothing. Only in a forked child. */
-void cpy_bulk_forget_known(cpy_walk *walk);
+/* Give back what is known, and know nothing. Only in a forked child. The bytes of it that were in memory. */
+uint64_t cpy_bulk_forget_known(cpy_walk *walk);
 
 /* Give back what the object in hand has, if anything, and know it. */
 void cpy_bulk_forget(cpy_walk *walk);

@@ -93,10 +93,14 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
 
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
     cpy_walk walk;
+    uint64_t given_back = 0;
     int status = cpy_walk_begin_prepared(&walk, alloc, sink, what->proofs);
     walk.bulk = what->bulk;
     if (status == MPR_OK && walk.bulk != NULL) {
-        cpy_bulk_forget_known(&walk);
+        given_back = cpy_bulk_forget_known(&walk);
+    }
+    if (status == MPR_OK && what->prepared != NULL) {
+        status = what->prepared(what->context, sink, given_back);
     }
     if (status == MPR_OK) {
         status = set_contents(&walk, what->contents);

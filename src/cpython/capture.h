@@ -24,6 +24,9 @@ typedef struct cpy_capture {
     cpy_contents contents;
     const char *mode; /* told as a fact */
     cpy_bulk *bulk; /* in a forked child, what the one before it gave back, and then what this one did; else NULL */
+    /* Called when that was given back and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
+    int (*prepared)(void *context, mpr_sink *sink, uint64_t given_back);
+    void *context;
     PyObject *argument; /* of the question that needs the capture: cpy_walk_set_argument; or NULL */
     cpy_caller *caller; /* where to say who asked, or NULL */
 } cpy_capture;

@@ -8,6 +8,7 @@
 #include "base/os/process.h"
 #include "base/status.h"
 #include "native/chunks.h"
+#include "native/elf.h"
 #include "native/pools.h"
 
 #define PAGE UINT64_C(4096)
@@ -25,12 +26,12 @@ typedef struct run { /* anonymous mappings side by side */
     uint64_t begin, end, resident;
     bool heap;    /* "[heap]" */
     bool guarded; /* what lies before may not be touched: a stack begins so */
-    bool image;   /* zeroed data of an image; the kernel may have joined it with what lies behind */
+    uint64_t image_end; /* zeroed data of an image up to here, which the kernel may have joined with what lies behind; 0: none */
 } run;
 
 /* Mappings of one file that follow each other: an image has one that can be executed. */
 typedef struct file_group {
-    uint64_t inode, end, resident;
+    uint64_t inode, begin, end, resident;
     bool executable, shared, memory;
 } file_group;
 
@@ -113,22 +114,22 @@ static void take_file(taking *t, const mpr_mapping *m) {
     bool memory = is_shared_memory(m);
     if (t->file.inode != m->inode || t->file.memory != memory || t->file.shared != m->shared) {
         finish_file(t);
-        t->file = (file_group){.inode = m->inode, .shared = m->shared, .memory = memory};
+        t->file = (file_group){.inode = m->inode, .begin = m->begin, .shared = m->shared, .memory = memory};
     }
     t->file.executable |= m->execute;
     t->file.resident += m->resident;
     t->file.end = m->end;
 }
 
-static int take_anonymous(taking *t, const mpr_mapping *m, bool image) {
+static int take_anonymous(taking *t, const mpr_mapping *m, uint64_t image_end) {
     bool heap = strncmp(m->name, "[heap]", 6) == 0;
     run *last = t->runs.count > 0 ? &t->runs.items[t->runs.count - 1] : NULL;
-    if (last != NULL && last->end == m->begin && !last->heap && !heap && !last->image) {
+    if (last != NULL && last->end == m->begin && !last->heap && !heap) {
         last->end = m->end;
         last->resident += m->resident;
         return MPR_OK;
     }
-    run new = {m->begin, m->end, m->resident, heap, t->guard_end == m->begin, image};
+    run new = {m->begin, m->end, m->resident, heap, t->guard_end == m->begin, image_end};
     return mpr_vec_push(&t->runs, t->alloc, new);
 }
 
@@ -147,7 +148,7 @@ static int take_private(taking *t, const mpr_mapping *m) {
         return MPR_OK;
     }
     bool image = m->begin == t->file.end && t->file.executable && !t->file.shared && m->name[0] == '\0';
-    return mpr_maps_is_anonymous(m) ? take_anonymous(t, m, image) : MPR_OK;
+    return mpr_maps_is_anonymous(m) ? take_anonymous(t, m, image ? mpr_elf_end(t->file.begin) : 0) : MPR_OK;
 }
 
 static int take_mapping(void *context, const mpr_mapping *m) {
@@ -168,18 +169,14 @@ static int take_mapping(void *context, const mpr_mapping *m) {
 
 /* ---- what anonymous memory is ---- */
 
-static uint64_t take_malloc(taking *t, uint64_t resident, bool walked) {
+static void take_malloc(taking *t, uint64_t resident, bool walked) {
     add(t, MPR_ACCOUNT_MALLOC, resident);
-    if (!walked) {
-        add(t, MPR_ACCOUNT_MALLOC_UNREAD, resident);
-    }
-    return resident;
+    add(t, MPR_ACCOUNT_MALLOC_UNREAD, walked ? 0 : resident);
 }
 
-static uint64_t take_heap(taking *t, const run *r) {
+static void take_heap(taking *t, const run *r) {
     uint64_t end = mpr_process_break();
-    return take_malloc(t, r->resident,
-                       t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end, true));
+    take_malloc(t, r->resident, t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end, true));
 }
 
 /* A control block begins with its own address, has it once more, and the guard word that all threads share (glibc, x86-64). Its offset in a
@@ -238,12 +235,6 @@ static uint64_t frames_end(uint64_t begin, uint64_t end, const mpr_chunks_head *
     return sized && previous % PAGE == 0 && previous != begin && top <= size / 8 ? begin + size : 0;
 }
 
-static uint64_t take_frames(taking *t, uint64_t begin, uint64_t end) {
-    uint64_t resident = mpr_maps_resident_bytes(begin, end);
-    add(t, MPR_ACCOUNT_STACKS, resident);
-    return resident;
-}
-
 /* The end of an arena of mimalloc (version 3: mi_arena_t) that begins at `begin`, or 0: it says where it lies itself, and how large it is. */
 static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
     uint64_t size = head->word[1];
@@ -251,38 +242,25 @@ static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_he
     return sized && begin % MIMALLOC_UNIT == 0 && head->word[0] == begin ? begin + size : 0;
 }
 
-static uint64_t take_mimalloc(taking *t, uint64_t begin, uint64_t end) {
-    uint64_t resident = mpr_maps_resident_bytes(begin, end);
-    add(t, MPR_ACCOUNT_MIMALLOC, resident);
-    return resident;
-}
-
-static uint64_t take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
+static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
     uint64_t resident = mpr_maps_resident_bytes(begin, end);
     t->chunks.used++;
     t->chunks.used_bytes += end - begin;
     t->chunks.used_resident += resident;
-    return take_malloc(t, resident, true);
+    take_malloc(t, resident, true);
 }
 
-/* A heap of another arena than malloc's main one. */
-static uint64_t take_malloc_heap(taking *t, uint64_t begin, uint64_t end) {
-    return take_malloc(t, mpr_maps_resident_bytes(begin, end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, end));
-}
-
-/* What begins at a page of no arena of pymalloc's: *end is where it ends, 0 for what is nobody's. The bytes of it in memory. */
-static uint64_t take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_head *head, uint64_t *end) {
-    if ((*end = mpr_chunks_heap_end(begin, head)) != 0 && *end <= limit) {
-        return take_malloc_heap(t, begin, *end);
+/* What begins at a page of no arena of pymalloc's: *end is where it ends, 0 for what is nobody's. */
+static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_head *head, uint64_t *end) {
+    if ((*end = mpr_chunks_heap_end(begin, head)) != 0 && *end <= limit) { /* of another arena than malloc's main one */
+        take_malloc(t, mpr_maps_resident_bytes(begin, *end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, *end));
+    } else if ((*end = mpr_chunks_mapped_end(begin, limit, head)) != 0) {
+        take_mapped_chunk(t, begin, *end);
+    } else if ((*end = frames_end(begin, limit, head)) != 0) {
+        add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(begin, *end));
+    } else if ((*end = mimalloc_end(begin, limit, head)) != 0) {
+        add(t, MPR_ACCOUNT_MIMALLOC, mpr_maps_resident_bytes(begin, *end));
     }
-    if ((*end = mpr_chunks_mapped_end(begin, limit, head)) != 0) {
-        return take_mapped_chunk(t, begin, *end);
-    }
-    if ((*end = frames_end(begin, limit, head)) != 0) {
-        return take_frames(t, begin, *end);
-    }
-    *end = mimalloc_end(begin, limit, head);
-    return *end != 0 ? take_mimalloc(t, begin, *end) : 0;
 }
 
 /* The beginnings of pages that are in memory. */
@@ -316,22 +294,20 @@ static void read_heads(const taking *t, heads *h, uint64_t begin, uint64_t limit
     }
 }
 
-/* Memory of no arena of pymalloc's, up to where too much of it in a row is nobody's. The bytes in memory of what was recognised; *known becomes
- * its end. */
-static uint64_t take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *known) {
-    uint64_t taken = 0, stop = 0, at = begin;
+/* Memory of no arena of pymalloc's, up to where too much of it in a row is nobody's. *known becomes the end of what was recognised last. */
+static void take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *known) {
+    uint64_t stop = 0, at = begin;
     heads h;
     while (at < end && at - *known < NOBODYS_MOST) {
         read_heads(t, &h, at, end);
         for (size_t i = 0; i < h.count; i++) {
             if (h.page[i] >= *known) {
-                taken += take_at(t, h.page[i], end, &h.head[i], &stop);
+                take_at(t, h.page[i], end, &h.head[i], &stop);
                 *known = stop != 0 ? stop : *known;
             }
         }
         at = *known > h.end ? *known : h.end;
     }
-    return taken;
 }
 
 /* Is most of a run only reserved, as by a sanitizer or an allocator that reserves all it may ever need? Such space is not walked. */
@@ -339,34 +315,36 @@ static bool is_reserved(const taking *t, const run *r) {
     return r->end - r->begin > 16 * t->out->value[MPR_ACCOUNT_RESIDENT] + MPR_POOLS_ARENA;
 }
 
-static uint64_t take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
-    uint64_t at = stack_end(t, r), taken = mpr_maps_resident_bytes(r->begin, at);
-    add(t, MPR_ACCOUNT_STACKS, taken);
+static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+    bool image = r->image_end > r->begin;
+    uint64_t at = image ? least(r->image_end, r->end) : stack_end(t, r);
+    add(t, image ? MPR_ACCOUNT_IMAGES : MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(r->begin, at));
     if (is_reserved(t, r)) {
         heads h = {.count = 0};
         if (at < r->end) {
             read_heads(t, &h, at, at + PAGE);
         }
-        return taken + (h.count > 0 ? take_at(t, at, r->end, h.head, &at) : 0);
+        if (h.count > 0) {
+            take_at(t, at, r->end, h.head, &at);
+        }
+        return;
     }
     while (at < r->end) {
         uint64_t known = at, pool = next_arena(arenas, count, at, r->end);
-        taken += take_between(t, at, pool, &known);
+        take_between(t, at, pool, &known);
         uint64_t begin = pool - known < MPR_POOLS_POOL ? known : pool; /* an arena begins at a page, its first pool where one may */
         at = least(r->end, begin + MPR_POOLS_ARENA);
         if (pool < r->end) {
-            uint64_t resident = mpr_maps_resident_bytes(begin, at);
-            add(t, MPR_ACCOUNT_POOLS, resident);
-            taken += resident;
+            add(t, MPR_ACCOUNT_POOLS, mpr_maps_resident_bytes(begin, at));
         }
     }
-    return taken;
 }
 
 static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
-    uint64_t taken = r->heap ? take_heap(t, r) : r->resident > 0 ? take_parts(t, r, arenas, count) : 0;
-    if (r->image) {
-        add(t, MPR_ACCOUNT_IMAGES, r->resident > taken ? r->resident - taken : 0);
+    if (r->heap) {
+        take_heap(t, r);
+    } else if (r->resident > 0) {
+        take_parts(t, r, arenas, count);
     }
 }
 
@@ -487,6 +465,13 @@ int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool
     mpr_pools_free(&t.pools, alloc);
     mpr_vec_free(&t.runs, alloc);
     return status;
+}
+
+void mpr_account_add_discarded(mpr_account *account, uint64_t bytes) {
+    static const mpr_account_item items[] = {MPR_ACCOUNT_RESIDENT, MPR_ACCOUNT_MALLOC, MPR_ACCOUNT_MALLOC_USED};
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        account->value[items[i]] += account->value[items[i]] == MPR_ACCOUNT_UNKNOWN ? 0 : bytes;
+    }
 }
 
 static int take_shares(void *context, const mpr_mapping *m) {

@@ -64,6 +64,9 @@ void mpr_account_begin(mpr_account *out, bool still);
  * are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */
 int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still);
 
+/* Memory of malloc's, in use, that a child gave back before it took the account. */
+void mpr_account_add_discarded(mpr_account *account, uint64_t bytes);
+
 /* Tell what is known as facts, "mem_" and the name (docs/FORMAT.md, "Facts"). */
 int mpr_account_tell(const mpr_account *account, mpr_sink *sink);
 

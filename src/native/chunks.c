@@ -140,9 +140,10 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, u
 
 /* ---- mmapped chunks ---- */
 
+/* The size is that of the mapping; from glibc 2.43 on 16 bytes less. */
 uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
     chunk c = {head->word[0], head->word[1]};
-    uint64_t size = c.size & ~UINT64_C(7);
-    bool fits = size >= MAPPED_LEAST && size % PAGE == 0 && begin % PAGE == 0 && size <= limit - begin;
-    return fits && (c.size & 7) == MAPPED && c.previous_size == 0 ? begin + size : 0;
+    uint64_t size = c.size & ~UINT64_C(7), mapped = (size + HEAD) % PAGE == 0 ? size + HEAD : size;
+    bool fits = mapped >= MAPPED_LEAST && mapped % PAGE == 0 && begin % PAGE == 0 && mapped <= limit - begin;
+    return fits && (c.size & 7) == MAPPED && c.previous_size == 0 ? begin + mapped : 0;
 }

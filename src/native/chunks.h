@@ -13,7 +13,7 @@
  * Chunks in a thread's cache (tcache) and in fast bins count as in use, as in mallinfo2() those of the cache do.
  *
  * Heads are read without a lock: only where no other thread can be in malloc, as in a forked child. Which regions there are can be asked
- * anywhere. Source of the layout: glibc's malloc/malloc.c and arena.c, 2.26 to 2.42, whose comments describe it; each region is proved by its chunks, which
+ * anywhere. Source of the layout: glibc's malloc/malloc.c and arena.c, 2.26 to 2.43, whose comments describe it; each region is proved by its chunks, which
  * must end where it ends. Not for musl, whose regions are never recognised. */
 #ifndef MPR_NATIVE_CHUNKS_H
 #define MPR_NATIVE_CHUNKS_H

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/os/maps.h"
 #include "base/os/process.h"
 #include "base/status.h"
 
@@ -29,12 +30,15 @@
 
 static bool is_child; /* in its own copy of memory */
 
-void mpr_child_forget(const void *block, size_t size) {
+uint64_t mpr_child_forget(const void *block, size_t size) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)block + page - 1) / page * page;
     uintptr_t end = ((uintptr_t)block + size) / page * page;
-    if (is_child && begin < end) {
-        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    if (!is_child || begin >= end) {
+        return 0;
     }
+    uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    madvise((void *)begin, end - begin, MADV_DONTNEED);
+    return resident;
 }
 
 static void close_range_of(unsigned first, unsigned last) {
