@@ -13,7 +13,6 @@
 
 #define PAGE UINT64_C(4096)
 
-#define STACK_MOST (UINT64_C(64) << 20) /* bytes from the guard of a stack to its control block */
 #define MIMALLOC_UNIT (UINT64_C(64) << 10)  /* bytes that its arenas begin at multiples of, ... */
 #define MIMALLOC_LEAST (UINT64_C(32) << 20) /* ... and that they have at least */
 /* Bytes in a row that are nobody's, until no more is looked for: pages are slow to touch. */
@@ -24,8 +23,7 @@
 
 typedef struct run { /* anonymous mappings side by side */
     uint64_t begin, end, resident;
-    bool heap;    /* "[heap]" */
-    bool guarded; /* what lies before may not be touched: a stack begins so */
+    bool heap;          /* "[heap]" */
     uint64_t image_end; /* zeroed data of an image up to here, which the kernel may have joined with what lies behind; 0: none */
 } run;
 
@@ -41,7 +39,6 @@ typedef struct taking {
     MPR_VEC(run) runs;
     file_group file;
     bool files, anonymous; /* which mappings are counted in this reading */
-    uint64_t guard_end; /* of the last mapping that may not be touched */
     mpr_pools pools;
     mpr_chunks chunks;
     uint64_t malloc_used; /* as begin was told */
@@ -129,7 +126,7 @@ static int take_anonymous(taking *t, const mpr_mapping *m, uint64_t image_end) {
         last->resident += m->resident;
         return MPR_OK;
     }
-    run new = {m->begin, m->end, m->resident, heap, t->guard_end == m->begin, image_end};
+    run new = {m->begin, m->end, m->resident, heap, image_end};
     return mpr_vec_push(&t->runs, t->alloc, new);
 }
 
@@ -157,9 +154,6 @@ static int take_mapping(void *context, const mpr_mapping *m) {
     if (is_private ? t->anonymous : t->files) {
         take_sizes(t, m);
     }
-    if (!m->read && !m->write && !m->execute) {
-        t->guard_end = m->end;
-    }
     if (!is_private) {
         take_file(t, m);
         return MPR_OK;
@@ -179,7 +173,7 @@ static void take_heap(taking *t, const run *r) {
     take_malloc(t, r->resident, t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end, true));
 }
 
-/* A control block begins with its own address, has it once more, and the guard word that all threads share (glibc, x86-64). Its offset in a
+/* A thread's control block begins with its own address, has it once more, and the guard word that all threads share (glibc, x86-64). Its offset in a
  * page, or the page's size for none. */
 static size_t find_control_block(const uint64_t *words, size_t count, uint64_t page, uint64_t guard) {
     for (size_t k = 0; k + 6 <= count; k += 2) {
@@ -190,27 +184,42 @@ static size_t find_control_block(const uint64_t *words, size_t count, uint64_t p
     return 8 * count;
 }
 
-/* The end of the thread's stack that a run begins with, or its beginning for none. At the end of a stack lies the thread's control block. */
-static uint64_t stack_end(const taking *t, const run *r) {
-    uint64_t words[512], limit = r->end - r->begin < STACK_MOST ? r->end : r->begin + STACK_MOST;
-    uint64_t guard = mpr_process_guard();
+/* The end of the control block that lies in a page, if one does, else 0. */
+static uint64_t control_block_end(const taking *t, uint64_t page) {
+    uint64_t words[PAGE / 8], guard = mpr_process_guard();
+    if (guard == 0 || mpr_maps_peek(t->still, &page, 1, sizeof words, words) != 1) {
+        return 0;
+    }
+    size_t offset = find_control_block(words, sizeof words / sizeof *words, page, guard);
+    return offset == sizeof words ? 0 : page + offset + CONTROL_BLOCK;
+}
+
+/* The lowest of the pages that are in memory and lie side by side up to `page`, not below `lowest`. */
+static uint64_t first_in_memory(uint64_t page, uint64_t lowest) {
     unsigned char resident[MPR_MAPS_WINDOW];
-    for (uint64_t part = r->begin; r->guarded && guard != 0 && part < limit; part += MPR_MAPS_WINDOW * PAGE) {
-        size_t pages = (size_t)(least(limit - part, MPR_MAPS_WINDOW * PAGE) / PAGE);
-        mpr_maps_resident(part, pages, resident);
-        for (size_t i = 0; i < pages; i++) {
-            uint64_t page = part + i * PAGE;
-            if (!(resident[i] & 1) || mpr_maps_peek(t->still, &page, 1, sizeof words, words) != 1) {
-                continue;
-            }
-            size_t offset = find_control_block(words, sizeof words / sizeof *words, page, guard);
-            if (offset < sizeof words) {
-                uint64_t end = (page + offset + CONTROL_BLOCK + PAGE - 1) & ~(PAGE - 1);
-                return end + BEHIND_MOST >= r->end ? r->end : end;
-            }
+    while (page > lowest) {
+        uint64_t pages = (page - lowest) / PAGE < MPR_MAPS_WINDOW ? (page - lowest) / PAGE : MPR_MAPS_WINDOW;
+        mpr_maps_resident(page - pages * PAGE, pages, resident);
+        for (; pages > 0 && (resident[pages - 1] & 1); pages--) {
+            page -= PAGE;
+        }
+        if (pages > 0) {
+            break;
         }
     }
-    return r->begin;
+    return page;
+}
+
+/* At the end of a thread's stack lies its control block, and below it what of the stack is in memory. The end of a stack that ends in a page, or
+ * 0. Nothing below `known` belongs to it. */
+static uint64_t take_stack(taking *t, uint64_t page, uint64_t known, uint64_t limit) {
+    uint64_t end = (control_block_end(t, page) + PAGE - 1) & ~(PAGE - 1);
+    if (end == 0) {
+        return 0;
+    }
+    end = end + BEHIND_MOST >= limit ? limit : end;
+    add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(first_in_memory(page, known), end));
+    return end;
 }
 
 /* The first pool at or behind `at` of an arena of pymalloc's, or `end`. Arenas are ordered. */
@@ -303,6 +312,7 @@ static void take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *know
         for (size_t i = 0; i < h.count; i++) {
             if (h.page[i] >= *known) {
                 take_at(t, h.page[i], end, &h.head[i], &stop);
+                stop = stop != 0 ? stop : take_stack(t, h.page[i], *known, end);
                 *known = stop != 0 ? stop : *known;
             }
         }
@@ -316,9 +326,8 @@ static bool is_reserved(const taking *t, const run *r) {
 }
 
 static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
-    bool image = r->image_end > r->begin;
-    uint64_t at = image ? least(r->image_end, r->end) : stack_end(t, r);
-    add(t, image ? MPR_ACCOUNT_IMAGES : MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(r->begin, at));
+    uint64_t at = r->image_end > r->begin ? least(r->image_end, r->end) : r->begin;
+    add(t, MPR_ACCOUNT_IMAGES, mpr_maps_resident_bytes(r->begin, at));
     if (is_reserved(t, r)) {
         heads h = {.count = 0};
         if (at < r->end) {
