@@ -325,6 +325,33 @@ static bool is_reserved(const taking *t, const run *r) {
     return r->end - r->begin > 16 * t->out->value[MPR_ACCOUNT_RESIDENT] + MPR_POOLS_ARENA;
 }
 
+/* Does something that is known begin at a page? */
+static bool begins(const taking *t, uint64_t page, uint64_t limit) {
+    heads h;
+    read_heads(t, &h, page, page + PAGE);
+    return h.count > 0 && (mpr_chunks_mapped_end(page, limit, h.head) != 0 || mpr_chunks_heap_end(page, h.head) != 0 ||
+                           frames_end(page, limit, h.head) != 0);
+}
+
+/* An arena begins at a page, its first pool where one may. Where the arena begins is told by what lies before it, up to `known`, or behind it and
+ * the arenas that follow it. */
+static uint64_t arena_begin(const taking *t, const uint64_t *arenas, size_t count, uint64_t pool, uint64_t known, uint64_t limit) {
+    uint64_t last = pool;
+    if (pool - known < MPR_POOLS_POOL) {
+        return known;
+    }
+    while (next_arena(arenas, count, last + MPR_POOLS_ARENA, limit) == last + MPR_POOLS_ARENA && last + MPR_POOLS_ARENA < limit) {
+        last += MPR_POOLS_ARENA;
+    }
+    for (uint64_t before = 0; before < MPR_POOLS_POOL; before += PAGE) {
+        uint64_t end = last + MPR_POOLS_ARENA - before;
+        if (end == limit || (end < limit && begins(t, end, limit))) {
+            return pool - before;
+        }
+    }
+    return pool;
+}
+
 static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
     uint64_t at = r->image_end > r->begin ? least(r->image_end, r->end) : r->begin;
     add(t, MPR_ACCOUNT_IMAGES, mpr_maps_resident_bytes(r->begin, at));
@@ -341,9 +368,10 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
     while (at < r->end) {
         uint64_t known = at, pool = next_arena(arenas, count, at, r->end);
         take_between(t, at, pool, &known);
-        uint64_t begin = pool - known < MPR_POOLS_POOL ? known : pool; /* an arena begins at a page, its first pool where one may */
-        at = least(r->end, begin + MPR_POOLS_ARENA);
+        at = r->end;
         if (pool < r->end) {
+            uint64_t begin = arena_begin(t, arenas, count, pool, known, r->end);
+            at = least(r->end, begin + MPR_POOLS_ARENA);
             add(t, MPR_ACCOUNT_POOLS, mpr_maps_resident_bytes(begin, at));
         }
     }
