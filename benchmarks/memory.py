@@ -163,12 +163,12 @@ def measure(python: Path, program: Program, folder: Path) -> Answer | str:
         ask = [*command, "snapshot", str(running.pid), "-o", folder / "a.snap"]
         env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
         subprocess.run(ask, env=env, check=True, capture_output=True, timeout=PATIENCE)
-        told = json.loads(subprocess.check_output([*command, "memory", "--json", folder / "a.snap"], timeout=PATIENCE))
+        answer = json.loads(subprocess.check_output([*command, "memory", "--json", folder / "a.snap"], timeout=PATIENCE))
     finally:
         running.kill()
         running.communicate()
-    largest = max(told["parts"], key=lambda part: part["bytes"])
-    return Answer(told["rss_bytes"], told["unexplained_bytes"], f"{largest['name']} {largest['bytes'] / MIB:,.1f} MiB", rss)
+    largest = max(answer["parts"], key=lambda part: part["bytes"])
+    return Answer(answer["rss_bytes"], answer["unexplained_bytes"], f"{largest['name']} {largest['bytes'] / MIB:,.1f} MiB", rss)
 
 
 def rows_of(python: Path, folder: Path) -> list[tuple[Program, Answer | str]]:

@@ -34,21 +34,21 @@ ACCOUNT = {
 def gauges(detail: bool = False) -> dict[str, int | None]:
     """See memprobe.agent.memory()."""
     status = _proc.status(os.getpid())
-    found: dict[str, int | None] = {name: _kibibytes(status.get(line)) for name, line in STATUS.items()}
-    found["threads"] = _number(status.get("Threads"))
+    found: dict[str, int | None] = {name: _kibibytes(status.get(line, [])) for name, line in STATUS.items()}
+    found["threads"] = _number(status.get("Threads", []))
     found["cgroup_used_bytes"], found["cgroup_limit_bytes"] = _cgroup()
     account = _core.account() if detail else {}
     found.update({name: account.get(fact) for name, fact in ACCOUNT.items()})
     return found
 
 
-def _number(words: list[str] | None) -> int | None:
-    with suppress(ValueError, IndexError, TypeError):
-        return int(words[0])  # type: ignore[index]
+def _number(words: list[str]) -> int | None:
+    with suppress(ValueError, IndexError):
+        return int(words[0])
     return None
 
 
-def _kibibytes(words: list[str] | None) -> int | None:
+def _kibibytes(words: list[str]) -> int | None:
     count = _number(words)
     return None if count is None else count * KIBIBYTE
 

@@ -236,36 +236,37 @@ def _parts(known: Mapping[str, int], footprint: Footprint) -> tuple[MemoryPart, 
     fit_chunks = 1.0 if used is None else _share(used, in_chunks)
     taken = {name: (int(row[2] * fit_pools), int(row[3] * fit_chunks)) for name, row in footprint.items()}
     objects = [MemoryPart(title, sum(taken[owner]), footprint[owner][0]) for owner, title in OWNERS.items()]
-    return (*objects, *_allocators(known, taken), *_mappings(known, taken))
+    in_pools, in_chunks = (sum(taken[owner][column] for owner in (*OWNERS, "self")) for column in (0, 1))
+    return (*objects, *_allocators(known, in_pools, in_chunks), *_mappings(known, sum(taken["self"])))
 
 
 def _share(there: int, wanted: int) -> float:
     return min(1.0, there / wanted) if wanted else 1.0
 
 
-def _allocators(known: Mapping[str, int], taken: Mapping[str, tuple[int, int]]) -> Iterator[MemoryPart]:
-    owners = (*OWNERS, "self")
+def _allocators(known: Mapping[str, int], in_pools: int, in_chunks: int) -> Iterator[MemoryPart]:
+    """What is not the objects' own, who take so many bytes of each."""
     pools, used = known.get("pools"), known.get("malloc_used")
     if pools is not None:
         in_use = min(known["pools_used"], pools)
-        yield MemoryPart("Python's allocator, blocks that are no objects", in_use - sum(taken[owner][0] for owner in owners))
+        yield MemoryPart("Python's allocator, blocks that are no objects", in_use - in_pools)
         yield MemoryPart("Python's allocator, free", pools - in_use)
     unread = known.get("malloc_unread", 0)
     if used is None:
-        yield MemoryPart("malloc, in use or free", known["malloc"] - sum(taken[owner][1] for owner in owners))
+        yield MemoryPart("malloc, in use or free", known["malloc"] - in_chunks)
         return
-    yield MemoryPart("malloc, in use by C code", used - sum(taken[owner][1] for owner in owners))
+    yield MemoryPart("malloc, in use by C code", used - in_chunks)
     yield MemoryPart("malloc, free and not returned", known["malloc"] - unread - used)
     yield MemoryPart("malloc, in use or free", unread)
 
 
-def _mappings(known: Mapping[str, int], taken: Mapping[str, tuple[int, int]]) -> Iterator[MemoryPart]:
+def _mappings(known: Mapping[str, int], own_objects: int) -> Iterator[MemoryPart]:
     yield MemoryPart("mimalloc of a library, in use or free", known.get("mimalloc", 0))
     yield MemoryPart("program and libraries", known["images"])
     yield MemoryPart("thread stacks", known["stacks"])
     yield MemoryPart("files", known["files"])
     yield MemoryPart("shared memory", known["shared_memory"])
-    yield MemoryPart("memprobe itself", sum(taken["self"]) + known.get("self", 0))
+    yield MemoryPart("memprobe itself", own_objects + known.get("self", 0))
 
 
 def _advice(known: Mapping[str, int]) -> Iterator[str]:

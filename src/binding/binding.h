@@ -13,6 +13,7 @@
 #include "base/vec.h"
 #include "graph/graph.h"
 #include "graph/resolve.h"
+#include "native/account.h"
 
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
 
@@ -25,6 +26,9 @@ mod_state *binding_state(PyObject *module);
 
 /* Set the exception that says what a status means, and return NULL. */
 PyObject *binding_error(int status);
+
+/* The account of this process's memory, taken without the GIL: what is known of it; unless `whole`, what a forked child cannot find out later. */
+void binding_account(mpr_account *out, bool whole);
 
 /* The Graph type. A graph object owns its graph and the memory that it lies in. */
 extern PyType_Spec binding_graph_spec;

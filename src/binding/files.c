@@ -5,7 +5,6 @@
 #include "binding/binding.h"
 #include "format/reader.h"
 #include "graph/builder.h"
-#include "native/account.h"
 
 /* ---- capture ---- */
 
@@ -14,14 +13,11 @@ static int fail(int status) {
     return -1;
 }
 
-/* What the process has in memory, told to the graph before it is walked. */
-static int tell_account(mpr_builder *builder) {
-    mpr_alloc alloc;
+/* What the process has in memory, given to the graph before it is walked. */
+static int give_account(mpr_builder *builder) {
     mpr_account account;
-    mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&account, false);
-    mpr_account_finish(&account, &alloc, 0, false); /* else what is known is less */
-    Py_END_ALLOW_THREADS return mpr_account_tell(&account, mpr_builder_sink(builder));
+    binding_account(&account, true);
+    return mpr_account_tell(&account, mpr_builder_sink(builder));
 }
 
 int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller) {
@@ -29,7 +25,7 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
     mpr_builder *builder = NULL;
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK && caller == NULL) { /* of a question about one object nobody asks */
-        status = tell_account(builder);
+        status = give_account(builder);
     }
     cpy_capture_prepare(&facts, &state->proofs);
     int64_t start = mpr_process_monotonic_ns();

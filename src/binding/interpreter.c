@@ -2,7 +2,6 @@
  * What the interpreter itself holds: the collector's generations, pymalloc, and what the self-check proved. */
 #include "base/os/signals.h"
 #include "binding/binding.h"
-#include "native/account.h"
 #include "native/pools.h"
 
 static PyObject *generations(PyObject *module, PyObject *unused) {
@@ -52,15 +51,22 @@ static PyObject *pymalloc(PyObject *module, PyObject *unused) {
                          (unsigned long long)m.lost_bytes, "classes", rows);
 }
 
-/* The account of this process's memory: {name: number} of what is known. */
-static PyObject *account(PyObject *module, PyObject *unused) {
+void binding_account(mpr_account *out, bool whole) {
     mpr_alloc alloc;
+    mpr_alloc_pages(&alloc);
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(out, !whole);
+    if (whole) {
+        mpr_account_finish(out, &alloc, 0, false); /* else what is known is less */
+    }
+    Py_END_ALLOW_THREADS
+}
+
+/* {name: number} of what is known. */
+static PyObject *account(PyObject *module, PyObject *unused) {
     mpr_account found;
     (void)module, (void)unused;
-    mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(&found, false);
-    mpr_account_finish(&found, &alloc, 0, false); /* else what is known is less */
-    Py_END_ALLOW_THREADS PyObject *dict = PyDict_New();
+    binding_account(&found, true);
+    PyObject *dict = PyDict_New();
     for (int i = 0; dict != NULL && i < MPR_ACCOUNT_COUNT; i++) {
         if (found.value[i] == MPR_ACCOUNT_UNKNOWN) {
             continue;

@@ -16,7 +16,6 @@
 #include "base/os/signals.h"
 #include "cpython/bulk.h"
 #include "format/writer.h"
-#include "native/account.h"
 
 #define LOOK_MS 5 /* how often a waiting caller looks whether all is well */
 #define LOOKS 10  /* of them, until the main thread looks for Ctrl-C */
@@ -324,24 +323,14 @@ static PyObject *is_still(PyObject *module, PyObject *args) {
     return PyBool_FromLong(mpr_held_fd(&held) >= 0);
 }
 
-/* Before this process stands still. Without a fork nobody can look at it later. */
-static void begin_account(mpr_account *account, bool whole) {
-    mpr_alloc alloc;
-    mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(account, !whole);
-    if (whole) {
-        mpr_account_finish(account, &alloc, 0, false);
-    }
-    Py_END_ALLOW_THREADS
-}
-
 /* A forked child where it can be, else this process. */
 static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
     outcome out = {0};
     char why[128];
     const char *reason = NULL;
-    begin_account(&j->account, !fork || cpy_capture_needs_interpreter(j->proofs));
+    /* Before this process stands still; without a fork nobody can look at it later. */
+    binding_account(&j->account, !fork || cpy_capture_needs_interpreter(j->proofs));
     int64_t start = mpr_process_monotonic_ns();
     cpy_capture_prepare(&facts, j->proofs);
     j->facts = &facts;

@@ -387,7 +387,8 @@ static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t cou
 
 /* ---- pymalloc ---- */
 
-static void sort(uint64_t *items, size_t count) { /* nearly sorted: arenas are mapped one below the other, or side by side */
+/* Shell's sort, in place: qsort may ask malloc for memory, which a forked child must not. */
+static void sort(uint64_t *items, size_t count) {
     for (size_t gap = count / 2; gap > 0; gap /= 2) {
         for (size_t i = gap; i < count; i++) {
             uint64_t item = items[i];

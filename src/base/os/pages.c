@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/os/maps.h"
+
 #define HUGE_FROM ((size_t)4 << 20)
 
 static size_t mapped; /* by all threads */
@@ -58,18 +60,7 @@ void *mpr_pages_resize(void *old, size_t old_size, size_t size) {
 }
 
 size_t mpr_pages_resident(const void *block, size_t size) {
-    unsigned char there[1024];
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = whole_pages(size) / page, count = 0;
-    for (size_t at = 0; at < pages; at += sizeof there) {
-        size_t some = pages - at < sizeof there ? pages - at : sizeof there;
-        if (mincore((char *)(uintptr_t)block + at * page, some * page, there) != 0) {
-            return count * page;
-        }
-        for (size_t i = 0; i < some; i++) {
-            count += there[i] & 1;
-        }
-    }
-    return count * page;
+    return mpr_maps_resident_bytes((uintptr_t)block, (uintptr_t)block + whole_pages(size));
 }
 
 size_t mpr_pages_mapped(void) { return __atomic_load_n(&mapped, __ATOMIC_RELAXED); }
