@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 BELOW = 20  # types shown below a suspect
+FEW = 100  # what is less than a hundredth of the objects is not what a container is called after
 MANY = ("group", "C references")
 FUNCTIONS = ("<frame>", "frame", "generator", "coroutine", "async_generator")
 HIDDEN = ("below", "locals", "node", "parts", "point", "related")
@@ -156,7 +157,7 @@ def _suspect(
     frame, variables = _locals(heap, steps, total)
     return Suspect(
         kind=kind,
-        name=_name_of(heap, kind, _whose(type, below), count, point, at),
+        name=_name_of(heap, kind, _with_class(type, _class_of(type, below)), count, point, at),
         holder=None if kind == "garbage" else _holder(heap, steps, keep_stdlib),
         type=type,
         count=count,
@@ -196,10 +197,14 @@ def _name_of(heap: Heap, kind: str, type: str, count: int, point: int | None, at
     return _names.names(heap, (at,))[0]
 
 
-def _whose(type: str, below: Sequence[Below]) -> str:
-    """A builtin type says little: with the first class below it."""
-    owner = next((row.type for row in below if "." in row.type), None)
-    return type if "." in type or owner is None else f"{type} of {owner}"
+def _class_of(type: str, below: Sequence[Below]) -> str | None:
+    """A builtin type says little: the class of most bytes below it, unless that is one of very many objects there."""
+    least = sum(row.count for row in below) / FEW
+    return None if "." in type else next((row.type for row in below if "." in row.type and row.count >= least), None)
+
+
+def _with_class(type: str, owner: str | None) -> str:
+    return type if owner is None else f"{type} of {owner}"
 
 
 def _locals(heap: Heap, steps: Steps, total: int) -> tuple[str | None, tuple[Local, ...]]:
@@ -273,7 +278,8 @@ class DiffRow(Row):
     however many went, known of heaps of one process, else None. `slope` is how fast their sizes grow, in bytes an hour: the
     straight line that fits three heaps best; None for two, or when their times do not rise. `owners` are the names of those that
     refer to what grew, where it is several or another than `name`. `in_use` says that a running function's own variables hold it.
-    `node` is the id of the holder, in the newest heap that has it."""
+    `of` is the class that most of what came belongs to, where `type` is one of Python's own (5,000 `app.Conn` that came in one new
+    `list`), else None, as between processes. `node` is the id of the holder, in the newest heap that has it."""
 
     name: str
     type: str
@@ -285,10 +291,11 @@ class DiffRow(Row):
     slope: float | None
     owners: tuple[str, ...]
     in_use: bool
+    of: str | None
     node: int
 
     def __str__(self) -> str:
-        return f"{_held_by(self)}: {self.count:+,} {self.type}, {_signed(self.bytes)}"
+        return f"{_held_by(self)}: {self.count:+,} {_with_class(self.type, self.of)}, {_signed(self.bytes)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -339,7 +346,7 @@ class Diff(Readable):
         known, three = self._columns()
         cells = [
             (
-                *(_held_by(row), row.type, f"{row.count:+,}"),
+                *(_held_by(row), _with_class(row.type, row.of), f"{row.count:+,}"),
                 *(("" if row.new is None or not row.count else f"{row.new:,}",) if known else ()),
                 f"+{size(row.bytes)}",
                 *((_slope_text(row.slope),) if three else ()),
@@ -433,7 +440,7 @@ def _is_variable(heap: Heap, steps: Steps) -> bool:
 
 
 def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -> DiffRow:
-    kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners = row
+    kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners, examples = row
     if kind == "C references":
         name = f"held by C code: {heaps[index]._graph.what(node)}"
     elif kind == "garbage":
@@ -445,7 +452,8 @@ def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -
     all_sizes = (base_bytes, *(base_bytes + sizes[span] for span in spans))
     slope = _slope([heap.info.time for heap in heaps], all_sizes)
     named = _owners(heaps[-1], owners, name, several)
-    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, place)
+    of = _class_of(type, _below(heaps[-1], tuple(examples), 1.0)) if examples and "." not in type else None
+    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, of, place)
 
 
 def _owners(heap: Heap, owners: Sequence[int], name: str, several: bool) -> tuple[str, ...]:
@@ -482,4 +490,4 @@ def _matched(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, node: int) 
         name = f"garbage: {type}"
     more = min(counts[1:]) - counts[0] if grown else 0
     slope = _slope([heap.info.time for heap in heaps], sizes)
-    return DiffRow(name, type, more, total, counts, sizes, None, slope, (), False, node)
+    return DiffRow(name, type, more, total, counts, sizes, None, slope, (), False, None, node)

@@ -134,8 +134,14 @@ def _compared(heaps: Sequence[Heap], options: argparse.Namespace) -> Diff:
 
 
 def _selected(rows: Iterable[Found], wanted: Selection, limit: int | None) -> tuple[Found, ...]:
-    found = wanted.chosen(rows, types=lambda row: (row.type,), name=_name, count=_count, bytes=_bytes)
+    found = wanted.chosen(rows, types=_types, name=_name, count=_count, bytes=_bytes)
     return tuple(found[:limit])
+
+
+def _types(row: Any) -> tuple[str, ...]:
+    """Of a suspect, of waste, or of what grew: there with the class that a container of it is called after."""
+    of = getattr(row, "of", None)
+    return (row.type,) if of is None else (row.type, of)
 
 
 def _name(row: Any) -> str:

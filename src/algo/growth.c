@@ -273,6 +273,7 @@ static uint32_t find_row(work *w, const place *p, bool came, uint32_t type) {
     if (made) {
         mpr_growth_row row = {.kind = p->kind, .graph = graph, .node = p->node, .type_graph = graph, .type = type};
         for (size_t i = 0; i < MPR_GROWTH_OWNERS; i++) row.owner[i] = MPR_NO_NODE;
+        for (size_t i = 0; i < MPR_GROWTH_EXAMPLES; i++) row.example[i] = MPR_NO_NODE;
         if (mpr_vec_push(&out->rows, w->alloc, row) != MPR_OK || mpr_vec_push(&w->sampled, w->alloc, 0) != MPR_OK) return NONE;
         *value = (uint32_t)out->rows.count - 1;
     }
@@ -292,6 +293,7 @@ static uint32_t top_row(work *w, bool came, uint32_t node) {
     row->graph = w->newer;
     if (p.kind != MPR_GROWTH_C && p.kind != MPR_GROWTH_GARBAGE) row->in_use = is_running(s, p.node);
     if (w->newer + 1 == w->sides && w->sampled.items[index] < SAMPLES) {
+        if (w->sampled.items[index] < MPR_GROWTH_EXAMPLES) row->example[w->sampled.items[index]] = node;
         w->sampled.items[index]++;
         if (mpr_vec_push(&w->samples, w->alloc, ((sample){.row = index, .node = node})) != MPR_OK) return NONE;
     }

@@ -28,6 +28,7 @@
 #define MPR_GROWTH_FLOOR_MOST 32768   /* ... up to this */
 #define MPR_GROWTH_FLOOR_REFERENCES 64 /* of C code, in each span */
 #define MPR_GROWTH_OWNERS 3u         /* of a row, that are named */
+#define MPR_GROWTH_EXAMPLES 4u       /* of what came in a row */
 
 typedef enum mpr_growth_kind {
     MPR_GROWTH_HELD,     /* objects of `type` below holders; `node` is one of these */
@@ -50,6 +51,7 @@ typedef struct mpr_growth_row {
     bool in_use;                 /* a running function's own variables hold it */
     uint32_t
         owner[MPR_GROWTH_OWNERS]; /* nodes of the newest heap that refer to what came, the most first; MPR_NO_NODE for no more */
+    uint32_t example[MPR_GROWTH_EXAMPLES]; /* nodes of the newest heap that came right below the holder; MPR_NO_NODE for no more */
 } mpr_growth_row;
 
 typedef struct mpr_growth_reference {

@@ -144,12 +144,12 @@ static PyObject *numbers(const uint64_t *value, uint32_t count) {
 }
 
 /* The ids of nodes up to the first MPR_NO_NODE. */
-static PyObject *owner_ids(const uint32_t *owner) {
+static PyObject *ids_until_none(const uint32_t *node, uint32_t most) {
     uint32_t count = 0;
-    while (count < MPR_GROWTH_OWNERS && owner[count] != MPR_NO_NODE) {
+    while (count < most && node[count] != MPR_NO_NODE) {
         count++;
     }
-    return binding_ids(owner, count);
+    return binding_ids(node, count);
 }
 
 static PyObject *growth_row(const mpr_growth_row *row, graph_object *const *graphs) {
@@ -159,16 +159,18 @@ static PyObject *growth_row(const mpr_growth_row *row, graph_object *const *grap
                                         [MPR_GROWTH_C] = "C references",
                                         [MPR_GROWTH_GARBAGE] = "garbage"};
     PyObject *type = binding_type_text(graphs[row->type_graph]->graph, row->type);
-    PyObject *owners = type == NULL ? NULL : owner_ids(row->owner);
-    if (owners == NULL) {
+    PyObject *owners = type == NULL ? NULL : ids_until_none(row->owner, MPR_GROWTH_OWNERS);
+    PyObject *examples = owners == NULL ? NULL : ids_until_none(row->example, MPR_GROWTH_EXAMPLES);
+    if (examples == NULL) {
         Py_XDECREF(type);
+        Py_XDECREF(owners);
         return NULL;
     }
-    return Py_BuildValue("(sIINO(LL)(LL)KKKON)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
+    return Py_BuildValue("(sIINO(LL)(LL)KKKONN)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
                          row->several ? Py_True : Py_False, (long long)row->count[0], (long long)row->count[1],
                          (long long)row->bytes[0], (long long)row->bytes[1], (unsigned long long)row->came[1],
                          (unsigned long long)row->base_count, (unsigned long long)row->base_bytes, row->in_use ? Py_True : Py_False,
-                         owners);
+                         owners, examples);
 }
 
 static PyObject *growth_rows(const mpr_growth *growth, graph_object *const *graphs) {

@@ -122,6 +122,27 @@ def test_the_verbs(folder: Path) -> None:
     command(folder, "suspects", "--percent", "0", "a.snap", code=2)
 
 
+def test_what_came_in_a_container_that_is_new(tmp_path: Path) -> None:
+    """The lists keep the new one from the address of an older one, which would be taken for it."""
+    source = """
+        import memprobe
+        class Conn: pass
+        held, other = {}, {}
+        memprobe.snapshot("a.snap")
+        free = [[] for _ in range(1000)]
+        held["later"] = [Conn() for _ in range(5000)]
+        other["numbers"] = [*range(1000, 100_000), Conn()]
+        memprobe.snapshot("b.snap")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
+    grown = memprobe.load(tmp_path / "b.snap").diff(memprobe.load(tmp_path / "a.snap"))
+    rows = {row.name: (row.type, row.count, row.of) for row in grown.rows}
+    assert rows["__main__.held"] == ("list", 1, "__main__.Conn") and rows["__main__.other"] == ("list", 1, None), rows
+    assert "list of __main__.Conn" in str(grown)
+    said = command(tmp_path, "diff", "a.snap", "b.snap", "--type", "Conn")
+    assert "__main__.held" in said and "__main__.other" not in said
+
+
 def test_whoever_uses_it_at_the_moment(tmp_path: Path) -> None:
     """A frame that runs in the module, and holds the container in a local variable, when the second snapshot is taken."""
     source = """

@@ -330,7 +330,7 @@ def test_why_nothing_reaches_an_object(python: Callable[..., Any], command: Call
 
 def test_equal_rows_of_a_diff_are_one() -> None:
     def row(name: str, total: int, in_use: bool = False) -> DiffRow:
-        return DiffRow(name, "list", 2, total, (1, 3), (10, 10 + total), 2, None, (f"{name}.x",), in_use, total)
+        return DiffRow(name, "list", 2, total, (1, 3), (10, 10 + total), 2, None, (f"{name}.x",), in_use, None, total)
 
     grown = Diff((row("a", 50), row("b", 40), row("a", 30), row("a", 20, True)), (0, 200), 9, 60)
     merged = merged_diff(grown)
