@@ -21,9 +21,9 @@ def replacing(path: str) -> Iterator[Held]:
         refuse_special(path)
         folder = os.path.dirname(path) or "."
         temporary = os.path.join(folder, f".memprobe-{secrets.token_hex(8)}.tmp")
-        fd, named = open_new(folder, temporary)
+        file, named = open_new(folder, temporary)
         try:
-            with Held(fd) as held:
+            with file as held:
                 yield held
                 if not held.intact():
                     raise OSError(errno.EBADF, "the program closed the file meanwhile")
@@ -42,15 +42,14 @@ def replacing(path: str) -> Iterator[Held]:
         raise
 
 
-def open_new(folder: str, temporary: str) -> tuple[int, bool]:
+def open_new(folder: str, temporary: str) -> tuple[Held, bool]:
     """A new file in a folder, and whether it has the temporary name already: without one, nothing is left when we are killed."""
     with suppress(OSError):
-        fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-        if os.path.exists(f"/proc/self/fd/{fd}"):
-            return fd, False
-        os.close(fd)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(temporary, flags, 0o600), True
+        file = Held.open(folder, os.O_WRONLY | os.O_TMPFILE)
+        if os.path.exists(f"/proc/self/fd/{file.fd}"):
+            return file, False
+        file.close()
+    return Held.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW), True
 
 
 def refuse_special(path: str) -> None:
@@ -65,9 +64,5 @@ def refuse_special(path: str) -> None:
 
 def sync_folder(folder: str) -> None:
     """The new name survives a power cut, where the file system knows how."""
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    with suppress(OSError), Held.open(folder, os.O_RDONLY | os.O_DIRECTORY) as held:
+        os.fsync(held.fd)

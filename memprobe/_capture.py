@@ -109,8 +109,8 @@ def reserve() -> int:
 
 def resident() -> int:
     """Bytes of this process that are in memory; 0 where nobody says."""
-    with suppress(OSError, ValueError, IndexError), open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    with suppress(OSError, ValueError, IndexError):
+        return int(_core.read_file("/proc/self/statm").split()[1]) * os.sysconf("SC_PAGESIZE")
     return 0
 
 
@@ -146,6 +146,6 @@ def groups() -> Iterator[str]:
 
 def read_int(path: str) -> int | None:
     """The number in a file; None for `max`, and where there is no such file."""
-    with suppress(OSError, ValueError), open(path) as file:
-        return int(file.read())
+    with suppress(OSError, ValueError):
+        return int(_core.read_file(path))
     return None

@@ -6,11 +6,11 @@ After gevent.monkey.patch_all() a new thread is a greenlet of the main thread: t
 from __future__ import annotations
 
 import os
-import posix
 import signal
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -41,7 +41,8 @@ def start_thread(work: Callable[[], None]) -> None:
 
 
 # ---- descriptors ----------------------------------------------------------------------------------------------------
-# A program that becomes a daemon closes every descriptor, and its next file or connection gets the lowest free number.
+# A program that becomes a daemon closes every descriptor, and its next file or connection gets the lowest free number. So our
+# threads have none but what is Held, and read short files in one call (_core.read_file; src/binding/descriptors.c says more).
 
 
 class Held:
@@ -51,14 +52,58 @@ class Held:
 
     def __init__(self, fd: int) -> None:
         """Takes `fd` over."""
-        self.fd, self.identity = _core.hold(fd)
+        self._is(_core.hold(fd))
+
+    @classmethod
+    def _of(cls, held: tuple[int, _core.Identity | None]) -> Held:
+        self = cls.__new__(cls)
+        self._is(held)
+        return self
+
+    def _is(self, held: tuple[int, _core.Identity | None]) -> None:
+        self.fd, self.identity = held
         self.all.add(self)
+
+    @classmethod
+    def open(cls, path: str, flags: int, mode: int = 0o600) -> Held:
+        """As os.open()."""
+        return cls._of(_core.hold_open(path, flags, mode))
+
+    @classmethod
+    def unix_socket(cls) -> Held:
+        """A new unix socket for streams."""
+        return cls._of(_core.hold_socket())
+
+    @classmethod
+    def event(cls) -> Held:
+        """A new eventfd that does not block."""
+        return cls._of(_core.hold_event())
+
+    @classmethod
+    def client(cls, listener: int) -> Held:
+        """Who connects next. As socket.accept() otherwise; BlockingIOError when the kernel has waited as long as it was told."""
+        return cls._of(_core.hold_client(listener))
+
+    @classmethod
+    def message(cls, fd: int, size: int) -> tuple[bytes, list[Held], bool]:
+        """See _core.hold_message()."""
+        data, sent, lost = _core.hold_message(fd, size)
+        return data, [cls._of(held) for held in sent], lost
 
     def __enter__(self) -> Held:
         return self
 
     def __exit__(self, *problem: object) -> None:
         self.close()
+
+    @contextmanager
+    def as_socket(self) -> Iterator[socket.socket]:
+        """With the methods of a socket, which does not close it."""
+        lent: socket.socket = original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM, fileno=self.fd)
+        try:
+            yield lent
+        finally:
+            lent.detach()
 
     def intact(self) -> bool:
         """Whether it is still ours."""
@@ -67,10 +112,9 @@ class Held:
     def close(self) -> None:
         """Once, and only what is ours."""
         self.all.discard(self)
-        if self.intact():
-            self.identity = None
-            with suppress(OSError):
-                posix.close(self.fd)  # gevent's os.close leaves a socket's end to an event loop, which our threads do not run
+        identity, self.identity = self.identity, None
+        if identity is not None:
+            _core.release(self.fd, identity)
 
     @classmethod
     def forget(cls) -> None:

@@ -87,7 +87,7 @@ class Triggers:
 
     def open(self) -> None:
         """What the signal writes to, and the thread waits for."""
-        self.event = _native.Held(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.event = _native.Held.event()
         try:
             self.heed()
         except BaseException:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from memprobe._native import Held
+
 LENGTH = struct.Struct("!I")
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 LARGEST = 1 << 20
@@ -35,11 +37,12 @@ def send(to: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None
         to.sendall(rest, socket.MSG_NOSIGNAL)
 
 
-def receive(source: socket.socket) -> tuple[Message, list[int]]:
+def receive(source: socket.socket) -> tuple[Message, list[Held]]:
     """The next message, and the descriptors beside it, which are the caller's to close."""
-    head, fds, flags, _ = socket.recv_fds(source, LENGTH.size, 4, socket.MSG_CMSG_CLOEXEC)
+    source.recv(1, socket.MSG_PEEK)  # waits, and takes nothing
+    head, sent, lost = Held.message(source.fileno(), LENGTH.size)
     try:
-        if flags & socket.MSG_CTRUNC:
+        if lost:
             raise WireError("the process has no descriptor left for the file")
         (length,) = LENGTH.unpack(head + exactly(source, LENGTH.size - len(head)))
         if length > LARGEST:
@@ -47,10 +50,10 @@ def receive(source: socket.socket) -> tuple[Message, list[int]]:
         message = json.loads(exactly(source, length))
         if not isinstance(message, dict):
             raise WireError("a message is no object")
-        return message, fds
+        return message, sent
     except BaseException as problem:
-        for fd in fds:
-            os.close(fd)
+        for one in sent:
+            one.close()
         if isinstance(problem, ValueError):
             raise WireError("a message is not JSON") from None
         raise
@@ -106,13 +109,10 @@ def address(place: str, name: int | str, uid: int, make: bool = False) -> Iterat
     if make:
         with suppress(FileExistsError):
             os.mkdir(place, mode=0o700)
-    fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        found = os.fstat(fd)
+    with Held.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW) as folder:
+        found = os.fstat(folder.fd)
         if found.st_uid != uid:
             raise PermissionError(errno.EACCES, f"It belongs to another user than {uid}: have it removed", place)
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise PermissionError(f"{place} is not private to user {uid}: remove it, and start the agent again.")
-        yield f"/proc/self/fd/{fd}/{name}"
-    finally:
-        os.close(fd)
+        yield f"/proc/self/fd/{folder.fd}/{name}"

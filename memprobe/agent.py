@@ -45,7 +45,9 @@ class _Agent:
         self.pid = os.getpid()
         self.uid = os.geteuid()
         self.closed = False
-        self.listen()
+        self.held = self.listen()
+        with suppress(OSError), _wire.address(os.path.dirname(self.path), "", self.uid) as folder:
+            sweep(folder)
         try:
             _native.start_thread(self.serve)
         except RuntimeError as problem:
@@ -55,40 +57,36 @@ class _Agent:
             self.close()
             raise
 
-    def listen(self) -> None:
+    def listen(self) -> _native.Held:
         """Make the socket, in the first folder that can have it: another user may have made ours."""
         problems = []
         for place in self.places:
             try:
-                self.listen_in(place)
-                return
+                return self.listen_in(place)
             except OSError as problem:
                 if problem.errno not in ELSEWHERE:
                     raise
                 problems.append(problem)
         raise problems[0]
 
-    def listen_in(self, place: str) -> None:
-        listener: socket.socket = _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM)
+    def listen_in(self, place: str) -> _native.Held:
+        held = _native.Held.unix_socket()
         try:
-            with _wire.address(place, "", self.uid, make=True) as folder:
+            with _wire.address(place, "", self.uid, make=True) as folder, held.as_socket() as listener:
                 first, *others = _wire.names(self.pid, "self")
                 name = others[0] if others and listens(folder + first) else first
                 new = f"{folder}{name}.{secrets.token_hex(4)}.new"  # what has its own name listens: sweep() tells the dead by that
                 listener.bind(new)
                 os.chmod(new, 0o600)
                 listener.listen(8)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REST, 0))
                 self.file = os.stat(new).st_ino
                 os.rename(new, folder + name)  # over that of an earlier process with this id
-                with suppress(OSError):
-                    sweep(folder)
             self.path = os.path.join(place, name)
-            self.held = _native.Held(listener.detach())
-            self.listener = type(listener)(fileno=self.held.fd)
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REST, 0))
         except BaseException:
-            listener.close()
+            held.close()
             raise
+        return held
 
     def reachable(self) -> bool:
         """Whether the socket can be found, too."""
@@ -105,17 +103,12 @@ class _Agent:
     def drop(self) -> None:
         """Take the socket away."""
         if self.held.intact():
-            with suppress(OSError):
-                self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
-        self.let_go()
+            with suppress(OSError), self.held.as_socket() as listener:
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self.held.close()
         with suppress(OSError):
             if os.stat(self.path).st_ino == self.file:
                 os.unlink(self.path)
-
-    def let_go(self) -> None:
-        """Close the descriptor, if it is still ours."""
-        self.listener.detach()
-        self.held.close()
 
     def serve(self) -> None:
         try:
@@ -127,7 +120,7 @@ class _Agent:
                     if not self.closed:
                         _native.original("time", "sleep")(1.0)  # the process may be out of descriptors for a while
                     continue
-                if client is not None:
+                if client is not None and client.intact():
                     with client, suppress(Exception):  # the client is gone
                         self.answer(client)
         except Exception:  # a hook of the program's
@@ -138,8 +131,8 @@ class _Agent:
     def mend(self) -> None:
         """The program may have closed all descriptors, as daemons do."""
         if not self.held.intact() and not self.closed:
-            self.let_go()
-            self.listen()
+            self.held.close()
+            self.held = self.listen()
             if self.closed:  # meanwhile
                 self.drop()
 
@@ -147,24 +140,19 @@ class _Agent:
         """Who asks; None when nobody did for a while, and it is time to look whether the socket is still there. The kernel keeps
         the time, so that who comes while it waits is answered, also when the program has closed the descriptor since."""
         try:
-            client, _ = self.listener.accept()
+            return _native.Held.client(self.held.fd)
         except BlockingIOError:
             return None
-        return _native.Held(client.detach())
 
     def answer(self, held: _native.Held) -> None:
-        client = type(self.listener)(fileno=held.fd)
-        try:
+        with held.as_socket() as client:
             self.talk(client, held)
-        finally:
-            client.detach()
 
     def talk(self, client: socket.socket, held: _native.Held) -> None:
         client.settimeout(PATIENCE)
         lent: list[_native.Held] = []
         try:
-            request, fds = _wire.receive(client)  # first, so that a refusal finds the client listening
-            lent.extend(map(_native.Held, fds))
+            request, lent = _wire.receive(client)  # first, so that a refusal finds the client listening
             pid, uid = _wire.peer(client)
             if uid not in (self.uid, 0):
                 raise PermissionError(f"process {self.pid} answers only its own user and root.")
@@ -183,7 +171,7 @@ class _Agent:
 
 def listens(address: str) -> bool:
     """Whether a process is behind a socket, seen here or not."""
-    with _native.original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with _native.Held.unix_socket() as held, held.as_socket() as probe:
         probe.setblocking(False)
         return probe.connect_ex(address) not in (errno.ECONNREFUSED, errno.ENOENT)
 
@@ -362,7 +350,7 @@ def _rearm() -> None:
     global _agent, _triggers, _lock
     _lock = threading.RLock()
     if _agent is not None:
-        _agent.let_go()
+        _agent.held.close()
         settings: dict[str, Any] = {}
         before = _triggers
         if before is not None:

@@ -174,8 +174,8 @@ def ask(agent: socket.socket, pid: int, request: _wire.Message, fds: tuple[int, 
         raise too_late(pid) from None
     except (OSError, _wire.WireError) as problem:
         raise AttachError(f"Process {pid} ended, or closed the connection, before the snapshot was whole ({problem}).") from None
-    for fd in strangers:
-        os.close(fd)
+    for one in strangers:
+        one.close()
     if "ok" not in reply:
         raise failure(pid, reply.get("error"))
     facts = reply["ok"]

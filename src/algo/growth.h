@@ -55,8 +55,8 @@ typedef struct mpr_growth_row {
 } mpr_growth_row;
 
 typedef struct mpr_growth_reference {
-    uint32_t node;     /* of the newest heap */
-    int64_t more[2];   /* references that no edge explains */
+    uint32_t node; /* of the newest heap */
+    int64_t more[2]; /* references that no edge explains */
 } mpr_growth_reference;
 
 typedef struct mpr_growth {
@@ -64,7 +64,7 @@ typedef struct mpr_growth {
     uint32_t graphs;
     uint64_t bytes[MPR_GROWTH_MOST]; /* of each heap */
     int64_t unattributed;
-    MPR_VEC(mpr_growth_row) rows;    /* what lasts first, most bytes first */
+    MPR_VEC(mpr_growth_row) rows; /* what lasts first, most bytes first */
     MPR_VEC(mpr_growth_reference) references; /* most first */
 } mpr_growth;
 
@@ -73,7 +73,7 @@ typedef struct mpr_growth_heap {
     const mpr_graph *graph;
     const mpr_ranks *ranks;
     const mpr_dominators *dominators; /* of the rank tree */
-    mpr_name_tree *names;             /* searched as far as what several hold needs it */
+    mpr_name_tree *names; /* searched as far as what several hold needs it */
 } mpr_growth_heap;
 
 /* Are these heaps of one process? By their facts, and by where the process has its sys.modules. */

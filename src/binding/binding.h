@@ -163,6 +163,7 @@ PyObject *binding_ids(const uint32_t *items, size_t count);
 extern PyMethodDef binding_live_methods[];
 extern PyMethodDef binding_file_methods[];
 extern PyMethodDef binding_snapshot_methods[];
+extern PyMethodDef binding_descriptor_methods[];
 extern PyMethodDef binding_interpreter_methods[];
 extern PyMethodDef binding_question_methods[];
 extern PyMethodDef binding_cycle_methods[];

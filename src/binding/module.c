@@ -78,7 +78,8 @@ static int execute(PyObject *module) {
     }
     PyMethodDef *const parts[] = {binding_live_methods,        binding_file_methods,     binding_snapshot_methods,
                                   binding_interpreter_methods, binding_question_methods, binding_cycle_methods,
-                                  binding_leak_methods,        binding_tracked_methods,  binding_picture_methods};
+                                  binding_leak_methods,        binding_tracked_methods,  binding_picture_methods,
+                                  binding_descriptor_methods};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (PyModule_AddFunctions(module, parts[i]) < 0) {
             return -1;

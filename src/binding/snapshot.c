@@ -298,31 +298,6 @@ static int check_file(const job *j) {
     return same ? 0 : -1;
 }
 
-static PyObject *hold(PyObject *module, PyObject *argument) {
-    (void)module;
-    int fd = PyObject_AsFileDescriptor(argument);
-    if (fd < 0) {
-        return NULL;
-    }
-    mpr_held held = mpr_held_take(fd);
-    if (held.inode == 0) {
-        return Py_BuildValue("iO", fd, Py_None);
-    }
-    return Py_BuildValue("i(KKL)", held.fd, (unsigned long long)held.device, (unsigned long long)held.inode, (long long)held.born);
-}
-
-static PyObject *is_still(PyObject *module, PyObject *args) {
-    int fd;
-    unsigned long long device, inode;
-    long long born;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "i(KKL)", &fd, &device, &inode, &born)) {
-        return NULL;
-    }
-    mpr_held held = {fd, device, inode, born};
-    return PyBool_FromLong(mpr_held_fd(&held) >= 0);
-}
-
 /* A forked child where it can be, else this process. */
 static PyObject *take(job *j, bool fork) {
     cpy_facts facts;
@@ -391,8 +366,6 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
 
 PyMethodDef binding_snapshot_methods[] = {
     {"snapshot", (PyCFunction)(void (*)(void))snapshot, METH_VARARGS | METH_KEYWORDS, "Stream the whole heap to a descriptor."},
-    {"hold", hold, METH_O, "Take a descriptor over: the number that it has now, and its identity, or None when it is not open."},
-    {"is_still", is_still, METH_VARARGS, "Whether a descriptor has this identity."},
     {"forget_snapshots", forget_snapshots, METH_NOARGS,
      "In a forked process: close what its parent's snapshots under way have open."},
     {"room_left", room_left, METH_VARARGS, "The bytes of memory that are left on the machine and in these control groups."},

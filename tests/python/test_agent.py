@@ -280,6 +280,38 @@ def test_descriptors_that_are_closed_while_somebody_is_answered(program, tmp_pat
     assert until(there, 60)
 
 
+RECKLESS = """
+import memprobe, os, sys, time
+sys.setswitchinterval(1e-6)
+memprobe.agent.start(rss_limit=1, directory=os.getcwd())
+keep = [[n] for n in range(20_000)]
+print("ready", flush=True)
+end = time.monotonic() + 8
+turns = 0
+while time.monotonic() < end:
+    turns += 1
+    os.closerange(3, 4096)
+    theirs = [os.open("theirs", os.O_RDWR | os.O_CREAT) for _ in range(40)]
+    for _ in range(turns % 50): pass
+    try:
+        assert all(os.fstat(fd).st_size == 0 and os.lseek(fd, 0, os.SEEK_CUR) == 0 for fd in theirs)
+    except OSError as problem:
+        raise SystemExit(f"{problem} after {turns} turns")
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_program_that_closes_all_again_and_again(program, tmp_path: Path) -> None:
+    """Whatever our threads are at: a signal's and a limit's snapshot, a request, the socket that is made anew."""
+    service = program(RECKLESS)
+    end = time.monotonic() + 7
+    while time.monotonic() < end:
+        with suppress(memprobe.AttachError, OSError):
+            memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=1)
+    assert service.line() == "done"
+
+
 def test_a_file_that_has_the_number_of_a_removed_one(tmp_path: Path) -> None:
     """The program closes the asker's file, the asker removes it, and the program's next file is the same inode of the disk."""
     for turn in range(10):
@@ -295,8 +327,9 @@ def test_a_file_that_has_the_number_of_a_removed_one(tmp_path: Path) -> None:
         assert not held.intact()
         with pytest.raises(OSError, match="Bad file descriptor"):
             _core.snapshot(held.fd, file=held.identity)
+        inode = held.identity[1]
         held.close()
-        found, reused = os.fstat(held.fd), os.fstat(theirs).st_ino == held.identity[1]
+        found, reused = os.fstat(held.fd), os.fstat(theirs).st_ino == inode
         assert found.st_ino == os.fstat(theirs).st_ino and found.st_size == 0
         os.close(theirs)
         os.close(held.fd)

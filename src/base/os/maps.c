@@ -4,12 +4,12 @@
 #include "base/os/maps.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/os/held.h"
 #include "base/status.h"
 
 #define NAME_MOST 4096
@@ -103,15 +103,16 @@ static int take_lines(reading *r, char *buffer, size_t *filled) {
     return status;
 }
 
-static int read_all(reading *r, int fd) {
+static int read_all(reading *r, const mpr_held *file) {
     char buffer[2 * NAME_MOST];
     size_t filled = 0;
+    off_t at = 0; /* the place in a file of the program's, by this number, is not moved */
     int status = MPR_OK;
     while (status == MPR_OK) {
         if (filled == sizeof buffer) { /* a name longer than any: not a mapping of ours */
             filled = 0;
         }
-        ssize_t got = read(fd, buffer + filled, sizeof buffer - filled);
+        ssize_t got = pread(mpr_held_fd(file), buffer + filled, sizeof buffer - filled, at);
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -119,6 +120,7 @@ static int read_all(reading *r, int fd) {
             return got < 0 ? MPR_EIO : finish_mapping(r);
         }
         filled += (size_t)got;
+        at += got;
         status = take_lines(r, buffer, &filled);
     }
     return status;
@@ -141,12 +143,12 @@ int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void
     reading r = {.each = each, .context = context};
     char path[64];
     write_path(path, pid, files[detail]);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    mpr_held file = mpr_held_open(path);
+    if (file.inode == 0) {
         return MPR_EIO;
     }
-    int status = read_all(&r, fd);
-    close(fd);
+    int status = read_all(&r, &file);
+    mpr_held_close(&file);
     return status;
 }
 
@@ -190,13 +192,14 @@ int mpr_maps_peek(bool still, const uint64_t *address, size_t count, size_t size
     if (still) {
         return copy_words(address, count, size / 8, out);
     }
-    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), done = 0;
-    if (fd < 0) {
+    mpr_held file = mpr_held_open("/proc/self/mem");
+    if (file.inode == 0) {
         return MPR_EUNSUPPORTED;
     }
-    while ((size_t)done < count && pread(fd, (char *)out + (size_t)done * size, size, (off_t)address[done]) == (ssize_t)size) {
+    int done = 0;
+    while ((size_t)done < count && pread(file.fd, (char *)out + (size_t)done * size, size, (off_t)address[done]) == (ssize_t)size) {
         done++;
     }
-    close(fd);
+    mpr_held_close(&file);
     return done;
 }

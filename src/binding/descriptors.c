@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ * Descriptors in somebody else's program, which may close all that it has at any moment, as daemons do, and whose next file then has the
+ * number of ours.
+ *
+ * So there are two ways to have one. What is short is opened, read and closed in one call, with the GIL held: no code of the program runs
+ * meanwhile. Everything else is held (base/os/held.h): a high number, and closed only as long as it is what it was. What has to be waited
+ * for gets its high number before the GIL is asked for again, since that may take milliseconds. memprobe/_native.py is Python's side. */
+#define _GNU_SOURCE
+#include "binding/binding.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/os/held.h"
+
+#define FDS_MOST 4 /* in one message */
+
+typedef char socket_control[CMSG_SPACE(FDS_MOST * sizeof(int))];
+
+/* (number, identity), or (number, None) of what is not open. */
+static PyObject *held_or_none(int fd, mpr_held held) {
+    if (held.inode == 0) {
+        return Py_BuildValue("iO", fd, Py_None);
+    }
+    return Py_BuildValue("i(KKL)", held.fd, (unsigned long long)held.device, (unsigned long long)held.inode, (long long)held.born);
+}
+
+static PyObject *hold(PyObject *module, PyObject *argument) {
+    (void)module;
+    int fd = PyObject_AsFileDescriptor(argument);
+    return fd < 0 ? NULL : held_or_none(fd, mpr_held_take(fd));
+}
+
+/* The descriptor and its identity, of two arguments. */
+static bool parse(PyObject *args, mpr_held *held) {
+    int fd;
+    unsigned long long device, inode;
+    long long born;
+    if (!PyArg_ParseTuple(args, "i(KKL)", &fd, &device, &inode, &born)) {
+        return false;
+    }
+    *held = (mpr_held){fd, device, inode, born};
+    return true;
+}
+
+static PyObject *is_still(PyObject *module, PyObject *args) {
+    mpr_held held;
+    (void)module;
+    return parse(args, &held) ? PyBool_FromLong(mpr_held_fd(&held) >= 0) : NULL;
+}
+
+static PyObject *release(PyObject *module, PyObject *args) {
+    mpr_held held;
+    (void)module;
+    if (!parse(args, &held)) {
+        return NULL;
+    }
+    mpr_held_close(&held);
+    Py_RETURN_NONE;
+}
+
+/* -1 with errno. */
+static int open_file(const char *path, int flags, int mode, mpr_held *held) {
+    int fd = open(path, flags | O_CLOEXEC, mode);
+    if (fd >= 0) {
+        *held = mpr_held_take(fd);
+    }
+    return fd;
+}
+
+static PyObject *hold_open(PyObject *module, PyObject *args) {
+    PyObject *path;
+    int flags, mode, fd;
+    mpr_held held = {0};
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O&ii", PyUnicode_FSConverter, &path, &flags, &mode)) {
+        return NULL;
+    }
+    if (flags & O_PATH) {
+        fd = open_file(PyBytes_AS_STRING(path), flags, mode, &held);
+    } else { /* a file system may take its time */
+        Py_BEGIN_ALLOW_THREADS fd = open_file(PyBytes_AS_STRING(path), flags, mode, &held);
+        Py_END_ALLOW_THREADS
+    }
+    if (fd < 0) {
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, PyBytes_AS_STRING(path));
+    }
+    Py_DECREF(path);
+    return fd < 0 ? NULL : held_or_none(fd, held);
+}
+
+/* -1 is an error of the call that gave it. */
+static PyObject *held_or_error(int fd) { return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : held_or_none(fd, mpr_held_take(fd)); }
+
+static PyObject *hold_socket(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    return held_or_error(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static PyObject *hold_event(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    return held_or_error(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static PyObject *hold_client(PyObject *module, PyObject *argument) {
+    int listener = PyObject_AsFileDescriptor(argument), fd, error;
+    mpr_held held = {0};
+    (void)module;
+    if (listener < 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    error = errno;
+    if (fd >= 0) {
+        held = mpr_held_take(fd);
+    }
+    Py_END_ALLOW_THREADS errno = error;
+    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : held_or_none(fd, held);
+}
+
+/* A list of what came beside a message. */
+static PyObject *hold_sent(struct msghdr *message) {
+    PyObject *list = PyList_New(0);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        size_t count = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (list == NULL) {
+                close(fd);
+            } else {
+                binding_append(&list, held_or_none(fd, mpr_held_take(fd)));
+            }
+        }
+    }
+    return list;
+}
+
+static PyObject *hold_message(PyObject *module, PyObject *args) {
+    int fd;
+    Py_ssize_t size;
+    socket_control control;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "in", &fd, &size)) {
+        return NULL;
+    }
+    PyObject *data = PyBytes_FromStringAndSize(NULL, size);
+    if (data == NULL) {
+        return NULL;
+    }
+    struct iovec part = {PyBytes_AS_STRING(data), (size_t)size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0) {
+        Py_DECREF(data);
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *sent = hold_sent(&message);
+    if (sent == NULL || _PyBytes_Resize(&data, got) < 0) {
+        Py_XDECREF(sent);
+        Py_XDECREF(data);
+        return NULL;
+    }
+    return Py_BuildValue("(NNO)", data, sent, message.msg_flags & MSG_CTRUNC ? Py_True : Py_False);
+}
+
+static PyObject *read_file(PyObject *module, PyObject *argument) {
+    PyObject *path;
+    (void)module;
+    if (!PyUnicode_FSConverter(argument, &path)) {
+        return NULL;
+    }
+    Py_ssize_t size = 4096, used = 0, got = 0;
+    PyObject *data = PyBytes_FromStringAndSize(NULL, size);
+    int fd = data == NULL ? -1 : open(PyBytes_AS_STRING(path), O_RDONLY | O_CLOEXEC);
+    bool failed = fd < 0;
+    while (!failed && data != NULL && (got = read(fd, PyBytes_AS_STRING(data) + used, (size_t)(size - used))) > 0) {
+        used += got;
+        if (used == size) {
+            size *= 2;
+            _PyBytes_Resize(&data, size);
+        }
+    }
+    if (data != NULL && (failed || got < 0)) {
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, PyBytes_AS_STRING(path));
+        Py_CLEAR(data);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    Py_DECREF(path);
+    if (data != NULL) {
+        _PyBytes_Resize(&data, used);
+    }
+    return data;
+}
+
+PyMethodDef binding_descriptor_methods[] = {
+    {"hold", hold, METH_O, "Take a descriptor over: the number that it has now, and its identity, or None when it is not open."},
+    {"is_still", is_still, METH_VARARGS, "Whether a descriptor has this identity."},
+    {"release", release, METH_VARARGS, "Close a descriptor if it has this identity."},
+    {"hold_open", hold_open, METH_VARARGS, "Open a file: as hold()."},
+    {"hold_socket", hold_socket, METH_NOARGS, "A new unix socket: as hold()."},
+    {"hold_event", hold_event, METH_NOARGS, "A new event that does not block: as hold()."},
+    {"hold_client", hold_client, METH_O, "Wait for a connection to a listening socket: as hold()."},
+    {"hold_message", hold_message, METH_VARARGS,
+     "What a socket has at the moment, at most so many bytes; the descriptors beside it, each as hold(); whether some were lost."},
+    {"read_file", read_file, METH_O, "The contents of a short file, without leaving the GIL."},
+    {NULL, NULL, 0, NULL},
+};
