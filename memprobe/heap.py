@@ -126,6 +126,8 @@ class Heap:
             unreachable_bytes=totals["unreachable_bytes"],
             own_objects=totals["own_objects"],
             own_bytes=totals["own_bytes"],
+            unseen_objects=_known(facts.get("unseen_objects")),
+            unseen_rejected=_known(facts.get("unseen_rejected")),
             dangling_edges=totals["dangling"],
         )
 

@@ -214,6 +214,8 @@ class Accounting(Record):
     unreachable_bytes: int = 0
     own_objects: int = 0  # memprobe's own, in no other number
     own_bytes: int = 0
+    unseen_objects: int | None = None  # untracked, and held by C code alone: found by looking at each block in use
+    unseen_rejected: int | None = None  # that looked like one, and were none
     dangling_edges: int = 0  # to memory that is no known object: dropped
 
     @property

@@ -27,6 +27,8 @@ NOTES = {
     "fallbacks": "facts that were found by a slower, public interface",
     "unreachable objects": "garbage that was not collected yet",
     "own objects": "memprobe's own objects, excluded from all totals",
+    "unseen objects": "untracked, and held by C code alone: found by looking at each block",
+    "unseen rejected": "what looked like one, and was not",
     "dangling edges": "references to memory that is no known object",
 }
 

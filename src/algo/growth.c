@@ -571,7 +571,9 @@ static int find_owners(work *w) {
     if (owners.count > 1) qsort(owners.items, owners.count, sizeof *owners.items, by_count);
     for (size_t i = 0, nth = 0; i < owners.count && status == MPR_OK; i++) {
         nth = i > 0 && owners.items[i].row == owners.items[i - 1].row ? nth + 1 : 0;
-        if (nth < MPR_GROWTH_OWNERS) w->out->rows.items[owners.items[i].row].owner[nth] = owners.items[i].node;
+        mpr_growth_row *of = &w->out->rows.items[owners.items[i].row];
+        bool few = of->kind == MPR_GROWTH_C && 2 * owners.items[i].count < w->sampled.items[owners.items[i].row]; /* by chance */
+        if (nth < MPR_GROWTH_OWNERS && !few) of->owner[nth] = owners.items[i].node;
     }
     mpr_alloc_free(w->alloc, row, s->g->nodes, sizeof *row);
     mpr_vec_free(&owners, w->alloc);

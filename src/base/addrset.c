@@ -133,6 +133,23 @@ bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address) {
     return find_member(set, address, &handle);
 }
 
+uint32_t mpr_addrset_count_16k(const mpr_addrset *set, uint64_t address) {
+    uint32_t index = find_page(set, address >> MPR_PAGE_SHIFT), count = 0;
+    for (uint32_t i = 0; index != NO_PAGE && i < 16; i++) {
+        count += mpr_addrset_bits(set->bits.items[index << 10 | (((uint32_t)(address >> 10) & 0x3FF) + i)]);
+    }
+    return count;
+}
+
+unsigned mpr_addrset_three_slowly(const mpr_addrset *set, uint64_t address) {
+    unsigned found = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t granule = (address & ~UINT64_C(15)) + 16 * i;
+        found |= mpr_addrset_contains(set, granule) || mpr_addrset_contains(set, granule + 8) ? 1u << i : 0;
+    }
+    return found;
+}
+
 int mpr_addrset_find(const mpr_addrset *set, uint64_t address, uint32_t *number) {
     uint32_t handle;
     if (!find_member(set, address, &handle)) {

@@ -87,6 +87,21 @@ static inline bool mpr_addrset_has(const mpr_addrset *set, uint32_t handle) {
 /* The same for any address; rank is not needed. */
 bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address);
 
+/* Which of the three granules from an address on begin a member, a bit each. */
+unsigned mpr_addrset_three_slowly(const mpr_addrset *set, uint64_t address);
+
+static inline unsigned mpr_addrset_three(const mpr_addrset *set, uint64_t address) {
+    uint64_t number = address >> MPR_PAGE_SHIFT;
+    uint32_t index = set->recent[number % MPR_PAGE_RECENT], bit = (uint32_t)(address >> 4) & 63;
+    if (set->number.count == 0 || set->number.items[index] != number || bit > 61) {
+        return mpr_addrset_three_slowly(set, address);
+    }
+    return (unsigned)(set->bits.items[index << 10 | ((uint32_t)(address >> 10) & 0x3FF)] >> bit) & 7;
+}
+
+/* How many members begin in the 16 KiB from an address that is a multiple of that. */
+uint32_t mpr_addrset_count_16k(const mpr_addrset *set, uint64_t address);
+
 /* The address behind a handle, given by this set. */
 static inline uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle) {
     const uint64_t *odd = set->odd.items[handle >> 16];

@@ -56,7 +56,7 @@ void binding_account(mpr_account *out, bool whole) {
     mpr_alloc_pages(&alloc);
     Py_BEGIN_ALLOW_THREADS mpr_account_begin(out, !whole);
     if (whole) {
-        mpr_account_finish(out, &alloc, 0, false); /* else what is known is less */
+        mpr_account_finish(out, &alloc, 0, false, NULL); /* else what is known is less */
     }
     Py_END_ALLOW_THREADS
 }

@@ -89,6 +89,7 @@ static void measure(outcome *out, const mpr_writer *writer, int64_t start, bool 
 
 typedef struct accounting {
     mpr_account account;
+    mpr_chunks_regions regions; /* of malloc's memory */
     mpr_alloc *alloc;
     int64_t pid; /* of the process */
     bool forked; /* this is its child */
@@ -97,7 +98,8 @@ typedef struct accounting {
 /* A child takes the account when it has given leaf buffers back, which the process may write to already. */
 static int tell_account(void *context, mpr_sink *sink, uint64_t given_back) {
     accounting *a = context;
-    if (a->forked && mpr_account_finish(&a->account, a->alloc, a->pid, true) == MPR_OK) { /* else what is known is less */
+    if (a->forked &&
+        mpr_account_finish(&a->account, a->alloc, a->pid, true, &a->regions) == MPR_OK) { /* else what is known is less */
         mpr_account_add_discarded(&a->account, given_back);
     }
     return mpr_account_tell(&a->account, sink);
@@ -106,7 +108,7 @@ static int tell_account(void *context, mpr_sink *sink, uint64_t given_back) {
 static void stream(const job *j, outcome *out, bool forked) {
     mpr_alloc alloc;
     mpr_writer *writer = NULL;
-    accounting account_of = {j->account, &alloc, j->facts->pid, forked};
+    accounting account_of = {.account = j->account, .alloc = &alloc, .pid = j->facts->pid, .forked = forked};
     int64_t start = mpr_process_monotonic_ns();
     mpr_alloc_pages(&alloc);
     int status = mpr_writer_new(&writer, &alloc, j->file.fd);
@@ -117,8 +119,10 @@ static void stream(const job *j, outcome *out, bool forked) {
                             .mode = forked ? "forked" : "streamed",
                             .bulk = forked ? &bulk : NULL,
                             .prepared = tell_account,
-                            .context = &account_of};
+                            .context = &account_of,
+                            .regions = forked ? &account_of.regions : NULL};
         status = cpy_capture_walk(mpr_writer_sink(writer), &alloc, &what);
+        mpr_chunks_regions_free(&account_of.regions);
     }
     if (status == MPR_OK) {
         measure(out, writer, start, forked);

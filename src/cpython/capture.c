@@ -9,6 +9,7 @@
 #include "cpython/bulk.h"
 #include "cpython/kinds.h"
 #include "cpython/selfcheck.h"
+#include "cpython/unseen.h"
 
 /* ---- facts ---- */
 
@@ -113,6 +114,9 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     }
     if (status == MPR_OK) {
         status = cpy_walk_whole(&walk);
+    }
+    if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
+        status = cpy_unseen_tell(&walk, what->regions);
     }
     if (what->caller != NULL) {
         *what->caller = walk.caller;

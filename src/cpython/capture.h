@@ -4,6 +4,7 @@
 #define CPY_CAPTURE_H
 
 #include "cpython/walk.h"
+#include "native/chunks.h"
 
 /* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. */
 typedef struct cpy_contents {
@@ -27,6 +28,8 @@ typedef struct cpy_capture {
     /* Called when that was given back and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
     int (*prepared)(void *context, mpr_sink *sink, uint64_t given_back);
     void *context;
+    const mpr_chunks_regions
+        *regions; /* where a child looks for objects that only C holds (unseen.h), once `prepared` was called */
     PyObject *argument; /* of the question that needs the capture: cpy_walk_set_argument; or NULL */
     cpy_caller *caller; /* where to say who asked, or NULL */
 } cpy_capture;

@@ -62,6 +62,15 @@ size_t cpy_bytearray_bytes(PyObject *bytearray) {
 #endif
 }
 
+PyObject *cpy_bytearray_object(PyObject *bytearray) {
+#if PY_VERSION_HEX >= 0x030F0000
+    return ((PyByteArrayObject *)bytearray)->ob_bytes_object;
+#else
+    (void)bytearray;
+    return NULL;
+#endif
+}
+
 bool cpy_str_is_ready(PyObject *str) {
 #if PY_VERSION_HEX < 0x030C0000
     return PyUnicode_IS_READY(str);

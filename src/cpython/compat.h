@@ -41,6 +41,20 @@ static inline bool cpy_is_immortal(PyObject *object) {
 #endif
 }
 
+/* The first word of an object as it may be: a count that is neither 0 nor absurd. From 3.14 on flags stand above it; a pointer is none. */
+static inline bool cpy_is_plausible_count(uint64_t word) {
+    const uint64_t most = 100000000;
+#if PY_VERSION_HEX >= 0x030E0000
+    uint64_t flags = word >> 48, overflow = word >> 32 & 0xFFFF;
+    bool above = overflow == 0 && flags < 0x400;
+#else
+    bool above = word >> 32 == 0;
+#endif
+    uint32_t count = (uint32_t)word;
+    bool immortal = PY_VERSION_HEX >= 0x030C0000 && (int32_t)count < 0;
+    return above && ((count > 0 && count < most) || immortal);
+}
+
 static inline uint64_t cpy_refcount(PyObject *object) { return (uint64_t)Py_REFCNT(object); }
 
 /* Allocated digits of an int, at least 1. */
@@ -54,6 +68,9 @@ bool cpy_is_interned(PyObject *str);
 
 /* Bytes of a bytearray's buffer; from 3.15 on it is a bytes object of its own. */
 size_t cpy_bytearray_bytes(PyObject *bytearray);
+
+/* That bytes object, or NULL. */
+PyObject *cpy_bytearray_object(PyObject *bytearray);
 
 /* True unless it is a legacy str (until 3.11) whose characters are not made yet. */
 bool cpy_str_is_ready(PyObject *str);

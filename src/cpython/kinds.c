@@ -52,6 +52,15 @@ static size_t owned_set(PyObject *object) {
 
 static size_t owned_bytearray(PyObject *object) { return cpy_bytearray_bytes(object); }
 
+/* From 3.15 on the buffer is an object, of which nobody knows but its bytearray: counted there. */
+static void edges_bytearray(cpy_walk *walk, PyObject *object) {
+    PyObject *buffer = cpy_bytearray_object(object);
+    if (buffer != NULL && !cpy_is_immortal(buffer) && cpy_refcount(buffer) == 1) {
+        int marked = mpr_workset_skip(&walk->work, (uint64_t)(uintptr_t)buffer);
+        walk->status = marked < 0 ? marked : walk->status;
+    }
+}
+
 static const void *bulk_bytearray(PyObject *object, size_t *size) {
     const PyByteArrayObject *bytearray = (const PyByteArrayObject *)object;
     *size = (size_t)bytearray->ob_alloc;
@@ -229,7 +238,7 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyLong_Type, .body = body_int},
     {.exact = &PyUnicode_Type, .body = body_str},
     {.exact = &PyBytes_Type, .body = body_bytes},
-    {.exact = &PyByteArray_Type, .owned = owned_bytearray, .bulk = bulk_bytearray},
+    {.exact = &PyByteArray_Type, .owned = owned_bytearray, .bulk = bulk_bytearray, .edges = edges_bytearray},
     {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
     {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
     {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},

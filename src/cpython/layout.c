@@ -18,6 +18,7 @@
 #endif
 #include <string.h>
 
+#include "base/os/maps.h"
 #include "graph/label.h"
 
 #define WORD(object, n) (((PyObject **)(object))[n])
@@ -182,6 +183,31 @@ void cpy_layout_dict(PyObject *object, cpy_table *out) {
 #endif
         out->bytes = own_values_bytes(dict, dict->ma_keys);
     }
+}
+
+static bool keys_are_sound(const struct _dictkeysobject *keys) {
+#if PY_VERSION_HEX >= 0x030B0000
+    bool shape = keys->dk_log2_size >= 3 && keys->dk_log2_size < 40 && keys->dk_kind <= DICT_KEYS_UNICODE &&
+                 keys->dk_log2_index_bytes >= keys->dk_log2_size && keys->dk_log2_index_bytes <= keys->dk_log2_size + 3;
+#else
+    bool shape = keys->dk_size >= 8 && keys->dk_size < (Py_ssize_t)1 << 40 && (keys->dk_size & (keys->dk_size - 1)) == 0;
+#endif
+    Py_ssize_t most = shape ? (Py_ssize_t)usable_fraction(keys_capacity(keys)) : 0;
+    return keys->dk_refcnt == 1 && keys->dk_usable >= 0 && keys->dk_nentries >= 0 && keys->dk_nentries <= most &&
+           keys->dk_usable <= most - keys->dk_nentries;
+}
+
+bool cpy_layout_dict_is_sound(const PyObject *object) {
+    const PyDictObject *dict = (const PyDictObject *)object;
+    const struct _dictkeysobject *keys = dict->ma_keys;
+    if (dict->ma_values != NULL || (uintptr_t)keys % sizeof(void *) != 0 || !mpr_maps_in_memory(keys, sizeof *keys) ||
+        !keys_are_sound(keys) || dict->ma_used < 0 || dict->ma_used > keys->dk_nentries) {
+        return false;
+    }
+    cpy_table table;
+    size_t bytes;
+    read_keys(keys, &table, &bytes);
+    return mpr_maps_in_memory(keys, bytes);
 }
 
 bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out) {
@@ -393,6 +419,28 @@ PyObject *cpy_layout_interned(void) {
     return PyInterpreterState_Get()->cached_objects.interned_strings;
 #else
     return NULL; /* not visible to the collector */
+#endif
+}
+
+void cpy_layout_attribute_cache(cpy_owned tell, void *context) {
+#if PY_VERSION_HEX >= 0x030C0000
+    const struct type_cache *cache = &PyInterpreterState_Get()->types.type_cache;
+#else
+    const struct type_cache *cache = &PyInterpreterState_Get()->type_cache;
+#endif
+    for (size_t i = 0; i < sizeof cache->hashtable / sizeof *cache->hashtable; i++) {
+        tell(context, cache->hashtable[i].name, MPR_FIELD_ATTRIBUTE_CACHE);
+    }
+}
+
+PyObject *cpy_layout_accumulated(PyObject *stringio) {
+#if PY_VERSION_HEX >= 0x030E0000
+    PyObject **writer = (PyObject **)WORD(stringio, 7); /* a block of its own, which begins with the str */
+    return writer == NULL ? NULL : *writer;
+#elif PY_VERSION_HEX >= 0x030C0000
+    return WORD(stringio, 7);
+#else
+    return WORD(stringio, 8); /* a list of strs */
 #endif
 }
 

@@ -15,7 +15,8 @@
     X(DICT, "dict")           /* tables of dicts and shared keys; else PyDict_Next, and sizes estimated */                         \
     X(INLINE, "inline")       /* inline values and managed dicts; else tp_traverse alone, and attributes by offset */              \
     X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                              \
-    X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */
+    X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */                                    \
+    X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */
 
 typedef enum cpy_capability {
 #define CPY_CAPABILITY_ENUM(id, text) CPY_CAN_##id,
@@ -67,6 +68,9 @@ typedef struct cpy_table {
 } cpy_table;
 
 void cpy_layout_dict(PyObject *dict, cpy_table *out);
+
+/* Can a dict's table be read, in what may be no dict at all? Its own table, which it shares with no other. */
+bool cpy_layout_dict_is_sound(const PyObject *dict);
 bool cpy_layout_is_dict(PyObject *object); /* dict or frozendict, subclasses included */
 bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out);
 
@@ -184,6 +188,12 @@ void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context);
 PyObject *cpy_layout_module_name(PyObject *module);
 void cpy_layout_interpreter(cpy_owned tell, void *context);
 void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context);
+
+/* The names of attributes that were looked up lately, of 4,096 at most: the cache of all classes owns them. */
+void cpy_layout_attribute_cache(cpy_owned tell, void *context);
+
+/* What an io.StringIO was written that was not read from yet, borrowed, or NULL. */
+PyObject *cpy_layout_accumulated(PyObject *stringio);
 
 /* The dict of interned strings where it is visible to the collector, or NULL. */
 PyObject *cpy_layout_interned(void);

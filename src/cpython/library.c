@@ -67,9 +67,25 @@ static bool check_bytesio(PyObject *io) {
 /* { characters, position, length, allocated characters ... } */
 static size_t owned_stringio(PyObject *object) { return WORD(object, 2) == NULL ? 0 : SIZE_WORD(object, 5) * sizeof(Py_UCS4); }
 
-static bool check_stringio(PyObject *io) {
+enum { STRINGIO_ACCUMULATES = 2 };
+
+static PyObject *text_of_stringio(PyObject *object) {
+    bool accumulates = ((const int *)object)[12] == STRINGIO_ACCUMULATES;
+    return accumulates ? cpy_layout_accumulated(object) : NULL;
+}
+
+/* What was only written to has its text in a str that nobody visits (since 3.12). */
+static void edges_stringio(cpy_walk *walk, PyObject *object) {
+    cpy_walk_tell(walk, text_of_stringio(object), mpr_label_field(MPR_FIELD_BUFFER));
+}
+
+/* A pair: read from, and written to. */
+static bool check_stringio(PyObject *pair) {
+    PyObject *io = PyTuple_GET_ITEM(pair, 0), *writer = PyTuple_GET_ITEM(pair, 1), *written = text_of_stringio(writer);
     const Py_UCS4 *text = (const Py_UCS4 *)WORD(io, 2);
-    return text != NULL && SIZE_WORD(io, 4) == 100 && SIZE_WORD(io, 5) >= 100 && SIZE_WORD(io, 5) < 1000;
+    bool reads = text != NULL && SIZE_WORD(io, 4) == 100 && SIZE_WORD(io, 5) >= 100 && SIZE_WORD(io, 5) < 1000;
+    return reads && text_of_stringio(io) == NULL && written != NULL &&
+           (Py_TYPE(written) == &PyUnicode_Type || Py_TYPE(written) == &PyList_Type);
 }
 
 /* { pointer, must free, base, size, length, index, objects, value } */
@@ -214,10 +230,10 @@ static const library_row rows[] = {
      check_odict},
     {{.name = "array.array", .owned = owned_array, .bulk = bulk_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
     {{.name = "_io.BytesIO", .owned = owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
-    {{.name = "_io.StringIO", .owned = owned_stringio},
+    {{.name = "_io.StringIO", .owned = owned_stringio, .edges = edges_stringio},
      "_io",
      "StringIO",
-     "(lambda s: (s.read(1), s)[1])(T('x' * 100))",
+     "(lambda s, w: (s.read(1), w.write('x' * 100), w.write('y'), (s, w))[3])(T('x' * 100), T())",
      check_stringio},
     {{.name = "_ctypes._CData", .owned = owned_cdata}, "_ctypes", "Array", "(__import__('ctypes').c_char * 1000)()", check_cdata},
     {{.name = "decimal.Decimal", .owned = owned_decimal}, "_decimal", "Decimal", "T('1' * 200)", check_decimal},

@@ -42,6 +42,13 @@ static void tell_if_known(void *context, PyObject *object, int field) {
     }
 }
 
+/* Other places of the cache have None. */
+static void tell_if_str(void *context, PyObject *object, int field) {
+    if (object != NULL && PyUnicode_CheckExact(object)) {
+        cpy_walk_tell(context, object, mpr_label_field((mpr_field)field));
+    }
+}
+
 /* ---- frames ---- */
 
 static void tell_frame(cpy_walk *walk, const cpy_frame *frame, const void *at, uint64_t address) {
@@ -220,6 +227,9 @@ int cpy_walk_seed_roots(cpy_walk *walk) {
     tell_group(walk, MPR_GROUP_INTERPRETER);
     if (walk->can[CPY_CAN_INTERPRETER]) {
         cpy_layout_interpreter(tell_if_known, walk);
+    }
+    if (walk->can[CPY_CAN_ATTRIBUTE_CACHE]) {
+        cpy_layout_attribute_cache(tell_if_str, walk);
     }
     cpy_walk_flush(walk);
     tell_threads(walk);

@@ -147,6 +147,24 @@ static bool prove_interpreter(void) {
     return seen.right == 4;
 }
 
+/* ---- the cache of attribute lookups ---- */
+
+static void compare_name(void *context, PyObject *name, int field) {
+    PyObject **wanted = context; /* becomes NULL when it is found */
+    (void)field;
+    *wanted = name == *wanted ? NULL : *wanted;
+}
+
+/* A name that nobody has looked up stands there afterwards. */
+static bool prove_attribute_cache(const proof *p) {
+    PyObject *name = PyUnicode_FromString("memprobe proves"), *wanted = name;
+    Py_XDECREF(name == NULL ? NULL : PyObject_GetAttr(get(p, "Probe"), name));
+    PyErr_Clear();
+    cpy_layout_attribute_cache(compare_name, &wanted);
+    Py_XDECREF(name);
+    return name != NULL && wanted == NULL;
+}
+
 /* ---- all of it ---- */
 
 static const char *const names[] = {
@@ -189,6 +207,7 @@ int cpy_selfcheck(cpy_proofs *out) {
     out->can[CPY_CAN_INLINE] = out->can[CPY_CAN_DICT] && prove_inline(&p);
     out->can[CPY_CAN_FRAMES] = prove_frames(&p);
     out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
+    out->can[CPY_CAN_ATTRIBUTE_CACHE] = prove_attribute_cache(&p);
     const char *fallback = getenv("MEMPROBE_FALLBACK");
     for (int i = 0; i < CPY_CAPABILITY_COUNT; i++) {
         out->can[i] = out->can[i] && !switched_off(fallback, names[i]);

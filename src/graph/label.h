@@ -138,7 +138,8 @@ typedef enum mpr_label_kind {
     X(GARBAGE, "gc.garbage", 0, 0)                                                                                                 \
     X(CALLBACKS, "gc.callbacks", 0, 0)                                                                                             \
     X(PARTIAL_FUNC, "func", 0, 0)                                                                                                  \
-    X(ATEXIT, "<atexit callbacks>", 0, 0)
+    X(ATEXIT, "<atexit callbacks>", 0, 0)                                                                                          \
+    X(ATTRIBUTE_CACHE, "<attribute cache>", 0, 1)
 
 typedef enum mpr_field {
 #define MPR_FIELD_ENUM(id, text, weak, housekeeping) MPR_FIELD_##id,

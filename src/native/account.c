@@ -253,6 +253,7 @@ static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_he
 
 static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
     uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    mpr_chunks_note(&t->chunks, begin, end);
     t->chunks.used++;
     t->chunks.used_bytes += end - begin;
     t->chunks.used_resident += resident;
@@ -490,10 +491,14 @@ static int take_all(taking *t, int64_t pid) {
 static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,    MPR_ACCOUNT_SHARED,
                                           MPR_ACCOUNT_OTHER,        MPR_ACCOUNT_OTHER_USED, MPR_ACCOUNT_SELF};
 
-int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still) {
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_chunks_regions *regions) {
     mpr_account found = {{0}};
     taking t = {.out = &found, .alloc = alloc, .still = still, .malloc_used = account->value[MPR_ACCOUNT_MALLOC_GIVEN]};
+    t.chunks.regions.alloc = still && regions != NULL ? alloc : NULL;
     int status = take_all(&t, pid);
+    if (regions != NULL) {
+        *regions = t.chunks.regions;
+    }
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         found.value[before[i]] = account->value[before[i]];
     }

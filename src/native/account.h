@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "graph/sink.h"
+#include "native/chunks.h"
 
 /* Bytes, but where it is said otherwise. What is not known is MPR_ACCOUNT_UNKNOWN. */
 typedef enum mpr_account_item {
@@ -60,9 +61,10 @@ const char *mpr_account_name(mpr_account_item item);
  * mapped. Needs no lock of the interpreter. */
 void mpr_account_begin(mpr_account *out, bool still);
 
-/* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork. MPR_OK; MPR_ENOMEM; MPR_EIO when there
- * are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */
-int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still);
+/* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork. Where it stands still, *regions (if not
+ * NULL; the caller's to free) are those of malloc's memory whose chunks could be followed. MPR_OK; MPR_ENOMEM; MPR_EIO when there are no smaps
+ * to read. Unless it is MPR_OK nothing but what begin found is known. */
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_chunks_regions *regions);
 
 /* Memory of malloc's, in use, that a child gave back before it took the account. */
 void mpr_account_add_discarded(mpr_account *account, uint64_t bytes);

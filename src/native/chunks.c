@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/os/maps.h"
+#include "base/status.h"
 
 #define HEAD UINT64_C(16)
 #define FREE_HEAD UINT64_C(48) /* and what malloc notes in the first bytes of a chunk that is free */
@@ -101,7 +102,45 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64
         return false;
     }
     *out = found;
+    mpr_chunks_note(out, begin, end);
     return true;
+}
+
+void mpr_chunks_note(mpr_chunks *out, uint64_t begin, uint64_t end) {
+    mpr_chunks_regions *r = &out->regions;
+    if (r->alloc != NULL && mpr_vec_push(&r->region, r->alloc, ((mpr_chunks_region){begin, end})) != MPR_OK) {
+        r->incomplete = true;
+    }
+}
+
+void mpr_chunks_regions_free(mpr_chunks_regions *regions) {
+    if (regions->alloc != NULL) {
+        mpr_vec_free(&regions->region, regions->alloc);
+    }
+}
+
+/* What the program has of a chunk in use: the first word of the next one's head, too, but of a mapping's. */
+static void give(uint64_t at, uint64_t size, bool mapped, mpr_block_each *each, void *context) {
+    uint64_t address = at + HEAD, room = size - HEAD + (mapped ? 0 : 8);
+    each(context, &(mpr_block){.address = address, .size = room, .words = (const uint64_t *)(uintptr_t)address});
+}
+
+MPR_MAPS_ANY_MEMORY void mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context) {
+    uint64_t flags = ((const chunk *)(uintptr_t)region->begin)->size & 7, end = region->end;
+    if (flags & MAPPED) {
+        give(region->begin, end - region->begin, true, each, context);
+        return;
+    }
+    for (uint64_t at = region->begin; at + HEAD < end;) {
+        uint64_t size = ((const chunk *)(uintptr_t)at)->size & ~UINT64_C(7), next = at + size;
+        if (size < 2 * HEAD || next >= end) { /* a fence, the top, or damage since the region was walked */
+            return;
+        }
+        if (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE)) {
+            give(at, size, false, each, context);
+        }
+        at = next;
+    }
 }
 
 /* ---- other arenas ---- */

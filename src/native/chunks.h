@@ -21,7 +21,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/vec.h"
+#include "native/block.h"
+
 #define MPR_CHUNKS_HEAP (UINT64_C(64) << 20) /* bytes: the alignment of other arenas' heaps, and the most that one has */
+
+/* Chunks that follow each other from `begin` to `end`. */
+typedef struct mpr_chunks_region {
+    uint64_t begin, end;
+} mpr_chunks_region;
+
+typedef struct mpr_chunks_regions {
+    mpr_alloc *alloc; /* NULL: nobody wants them */
+    MPR_VEC(mpr_chunks_region) region;
+    bool incomplete;  /* there was no memory for one */
+} mpr_chunks_regions;
 
 typedef struct mpr_chunks {
     uint64_t used, used_bytes,
@@ -30,6 +44,7 @@ typedef struct mpr_chunks {
     uint64_t top_bytes;                       /* of free_bytes: at the end of the arenas */
     uint64_t largest;                         /* free chunk that is no top, bytes */
     uint64_t returnable; /* of free_resident: what malloc_trim(0) would give back: whole pages, but of no other arena's top */
+    mpr_chunks_regions regions; /* what was walked, and mmapped chunks */
 } mpr_chunks;
 
 /* Add the chunks of [begin, end), of which the first begins at `begin`; the top of the main arena can be given back. Nothing is added, and false is returned, when they do not end there. */
@@ -45,6 +60,14 @@ uint64_t mpr_chunks_heap_end(uint64_t begin, const mpr_chunks_head *head);
 
 /* Add the chunks of such a heap. False as above. */
 bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, uint64_t end);
+
+/* Note a region, if somebody wants it. */
+void mpr_chunks_note(mpr_chunks *out, uint64_t begin, uint64_t end);
+
+/* Each chunk of a region that is in use, as what the program has of it; those in a thread's cache are among them. Where the process stands still. */
+void mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context);
+
+void mpr_chunks_regions_free(mpr_chunks_regions *regions);
 
 /* The end of the mmapped chunk that begins at `begin`, before `limit`, or 0 when there is none. */
 uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head);

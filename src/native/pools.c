@@ -61,8 +61,11 @@ static void count_pool(mpr_pools *out, const pool *p) {
     out->classes[p->size_class].free += blocks - p->count;
 }
 
+/* What is done with each pool of a mapping; other than MPR_OK ends it. */
+typedef int each_pool(void *context, const pool *header, uint64_t base);
+
 /* Up to MPR_MAPS_PEEK places where a pool may begin. */
-static int look_at(mpr_pools *out, mpr_alloc *alloc, bool still, const uint64_t *place, size_t count) {
+static int look_at(bool still, const uint64_t *place, size_t count, each_pool *each, void *context) {
     pool headers[MPR_MAPS_PEEK];
     for (size_t done = 0; done < count;) {
         int got = mpr_maps_peek(still, place + done, count - done, sizeof *headers, headers);
@@ -70,14 +73,10 @@ static int look_at(mpr_pools *out, mpr_alloc *alloc, bool still, const uint64_t 
             return got;
         }
         for (int i = 0; i < got; i++) {
-            if (!is_pool(&headers[i], place[done + (size_t)i])) {
-                continue;
-            }
-            if (note_arena(out, alloc, &headers[i], place[done + (size_t)i]) != MPR_OK) {
-                return MPR_ENOMEM;
-            }
-            if (headers[i].count > 0) {
-                count_pool(out, &headers[i]);
+            uint64_t base = place[done + (size_t)i];
+            int status = is_pool(&headers[i], base) ? each(context, &headers[i], base) : MPR_OK;
+            if (status != MPR_OK) {
+                return status;
             }
         }
         done += (size_t)got + 1; /* one that is gone */
@@ -85,7 +84,7 @@ static int look_at(mpr_pools *out, mpr_alloc *alloc, bool still, const uint64_t 
     return MPR_OK;
 }
 
-int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, bool still, const mpr_mapping *m, uint64_t rss) {
+static int look_into(bool still, const mpr_mapping *m, uint64_t rss, each_pool *each, void *context) {
     unsigned char resident[MPR_MAPS_WINDOW];
     uint64_t place[MPR_MAPS_PEEK];
     int status = MPR_OK;
@@ -102,9 +101,33 @@ int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, bool still, const mpr_mappin
                 place[count++] = at;
             }
         }
-        status = look_at(out, alloc, still, place, count);
+        status = look_at(still, place, count, each, context);
     }
     return status;
+}
+
+/* ---- counting ---- */
+
+typedef struct counting {
+    mpr_pools *out;
+    mpr_alloc *alloc;
+    uint64_t rss;
+} counting;
+
+static int count_one(void *context, const pool *p, uint64_t base) {
+    const counting *c = context;
+    if (note_arena(c->out, c->alloc, p, base) != MPR_OK) {
+        return MPR_ENOMEM;
+    }
+    if (p->count > 0) {
+        count_pool(c->out, p);
+    }
+    return MPR_OK;
+}
+
+int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, bool still, const mpr_mapping *m, uint64_t rss) {
+    counting c = {out, alloc, rss};
+    return look_into(still, m, rss, count_one, &c);
 }
 
 void mpr_pools_finish(mpr_pools *out) {
@@ -113,25 +136,80 @@ void mpr_pools_finish(mpr_pools *out) {
     out->free_bytes += out->free_pools * POOL_BYTES;
 }
 
-/* ---- this process ---- */
-
-typedef struct scan {
-    mpr_pools *out;
-    mpr_alloc *alloc;
-    uint64_t rss;
-} scan;
-
-static int scan_mapping(void *context, const mpr_mapping *mapping) {
-    scan *s = context;
-    return mpr_pools_add(s->out, s->alloc, false, mapping, s->rss);
+static int count_mapping(void *context, const mpr_mapping *mapping) {
+    counting *c = context;
+    return look_into(false, mapping, c->rss, count_one, c);
 }
 
 int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc) {
-    scan s = {.out = out, .alloc = alloc, .rss = mpr_process_rss()};
+    counting c = {.out = out, .alloc = alloc, .rss = mpr_process_rss()};
     memset(out, 0, sizeof *out);
-    int status = mpr_maps_read(0, MPR_MAPS_PLAIN, scan_mapping, &s);
+    int status = mpr_maps_read(0, MPR_MAPS_PLAIN, count_mapping, &c);
     mpr_pools_finish(out);
     return status;
 }
 
 void mpr_pools_free(mpr_pools *pools, mpr_alloc *alloc) { mpr_vec_free(&pools->arena, alloc); }
+
+/* ---- blocks ---- */
+
+typedef struct visiting {
+    bool still;
+    uint64_t rss;
+    mpr_pools_wants *wants;
+    mpr_block_each *each;
+    void *context;
+    uint64_t copy[POOL_BYTES / 8];
+} visiting;
+
+/* The free blocks of a pool, by number: each has the address of the next in its first word. How many, or -1 for what is no such list. */
+static int find_free(const pool *p, const uint64_t *words, uint64_t base, uint64_t size, bool *is_free) {
+    int count = 0;
+    for (uint64_t at = p->free_block; at != 0; count++) {
+        uint64_t offset = at - base, number = (offset - sizeof *p) / size;
+        if (offset < sizeof *p || offset + size > POOL_BYTES || (offset - sizeof *p) % size != 0 || is_free[number]) {
+            return -1;
+        }
+        is_free[number] = true;
+        at = words[offset / 8];
+    }
+    return count;
+}
+
+MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t base) {
+    visiting *v = context;
+    bool is_free[POOL_BYTES / 16] = {false};
+    const uint64_t *words = (const uint64_t *)(uintptr_t)base;
+    uint64_t size = 16 * ((uint64_t)p->size_class + 1);
+    if (p->count == 0 || !v->wants(v->context, base, p->count)) {
+        return MPR_OK;
+    }
+    if (!v->still) {
+        if (mpr_maps_peek(false, &base, 1, POOL_BYTES, v->copy) != 1) {
+            return MPR_OK;
+        }
+        words = v->copy;
+    }
+    uint64_t made = (p->next_offset - sizeof *p) / size; /* blocks behind these were never given out */
+    int free_blocks = find_free(p, words, base, size, is_free);
+    if (free_blocks < 0 || made - (uint64_t)free_blocks != p->count) {
+        return MPR_OK;
+    }
+    for (uint64_t i = 0; i < made; i++) {
+        uint64_t offset = sizeof *p + i * size;
+        if (!is_free[i]) {
+            v->each(v->context, &(mpr_block){.address = base + offset, .size = size, .words = words + offset / 8});
+        }
+    }
+    return MPR_OK;
+}
+
+static int visit_mapping(void *context, const mpr_mapping *mapping) {
+    const visiting *v = context;
+    return look_into(v->still, mapping, v->rss, visit_pool, context);
+}
+
+int mpr_pools_each_block(bool still, mpr_pools_wants *wants, mpr_block_each *each, void *context) {
+    visiting v = {.still = still, .rss = mpr_process_rss(), .wants = wants, .each = each, .context = context};
+    return mpr_maps_read(0, MPR_MAPS_PLAIN, visit_mapping, &v);
+}

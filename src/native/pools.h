@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/os/maps.h"
 #include "base/vec.h"
+#include "native/block.h"
 
 #define MPR_POOLS_CLASSES 32
 #define MPR_POOLS_ARENA (UINT64_C(1) << 20) /* bytes */
@@ -34,6 +35,13 @@ int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapp
 
 /* When all mappings have been added: pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);
+
+/* Is a pool at `base`, with so many blocks in use, to be looked into? */
+typedef bool mpr_pools_wants(void *context, uint64_t base, uint32_t used);
+
+/* Each block in use of all pools that are wanted, those of a pool in their order. A pool whose free blocks do not agree with its header is left out. Unless
+ * the process stands `still` a pool is copied first. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
+int mpr_pools_each_block(bool still, mpr_pools_wants *wants, mpr_block_each *each, void *context);
 
 /* The whole of it, for this process. MPR_OK, MPR_ENOMEM, MPR_EIO, MPR_EUNSUPPORTED. */
 int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc);

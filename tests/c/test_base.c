@@ -172,6 +172,28 @@ static void full_page(test *t) {
     mpr_addrset_free(&set);
 }
 
+/* Windows of the bitmap, against single questions. */
+static void looks_at_several(test *t) {
+    test_alloc a;
+    test_alloc_init(&a);
+    mpr_addrset set;
+    uint32_t handle;
+    const uint64_t first = 0x500000, last = first + (2 << MPR_PAGE_SHIFT);
+    mpr_addrset_init(&set, &a.alloc);
+    CHECK(t, mpr_addrset_three(&set, first) == 0 && mpr_addrset_count_16k(&set, first) == 0);
+    for (uint64_t at = first; at < last; at += 16 * (1 + at % 7)) CHECK(t, mpr_addrset_add(&set, at + (at % 5 == 0 ? 8 : 0), &handle) == 1);
+    for (uint64_t at = first - 64; at < last; at += 16) {
+        unsigned expected = 0;
+        for (unsigned i = 0; i < 3; i++)
+            expected |= mpr_addrset_contains(&set, at + 16 * i) || mpr_addrset_contains(&set, at + 16 * i + 8) ? 1u << i : 0;
+        CHECK(t, mpr_addrset_three(&set, at) == expected && mpr_addrset_three_slowly(&set, at) == expected);
+    }
+    uint64_t sum = 0;
+    for (uint64_t at = first - (1 << MPR_PAGE_SHIFT); at < last + (1 << MPR_PAGE_SHIFT); at += 16384) sum += mpr_addrset_count_16k(&set, at);
+    CHECK(t, sum == set.members);
+    mpr_addrset_free(&set);
+}
+
 static void set_without_memory(test *t) {
     for (uint64_t nth = 1; nth < 40; nth++) {
         test_alloc a;
@@ -206,6 +228,7 @@ static void too_many_pages(test *t) {
 }
 
 void test_addrset(test *t) {
+    looks_at_several(t);
     for (uint64_t seed = 1; seed <= (t->quick ? 1 : 6); seed++) against_array(t, seed, t->quick ? 300 : 1500);
     if (!t->quick) {
         full_page(t);

@@ -19,6 +19,14 @@
 #define PAGE ((uint64_t)4096)
 #define MIB ((size_t)1 << 20)
 
+/* Valgrind and sanitizers bring a malloc of their own; and memory that is anybody's may not be read directly there. */
+static bool has_glibc(void) {
+    void *block = malloc(1000);
+    struct mallinfo2 info = mallinfo2();
+    free(block);
+    return info.uordblks >= 1000;
+}
+
 /* ---- made-up regions ---- */
 
 static void *fresh(size_t size) {
@@ -62,6 +70,76 @@ static void follows_chunks(test *t) {
     ((uint64_t *)(uintptr_t)(begin + 48))[1] = 0;
     CHECK(t, !mpr_chunks_walk(&none, begin, end, true) && none.used == 0);
     munmap(block, 16 * PAGE);
+}
+
+typedef struct tally {
+    uint64_t count, bytes, last;
+    bool ordered;
+} tally;
+
+static void add_block(void *context, const mpr_block *block) {
+    tally *sum = context;
+    sum->ordered = (sum->count == 0 || sum->ordered) && block->address > sum->last && block->words != NULL;
+    sum->count++, sum->bytes += block->size, sum->last = block->address;
+}
+
+static void gives_chunks(test *t) {
+    static const uint64_t sizes[] = {48, 64, 4096, 160, 32, 4096};
+    uint8_t *block = fresh(16 * PAGE);
+    uint64_t begin = (uint64_t)(uintptr_t)block, end = lay_chunks(begin, sizes, 6);
+    test_alloc a;
+    test_alloc_init(&a);
+    mpr_chunks found = {.regions = {.alloc = &a.alloc}};
+    CHECK(t, mpr_chunks_walk(&found, begin, end, true) && found.regions.region.count == 1);
+    tally sum = {0};
+    mpr_chunks_each_block(&found.regions.region.items[0], add_block, &sum);
+    CHECK(t, sum.count == 3 && sum.ordered && sum.bytes == 48 + 4096 + 32 - 3 * 8); /* of each the program has all but its size */
+    ((uint64_t *)(uintptr_t)(begin + 48))[1] = 8; /* damaged since: no further than there */
+    tally less = {0};
+    mpr_chunks_each_block(&found.regions.region.items[0], add_block, &less);
+    CHECK(t, less.count <= 1);
+    mpr_chunks_regions_free(&found.regions);
+    ((uint64_t *)(uintptr_t)begin)[1] = 8 * PAGE | 2;
+    mpr_chunks_region mapped = {begin, begin + 8 * PAGE};
+    tally one = {0};
+    mpr_chunks_each_block(&mapped, add_block, &one);
+    CHECK(t, one.count == 1 && one.bytes == 8 * PAGE - 16 && one.last == begin + 16 && a.live == 0);
+    munmap(block, 16 * PAGE);
+}
+
+typedef struct bounded {
+    uint64_t base; /* of the only pool that is wanted */
+    tally *sum;
+} bounded;
+
+static bool is_at(void *context, uint64_t base, uint32_t used) {
+    const bounded *b = context;
+    return base == b->base && used > 0;
+}
+
+static void add_block_of_arena(void *context, const mpr_block *block) { add_block(((bounded *)context)->sum, block); }
+
+/* A pool of 48-byte blocks, of which 10 were given out, and 3 given back. */
+static void gives_blocks_of_pools(test *t) {
+    const uint64_t size = 48;
+    uint8_t *arena = fresh(64 * PAGE);
+    uint64_t base = ((uint64_t)(uintptr_t)arena + MPR_POOLS_POOL - 1) & ~(MPR_POOLS_POOL - 1), free_at[3];
+    uint32_t *head = (uint32_t *)(uintptr_t)base;
+    for (size_t i = 0; i < 3; i++) free_at[i] = base + 48 + 3 * i * size;
+    for (size_t i = 0; i < 3; i++) *(uint64_t *)(uintptr_t)free_at[i] = i < 2 ? free_at[i + 1] : 0;
+    head[0] = 7;
+    *(uint64_t *)(uintptr_t)(base + 8) = free_at[0];
+    head[8] = 1, head[9] = 2, head[10] = (uint32_t)(48 + 10 * size), head[11] = (uint32_t)(MPR_POOLS_POOL - size);
+    for (int still = 0; still <= has_glibc(); still++) { /* valgrind watches what is read directly */
+        tally sum = {0};
+        CHECK(t, mpr_pools_each_block(still, is_at, add_block_of_arena, (bounded[]){{base, &sum}}) == MPR_OK);
+        CHECK(t, sum.count == 7 && sum.bytes == 7 * size && sum.ordered);
+    }
+    *(uint64_t *)(uintptr_t)free_at[1] = free_at[0]; /* a circle */
+    tally none = {0};
+    mpr_pools_each_block(has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none}});
+    CHECK(t, none.count == 0);
+    munmap(arena, 64 * PAGE);
 }
 
 static void knows_mapped_chunks(test *t) {
@@ -134,15 +212,7 @@ static bool is_near(uint64_t a, uint64_t b, uint64_t by) { return a > b ? a - b 
 
 static int take(mpr_account *account, mpr_alloc *alloc, bool still) {
     mpr_account_begin(account, still);
-    return mpr_account_finish(account, alloc, 0, still);
-}
-
-/* Valgrind and sanitizers bring a malloc of their own; and memory that is anybody's may not be read directly there. */
-static bool has_glibc(void) {
-    void *block = malloc(1000);
-    struct mallinfo2 info = mallinfo2();
-    free(block);
-    return info.uordblks >= 1000;
+    return mpr_account_finish(account, alloc, 0, still, NULL);
 }
 
 /* Nothing else runs here, so chunks may be followed: they are what mallinfo2 counts. */
@@ -238,9 +308,9 @@ static void tells_facts(test *t) {
     mpr_alloc_pages(&a);
     mpr_account_begin(&account, false);
     CHECK(t, mpr_account_tell(&account, &sink) == MPR_OK && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
-    CHECK(t, mpr_account_finish(&account, &a, INT32_MAX, true) == MPR_EIO); /* no such process: what was known stays */
+    CHECK(t, mpr_account_finish(&account, &a, INT32_MAX, true, NULL) == MPR_EIO); /* no such process: what was known stays */
     CHECK(t, value(&account, MPR_ACCOUNT_PRIVATE) != MPR_ACCOUNT_UNKNOWN && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
-    CHECK(t, mpr_account_finish(&account, &a, 0, false) == MPR_OK && mpr_account_tell(&account, &sink) == MPR_OK);
+    CHECK(t, mpr_account_finish(&account, &a, 0, false, NULL) == MPR_OK && mpr_account_tell(&account, &sink) == MPR_OK);
     CHECK(t, is_near(value(&account, MPR_ACCOUNT_RESIDENT), mpr_process_rss(), MIB));
     CHECK(t, value(&account, MPR_ACCOUNT_MALLOC_CHUNKS) == MPR_ACCOUNT_UNKNOWN && a.used == 0);
 }
@@ -260,6 +330,8 @@ static void without_memory(test *t) {
 
 void test_native(test *t) {
     follows_chunks(t);
+    gives_chunks(t);
+    gives_blocks_of_pools(t);
     knows_mapped_chunks(t);
     knows_heaps(t);
     peeks(t);

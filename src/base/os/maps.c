@@ -165,6 +165,12 @@ void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR
     }
 }
 
+bool mpr_maps_in_memory(const void *address, size_t size) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)address & ~(page - 1);
+    uint64_t end = ((uintptr_t)address + size + page - 1) & ~(page - 1);
+    return size > 0 && end > begin && mpr_maps_resident_bytes(begin, end) == end - begin;
+}
+
 uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end) {
     unsigned char resident[MPR_MAPS_WINDOW];
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), count = 0;

@@ -38,6 +38,9 @@ bool mpr_maps_is_anonymous(const mpr_mapping *mapping);
 /* resident[i] & 1 (i < pages <= MPR_MAPS_WINDOW): page i from `begin` is in memory. `begin` on a page boundary; what is not mapped is not in memory. */
 void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]);
 
+/* Is all of it in memory? What is there may be read, as long as nobody unmaps it. */
+bool mpr_maps_in_memory(const void *address, size_t size);
+
 /* Bytes of [begin, end), page boundaries both, that are in memory. */
 uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end);
 
