@@ -14,7 +14,11 @@ from typing import Protocol, TypeVar
 
 SORTS = ("bytes", "count", "name")
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-INTERPRETER = ("interpreter: ", "immortal: ")  # how names begin of what only the interpreter's own roots hold
+INTERPRETER = (
+    "interpreter: ",
+    "immortal: ",
+    "interned for good: ",
+)  # how names begin of what only the interpreter's own roots hold
 Found = TypeVar("Found")
 
 

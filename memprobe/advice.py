@@ -21,6 +21,10 @@ LARGE = "One large object: is all of it needed, and for so long?"
 GARBAGE = "Reference cycles: gc.collect() frees them, unless the collector is off; cut one edge with a weakref."
 C_CODE = "No Python object holds them: C code keeps a reference, or forgot to give one back (Py_DECREF)."
 C_CALLS = "Functions that only C code holds: was each atexit.register() undone, and each callback of a library?"
+INTERNED = (
+    "Interned for good, and nothing refers to them: make fewer names at run time (sys.intern, setattr, exec). 3.13 frees most."
+)
+INTERNED_TABLE = "The table of all interned strings: what makes so many names at run time (sys.intern, setattr, exec)?"
 GC_GARBAGE = "gc.garbage: empty it, and switch DEBUG_SAVEALL off."
 LOCAL = "A local variable of a running function: del it, or let the function end."
 BOUNDED_CACHE = "A functools cache with a bound: a smaller maxsize keeps fewer results; cache_clear() empties it."
@@ -67,13 +71,15 @@ CONTAINERS = (
 )
 
 
-def of_suspect(heap: Heap, kind: str, type: str, point: int | None, at: int, steps: Steps) -> str:
+def of_suspect(heap: Heap, kind: str, type: str, point: int | None, at: int, steps: Steps, members: Sequence[int] = ()) -> str:
     """The line for a suspect, one object or many of a type: `point` is the object that keeps it all, or None; `at` is that or one
-    of many, and `steps` its path."""
+    of many (`members`), and `steps` its path."""
     if kind == "garbage":
         return GARBAGE
     if kind == "C references":
         return C_CALLS if heap.node(at).type in CALLED else C_CODE
+    if kind == "group" and _are_interned(heap, members):
+        return INTERNED
     many = _of_types(((type, 1, 1, at),), 1) if kind == "group" else None
     if many or point is None:
         return many or GENERAL
@@ -87,6 +93,17 @@ def of_suspect(heap: Heap, kind: str, type: str, point: int | None, at: int, ste
     return LARGE if plain else GENERAL
 
 
+def _are_interned(heap: Heap, members: Sequence[int]) -> bool:
+    """Are most of these interned strings that are immortal, and to which only the interpreter refers?"""
+    looked_at = members[:: max(1, len(members) // LOOKED_AT)]
+    return 2 * sum(_is_left_over(heap, id) for id in looked_at) > len(looked_at)
+
+
+def _is_left_over(heap: Heap, id: int) -> bool:
+    weak = (row[3] or "synthetic" in heap.node(row[0]).flags for row in heap._graph.edges_in(id, LOOKED_AT))
+    return {"interned", "immortal"} <= heap.node(id).flags and all(weak)
+
+
 # ---- what retains -----------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +112,8 @@ def _above(heap: Heap, point: int, steps: Steps) -> str | None:
         return GC_GARBAGE
     if any(label.kind == "field" and label.name == "<atexit callbacks>" for label in _labels(steps, 4)):
         return C_CALLS
+    if any(label.kind == "field" and label.name == "<interned strings>" for label in _labels(steps, -1)):
+        return INTERNED_TABLE
     for id in _dominators(heap, point):
         node = heap.node(id)
         found = _of_owner(heap, node, point)

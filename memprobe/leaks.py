@@ -163,7 +163,7 @@ def _suspect(
         count=count,
         bytes=total,
         percent=100.0 * total / (whole or 1),
-        advice=advice.of_suspect(heap, kind, type, None if kind in MANY and point is None else at, at, steps),
+        advice=advice.of_suspect(heap, kind, type, None if kind in MANY and point is None else at, at, steps, members),
         frame=frame,
         locals=variables,
         below=below,

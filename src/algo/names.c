@@ -168,6 +168,8 @@ static void join_interpreter(builder *b) {
     }
     if (b->label.kind == MPR_LABEL_FIELD && b->label.number == MPR_FIELD_ATEXIT)
         restart(b, "atexit", 6, false);
+    else if (b->label.kind == MPR_LABEL_FIELD && b->label.number == MPR_FIELD_INTERNED_STRINGS)
+        restart(b, "interpreter: interned strings", 29, false);
     else
         restart_what(b, "interpreter: ", next_node(b));
 }
@@ -184,7 +186,7 @@ static void join_root(builder *b) {
     } else if (is_group(b, MPR_GROUP_INTERPRETER)) {
         join_interpreter(b);
     } else if (is_group(b, MPR_GROUP_STATIC)) {
-        restart_what(b, "immortal: ", next);
+        restart_what(b, g->flags[next] & MPR_NODE_INTERNED ? "interned for good: " : "immortal: ", next);
     } else if (is_group(b, MPR_GROUP_C_REFERENCES)) {
         restart_what(b, "held by C code: ", next);
     } else if (is_group(b, MPR_GROUP_UNREACHABLE)) {

@@ -8,7 +8,7 @@
  *   ContextVar 'request'.user              the value of a context variable; a thread-local is its variable's attribute
  *   app.live → Session.cart                by a reference that has no name: an element of a set, a field of a C type
  *   app.head.next ×29,999 .data            repeats are folded
- *   held by C code: method Parser.error    what only C holds; likewise garbage: ..., immortal: ..., interpreter: ...
+ *   held by C code: method Parser.error    what only C holds; likewise garbage: ..., immortal: ..., interned for good: ..., interpreter: ...
  *
  * A name is evaluable when it is Python: import the module, and the rest evaluates to the object. */
 #ifndef MPR_ALGO_NAMES_H

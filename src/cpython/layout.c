@@ -415,10 +415,10 @@ size_t cpy_layout_type_bytes(PyTypeObject *type) {
 /* ---- the interpreter and its threads ---- */
 
 PyObject *cpy_layout_interned(void) {
-#if PY_VERSION_HEX >= 0x030E0000
+#if PY_VERSION_HEX >= 0x030C0000
     return PyInterpreterState_Get()->cached_objects.interned_strings;
 #else
-    return NULL; /* not visible to the collector */
+    return NULL; /* a variable of Objects/unicodeobject.c */
 #endif
 }
 

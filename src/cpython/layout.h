@@ -195,7 +195,7 @@ void cpy_layout_attribute_cache(cpy_owned tell, void *context);
 /* What an io.StringIO was written that was not read from yet, borrowed, or NULL. */
 PyObject *cpy_layout_accumulated(PyObject *stringio);
 
-/* The dict of interned strings where it is visible to the collector, or NULL. */
+/* The dict of interned strings, which the collector does not track, or NULL where it cannot be asked for. */
 PyObject *cpy_layout_interned(void);
 
 #endif

@@ -228,6 +228,9 @@ int cpy_walk_seed_roots(cpy_walk *walk) {
     if (walk->can[CPY_CAN_INTERPRETER]) {
         cpy_layout_interpreter(tell_if_known, walk);
     }
+    if (walk->can[CPY_CAN_INTERPRETER] && walk->interned != NULL && PyDict_CheckExact(walk->interned)) {
+        cpy_walk_tell(walk, walk->interned, mpr_label_field(MPR_FIELD_INTERNED_STRINGS));
+    }
     if (walk->can[CPY_CAN_ATTRIBUTE_CACHE]) {
         cpy_layout_attribute_cache(tell_if_str, walk);
     }
