@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import memprobe.agent as agent
     import memprobe.objgraph as objgraph
     from memprobe.analysis import Cycle, Dominated, Path, find_cycles, retained_sizeof, why_alive
+    from memprobe.arenas import Fragmentation, Survivor
     from memprobe.attach import snapshot_process
     from memprobe.balance import Memory, MemoryPart
     from memprobe.heap import Heap, capture, load, memory, snapshot
@@ -67,6 +68,7 @@ if "t" in sys.abiflags:
 _HOMES = {
     "agent": ("agent",),
     "analysis": ("Cycle", "Dominated", "Path", "find_cycles", "retained_sizeof", "why_alive"),
+    "arenas": ("Fragmentation", "Survivor"),
     "attach": ("snapshot_process",),
     "balance": ("Memory", "MemoryPart"),
     "heap": ("Heap", "capture", "load", "memory", "snapshot"),
@@ -93,6 +95,7 @@ __all__ = [
     "Dominated",
     "Edge",
     "Error",
+    "Fragmentation",
     "GcStats",
     "Growth",
     "Heap",
@@ -107,6 +110,7 @@ __all__ = [
     "Reference",
     "SnapshotError",
     "SnapshotInfo",
+    "Survivor",
     "Suspect",
     "Suspects",
     "TypeTable",

@@ -15,6 +15,7 @@ from memprobe._labels import Label
 from memprobe._readable import Answers
 from memprobe._select import Selection
 from memprobe.analysis import Cycles, Dominated
+from memprobe.arenas import Fragmentation, fragmentation
 from memprobe.balance import Memory, balance
 from memprobe.errors import SnapshotError
 from memprobe.leaks import Diff, Suspects
@@ -137,6 +138,11 @@ class Heap:
         objects are known."""
         found = self._once(balance)
         return found if older is None else found.since(older.memory())
+
+    def fragmentation(self, *, limit: int = 20) -> Fragmentation:
+        """How many arenas of Python's allocator are thinly filled, and which variables have objects there (at most `limit`): an
+        arena is given back when nothing in it is in use."""
+        return self._once(fragmentation, limit)
 
     def types(
         self,

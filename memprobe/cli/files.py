@@ -57,7 +57,8 @@ def chosen(heap: Heap, options: argparse.Namespace) -> Selection:
 
 def say_memory(heap: Heap, older: Heap | None = None) -> None:
     """What a first screen says of the process before it speaks of objects: its memory, or that of growth since an older heap."""
-    lines = heap.memory(older).brief()
+    found, arenas = heap.memory(older), heap.fragmentation()
+    lines = [*found.brief(), *([f"  {arenas.brief()}"] if arenas.matters(found.rss_bytes) else [])]
     if lines:
         show.text("\n".join(lines))
         print()
@@ -67,12 +68,13 @@ def memory(options: argparse.Namespace) -> int:
     """memprobe memory FILE [OLDER]"""
     heap = opened(options.file)
     found = heap.memory(None if options.older is None else opened(options.older))
+    arenas = heap.fragmentation()
     if options.json:
-        show.as_json("memprobe.memory/1", found.to_dict())
+        show.as_json("memprobe.memory/1", {**found.to_dict(), "arenas": arenas.to_dict()})
         return 0
     title = f"The memory of the process in {options.file}" + (f", and since {options.older}" if options.older else "")
     show.table(title, found.headers, found.cells())
-    for note in found.notes:
+    for note in [*found.notes, *([arenas.brief()] if arenas.matters(found.rss_bytes) else [])]:
         show.text(note)
     show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows which Python objects keep most of theirs")
     return 0

@@ -26,9 +26,9 @@ uint32_t *mpr_map_find(const mpr_map *map, uint64_t key);
  * next call. */
 uint32_t *mpr_map_add(mpr_map *map, uint64_t key, int *made);
 
-/* A hash of two: splitmix64's finish. Never 0. */
+/* A hash of two, in their order: splitmix64's finish. Pairs of small numbers, as indices are, have different ones. Never 0. */
 static inline uint64_t mpr_map_mix(uint64_t a, uint64_t b) {
-    uint64_t x = a + UINT64_C(0x9E3779B97F4A7C15) * (b | 1) + b;
+    uint64_t x = a * UINT64_C(0x9E3779B97F4A7C15) + b;
     x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
     x ^= x >> 31;

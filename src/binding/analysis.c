@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "algo/footprint.h"
+#include "algo/survivors.h"
 #include "base/vec.h"
 
 static graph_object *cast(PyObject *self) { return (graph_object *)self; }
@@ -182,6 +183,41 @@ PyObject *binding_graph_footprint(PyObject *self, PyObject *argument) {
         Py_XDECREF(row);
     }
     return dict;
+}
+
+static PyObject *survivor_row(const mpr_graph *g, const mpr_survivor *row) {
+    PyObject *type = binding_type_text(g, row->type);
+    return type == NULL ? NULL
+                        : Py_BuildValue("(INKKKII)", (unsigned)row->node, type, (unsigned long long)row->of_type,
+                                        (unsigned long long)row->objects, (unsigned long long)row->bytes, (unsigned)row->pieces,
+                                        (unsigned)row->alone);
+}
+
+/* Arguments: an array of addresses (8 bytes each, ascending), the size of a piece, how many rows at most. */
+PyObject *binding_graph_survivors(PyObject *self, PyObject *args) {
+    graph_object *o = cast(self);
+    Py_buffer begins;
+    unsigned long long size;
+    Py_ssize_t most;
+    mpr_survivors found = {0};
+    if (!PyArg_ParseTuple(args, "y*Kn", &begins, &size, &most)) {
+        return NULL;
+    }
+    size_t count = (size_t)begins.len / sizeof(uint64_t);
+    PyObject *list = NULL;
+    if (count > UINT32_MAX || (uintptr_t)begins.buf % sizeof(uint64_t) != 0) {
+        PyErr_SetString(PyExc_ValueError, "an array of 8-byte addresses is needed");
+    } else if (binding_graph_dominate(o) == 0 &&
+               raised(mpr_survivors_find(o->graph, &o->dominators, begins.buf, (uint32_t)count, size, &found)) == 0) {
+        list = PyList_New(0);
+    }
+    for (size_t i = 0; list != NULL && i < found.rows.count && i < (size_t)most; i++) {
+        binding_append(&list, survivor_row(o->graph, &found.rows.items[i]));
+    }
+    PyObject *answer = list == NULL ? NULL : Py_BuildValue("(IN)", (unsigned)found.empty, list);
+    mpr_survivors_free(&found);
+    PyBuffer_Release(&begins);
+    return answer;
 }
 
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {

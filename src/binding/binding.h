@@ -27,8 +27,9 @@ mod_state *binding_state(PyObject *module);
 /* Set the exception that says what a status means, and return NULL. */
 PyObject *binding_error(int status);
 
-/* The account of this process's memory, taken without the GIL: what is known of it; unless `whole`, what a forked child cannot find out later. */
-void binding_account(mpr_account *out, bool whole);
+/* The account of this process's memory, taken without the GIL: what is known of it; unless `whole`, what a forked child cannot find out later. `more`
+ * may be NULL. */
+void binding_account(mpr_account *out, bool whole, mpr_account_more *more);
 
 /* The Graph type. A graph object owns its graph and the memory that it lies in. */
 extern PyType_Spec binding_graph_spec;
@@ -105,6 +106,7 @@ PyObject *binding_graph_step(PyObject *self, PyObject *args);
 PyObject *binding_graph_dominator(PyObject *self, PyObject *id);
 PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_footprint(PyObject *self, PyObject *pools);
+PyObject *binding_graph_survivors(PyObject *self, PyObject *args);
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
 PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_columns(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count, PyObject *names);

@@ -14,10 +14,13 @@ static int fail(int status) {
 }
 
 /* What the process has in memory, given to the graph before it is walked. */
-static int give_account(mpr_builder *builder) {
+static int give_account(mpr_builder *builder, mpr_alloc *alloc) {
     mpr_account account;
-    binding_account(&account, true);
-    return mpr_account_tell(&account, mpr_builder_sink(builder));
+    mpr_account_more more = {.alloc = alloc};
+    binding_account(&account, true, &more);
+    int status = mpr_account_tell(&account, &more, mpr_builder_sink(builder));
+    mpr_account_more_free(&more);
+    return status;
 }
 
 int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller) {
@@ -25,7 +28,7 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
     mpr_builder *builder = NULL;
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK && caller == NULL) { /* of a question about one object nobody asks */
-        status = give_account(builder);
+        status = give_account(builder, &out->alloc);
     }
     cpy_capture_prepare(&facts, &state->proofs);
     int64_t start = mpr_process_monotonic_ns();

@@ -412,6 +412,8 @@ static PyMethodDef methods[] = {
     {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
     {"footprint", binding_graph_footprint, METH_O,
      "What objects take of pymalloc (if it is in use) and of malloc, by who has them."},
+    {"survivors", binding_graph_survivors, METH_VARARGS,
+     "Which variables have objects in some pieces of memory, most pieces first, and how many pieces have none."},
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
     {"kept", binding_graph_kept, METH_O, "Bytes that a node keeps in the rank tree."},

@@ -51,12 +51,12 @@ static PyObject *pymalloc(PyObject *module, PyObject *unused) {
                          (unsigned long long)m.lost_bytes, "classes", rows);
 }
 
-void binding_account(mpr_account *out, bool whole) {
+void binding_account(mpr_account *out, bool whole, mpr_account_more *more) {
     mpr_alloc alloc;
     mpr_alloc_pages(&alloc);
     Py_BEGIN_ALLOW_THREADS mpr_account_begin(out, !whole);
     if (whole) {
-        mpr_account_finish(out, &alloc, 0, false, NULL); /* else what is known is less */
+        mpr_account_finish(out, &alloc, 0, false, more); /* else what is known is less */
     }
     Py_END_ALLOW_THREADS
 }
@@ -65,7 +65,7 @@ void binding_account(mpr_account *out, bool whole) {
 static PyObject *account(PyObject *module, PyObject *unused) {
     mpr_account found;
     (void)module, (void)unused;
-    binding_account(&found, true);
+    binding_account(&found, true, NULL);
     PyObject *dict = PyDict_New();
     for (int i = 0; dict != NULL && i < MPR_ACCOUNT_COUNT; i++) {
         if (found.value[i] == MPR_ACCOUNT_UNKNOWN) {

@@ -29,6 +29,8 @@ typedef struct job {
     cpy_contents contents;
     const cpy_facts *facts;
     mpr_account account; /* what is known of it before a child is there */
+    mpr_account_more more;
+    mpr_alloc alloc; /* of that */
     cpy_proofs *proofs;
     mpr_child child; /* under way, or none */
     struct job *next;
@@ -89,7 +91,8 @@ static void measure(outcome *out, const mpr_writer *writer, int64_t start, bool 
 
 typedef struct accounting {
     mpr_account account;
-    mpr_chunks_regions regions; /* of malloc's memory */
+    mpr_account_more more;
+    const mpr_account_more *known; /* before */
     mpr_alloc *alloc;
     int64_t pid; /* of the process */
     bool forked; /* this is its child */
@@ -98,17 +101,21 @@ typedef struct accounting {
 /* A child takes the account when it has given leaf buffers back, which the process may write to already. */
 static int tell_account(void *context, mpr_sink *sink, uint64_t given_back) {
     accounting *a = context;
-    if (a->forked &&
-        mpr_account_finish(&a->account, a->alloc, a->pid, true, &a->regions) == MPR_OK) { /* else what is known is less */
+    if (a->forked && mpr_account_finish(&a->account, a->alloc, a->pid, true, &a->more) == MPR_OK) { /* else what is known is less */
         mpr_account_add_discarded(&a->account, given_back);
     }
-    return mpr_account_tell(&a->account, sink);
+    return mpr_account_tell(&a->account, a->forked ? &a->more : a->known, sink);
 }
 
 static void stream(const job *j, outcome *out, bool forked) {
     mpr_alloc alloc;
     mpr_writer *writer = NULL;
-    accounting account_of = {.account = j->account, .alloc = &alloc, .pid = j->facts->pid, .forked = forked};
+    accounting account_of = {.account = j->account,
+                             .alloc = &alloc,
+                             .pid = j->facts->pid,
+                             .forked = forked,
+                             .more = {.alloc = &alloc},
+                             .known = &j->more};
     int64_t start = mpr_process_monotonic_ns();
     mpr_alloc_pages(&alloc);
     int status = mpr_writer_new(&writer, &alloc, j->file.fd);
@@ -120,9 +127,9 @@ static void stream(const job *j, outcome *out, bool forked) {
                             .bulk = forked ? &bulk : NULL,
                             .prepared = tell_account,
                             .context = &account_of,
-                            .regions = forked ? &account_of.regions : NULL};
+                            .regions = forked ? &account_of.more.regions : NULL};
         status = cpy_capture_walk(mpr_writer_sink(writer), &alloc, &what);
-        mpr_chunks_regions_free(&account_of.regions);
+        mpr_account_more_free(&account_of.more);
     }
     if (status == MPR_OK) {
         measure(out, writer, start, forked);
@@ -309,7 +316,7 @@ static PyObject *take(job *j, bool fork) {
     char why[128];
     const char *reason = NULL;
     /* Before this process stands still; without a fork nobody can look at it later. */
-    binding_account(&j->account, !fork || cpy_capture_needs_interpreter(j->proofs));
+    binding_account(&j->account, !fork || cpy_capture_needs_interpreter(j->proofs), &j->more);
     int64_t start = mpr_process_monotonic_ns();
     cpy_capture_prepare(&facts, j->proofs);
     j->facts = &facts;
@@ -357,6 +364,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     j->file = inode != 0 ? j->file : mpr_held_look(fd);
     j->contents = (cpy_contents){values != 0, hashes != 0};
     j->proofs = &binding_state(module)->proofs;
+    mpr_alloc_pages(&j->alloc);
+    j->more.alloc = &j->alloc;
     PyObject *done = NULL;
     if (open_room(&j->room, groups) == 0) {
         begin(j);
@@ -364,6 +373,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
         finish(j);
         mpr_room_close(&j->room);
     }
+    mpr_account_more_free(&j->more);
     PyMem_RawFree(j);
     return done;
 }

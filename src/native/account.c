@@ -42,6 +42,7 @@ typedef struct taking {
     mpr_pools pools;
     mpr_chunks chunks;
     uint64_t malloc_used; /* as begin was told */
+    mpr_account_more *more; /* or NULL */
     bool still;
 } taking;
 
@@ -389,12 +390,12 @@ static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t cou
 /* ---- pymalloc ---- */
 
 /* Shell's sort, in place: qsort may ask malloc for memory, which a forked child must not. */
-static void sort(uint64_t *items, size_t count) {
+static void sort(mpr_pools_arena *items, size_t count) {
     for (size_t gap = count / 2; gap > 0; gap /= 2) {
         for (size_t i = gap; i < count; i++) {
-            uint64_t item = items[i];
+            mpr_pools_arena item = items[i];
             size_t k = i;
-            for (; k >= gap && items[k - gap] > item; k -= gap) {
+            for (; k >= gap && items[k - gap].begin > item.begin; k -= gap) {
                 items[k] = items[k - gap];
             }
             items[k] = item;
@@ -414,22 +415,38 @@ static int find_pools(taking *t) {
     return status;
 }
 
-static int take_runs(taking *t) {
+/* pymalloc's arenas that have a block in use, by address. */
+static int sort_arenas(taking *t) {
     size_t count = 0;
-    uint64_t *arenas = mpr_alloc_array(t->alloc, t->pools.arena.count, sizeof *arenas);
+    for (size_t i = 0; i < t->pools.arena.count; i++) {
+        if (t->pools.arena.items[i].used > 0) {
+            t->pools.arena.items[count++] = t->pools.arena.items[i];
+        }
+    }
+    t->pools.arena.count = count;
+    sort(t->pools.arena.items, count);
+    for (size_t i = 0; t->more != NULL && i < count; i++) {
+        if (mpr_vec_push(&t->more->arenas, t->more->alloc, t->pools.arena.items[i]) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    return MPR_OK;
+}
+
+static int take_runs(taking *t) {
+    int status = sort_arenas(t);
+    size_t count = t->pools.arena.count;
+    uint64_t *arenas = status == MPR_OK ? mpr_alloc_array(t->alloc, count, sizeof *arenas) : NULL;
     if (arenas == NULL) {
         return MPR_ENOMEM;
     }
-    for (size_t i = 0; i < t->pools.arena.count; i++) {
-        if (t->pools.arena.items[i].used > 0) {
-            arenas[count++] = t->pools.arena.items[i].begin;
-        }
+    for (size_t i = 0; i < count; i++) {
+        arenas[i] = t->pools.arena.items[i].begin;
     }
-    sort(arenas, count);
     for (size_t i = 0; i < t->runs.count; i++) {
         take_run(t, &t->runs.items[i], arenas, count);
     }
-    mpr_alloc_free(t->alloc, arenas, t->pools.arena.count, sizeof *arenas);
+    mpr_alloc_free(t->alloc, arenas, count, sizeof *arenas);
     return MPR_OK;
 }
 
@@ -491,13 +508,14 @@ static int take_all(taking *t, int64_t pid) {
 static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,    MPR_ACCOUNT_SHARED,
                                           MPR_ACCOUNT_OTHER,        MPR_ACCOUNT_OTHER_USED, MPR_ACCOUNT_SELF};
 
-int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_chunks_regions *regions) {
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_account_more *more) {
     mpr_account found = {{0}};
-    taking t = {.out = &found, .alloc = alloc, .still = still, .malloc_used = account->value[MPR_ACCOUNT_MALLOC_GIVEN]};
-    t.chunks.regions.alloc = still && regions != NULL ? alloc : NULL;
+    taking t = {
+        .out = &found, .alloc = alloc, .still = still, .malloc_used = account->value[MPR_ACCOUNT_MALLOC_GIVEN], .more = more};
+    t.chunks.regions.alloc = still && more != NULL ? more->alloc : NULL;
     int status = take_all(&t, pid);
-    if (regions != NULL) {
-        *regions = t.chunks.regions;
+    if (more != NULL) {
+        more->regions = t.chunks.regions;
     }
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         found.value[before[i]] = account->value[before[i]];
@@ -537,7 +555,49 @@ void mpr_account_begin(mpr_account *out, bool still) {
     mpr_maps_read(0, MPR_MAPS_TOTAL, take_shares, out);
 }
 
-int mpr_account_tell(const mpr_account *account, mpr_sink *sink) {
+void mpr_account_more_free(mpr_account_more *more) {
+    mpr_chunks_regions_free(&more->regions);
+    if (more->alloc != NULL) {
+        mpr_vec_free(&more->arenas, more->alloc);
+    }
+}
+
+static size_t put_hex(char *out, uint64_t number) {
+    char digits[16];
+    size_t count = 0, length = 0;
+    do {
+        digits[count++] = "0123456789abcdef"[number & 15];
+        number >>= 4;
+    } while (number > 0);
+    while (count > 0) {
+        out[length++] = digits[--count];
+    }
+    return length;
+}
+
+/* "pages:KiB pages:KiB ...": where each arena begins, from the one before it, and what is in use of it. Hexadecimal. */
+static int tell_arenas(const mpr_account_more *more, mpr_sink *sink) {
+    size_t count = more->arenas.count, length = 0, room = 40 * count;
+    char *text = mpr_alloc_array(more->alloc, room, 1);
+    uint64_t last = 0;
+    if (text == NULL) {
+        return MPR_ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const mpr_pools_arena *arena = &more->arenas.items[i];
+        length += put_hex(text + length, (arena->begin - last) / PAGE);
+        text[length++] = ':';
+        length += put_hex(text + length, (arena->used + 1023) / 1024);
+        text[length++] = ' ';
+        last = arena->begin;
+    }
+    mpr_seen_info info = {.key = "mem_arenas", .text = text, .length = length - (length > 0)};
+    int status = sink->info(sink, &info);
+    mpr_alloc_free(more->alloc, text, room, 1);
+    return status;
+}
+
+int mpr_account_tell(const mpr_account *account, const mpr_account_more *more, mpr_sink *sink) {
     int status = MPR_OK;
     for (int i = 0; i < MPR_ACCOUNT_COUNT && status == MPR_OK; i++) {
         if (account->value[i] != MPR_ACCOUNT_UNKNOWN) {
@@ -545,5 +605,5 @@ int mpr_account_tell(const mpr_account *account, mpr_sink *sink) {
             status = sink->info(sink, &info);
         }
     }
-    return status;
+    return status == MPR_OK && more != NULL && more->arenas.count > 0 ? tell_arenas(more, sink) : status;
 }

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "graph/sink.h"
 #include "native/chunks.h"
+#include "native/pools.h"
 
 /* Bytes, but where it is said otherwise. What is not known is MPR_ACCOUNT_UNKNOWN. */
 typedef enum mpr_account_item {
@@ -54,6 +55,15 @@ typedef struct mpr_account {
     uint64_t value[MPR_ACCOUNT_COUNT];
 } mpr_account;
 
+/* What is found beside the numbers, for who wants it: give it an allocator, and free it. */
+typedef struct mpr_account_more {
+    mpr_alloc *alloc;
+    mpr_chunks_regions regions;     /* malloc's memory whose chunks could be followed, where the process stands still */
+    MPR_VEC(mpr_pools_arena) arenas; /* pymalloc's, by address */
+} mpr_account_more;
+
+void mpr_account_more_free(mpr_account_more *more);
+
 /* "resident" ..., as in mpr_account_item. Static. */
 const char *mpr_account_name(mpr_account_item item);
 
@@ -61,15 +71,14 @@ const char *mpr_account_name(mpr_account_item item);
  * mapped. Needs no lock of the interpreter. */
 void mpr_account_begin(mpr_account *out, bool still);
 
-/* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork. Where it stands still, *regions (if not
- * NULL; the caller's to free) are those of malloc's memory whose chunks could be followed. MPR_OK; MPR_ENOMEM; MPR_EIO when there are no smaps
- * to read. Unless it is MPR_OK nothing but what begin found is known. */
-int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_chunks_regions *regions);
+/* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork; `more` may be NULL. MPR_OK; MPR_ENOMEM;
+ * MPR_EIO when there are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_account_more *more);
 
 /* Memory of malloc's, in use, that a child gave back before it took the account. */
 void mpr_account_add_discarded(mpr_account *account, uint64_t bytes);
 
-/* Tell what is known as facts, "mem_" and the name (docs/FORMAT.md, "Facts"). */
-int mpr_account_tell(const mpr_account *account, mpr_sink *sink);
+/* Tell what is known as facts, "mem_" and the name (docs/FORMAT.md, "Facts"); `more` may be NULL. */
+int mpr_account_tell(const mpr_account *account, const mpr_account_more *more, mpr_sink *sink);
 
 #endif

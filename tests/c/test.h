@@ -133,6 +133,7 @@ void test_dominators(test *t);
 void test_paths(test *t);
 void test_signature(test *t);
 void test_suspects(test *t);
+void test_survivors(test *t);
 void test_diff(test *t);
 void test_growth(test *t);
 void test_native(test *t);

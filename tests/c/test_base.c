@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/addrset.h"
+#include "base/map.h"
 #include "base/status.h"
 #include "base/vec.h"
 #include "test.h"
@@ -172,6 +173,20 @@ static void full_page(test *t) {
     mpr_addrset_free(&set);
 }
 
+/* Pairs of indices are told apart: each is a key that nothing else is compared with. */
+static void mixes(test *t) {
+    const uint64_t side = t->quick ? 60 : 700;
+    test_alloc a;
+    test_alloc_init(&a);
+    mpr_map map = {.alloc = &a.alloc};
+    int made = 1;
+    bool all = true;
+    for (uint64_t i = 0; i < side; i++)
+        for (uint64_t k = 0; k < side; k++) all = all && mpr_map_add(&map, mpr_map_mix(i, k), &made) != NULL && made;
+    CHECK(t, all && map.count == side * side);
+    mpr_map_free(&map);
+}
+
 /* Windows of the bitmap, against single questions. */
 static void looks_at_several(test *t) {
     test_alloc a;
@@ -228,6 +243,7 @@ static void too_many_pages(test *t) {
 }
 
 void test_addrset(test *t) {
+    mixes(t);
     looks_at_several(t);
     for (uint64_t seed = 1; seed <= (t->quick ? 1 : 6); seed++) against_array(t, seed, t->quick ? 300 : 1500);
     if (!t->quick) {

@@ -301,16 +301,39 @@ static int count_fact(mpr_sink *sink, const mpr_seen_info *info) {
     return info->text == NULL && strncmp(info->key, "mem_", 4) == 0 && info->number >= 0 ? MPR_OK : MPR_EFORMAT;
 }
 
+static int keep_arenas(mpr_sink *sink, const mpr_seen_info *info) {
+    char *text = *(char **)(void *)(sink + 1);
+    if (info->text != NULL && info->length < 100) memcpy(text, info->text, info->length), text[info->length] = 0;
+    return MPR_OK;
+}
+
+/* Each from the one before it, in pages; what is in use rounded up. */
+static void tells_arenas(test *t) {
+    char text[100] = "";
+    mpr_pools_arena arenas[] = {{0x7f0000004000, 1}, {0x7f0000104000, 1 << 20}, {0x7f0000304000, 1025}};
+    mpr_account account;
+    mpr_alloc a;
+    mpr_alloc_pages(&a);
+    mpr_account_more more = {.alloc = &a, .arenas = {.items = arenas, .count = 3, .capacity = 3}};
+    struct {
+        mpr_sink sink;
+        char *text;
+    } told = {{.info = keep_arenas}, text};
+    for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) account.value[i] = MPR_ACCOUNT_UNKNOWN;
+    CHECK(t, mpr_account_tell(&account, &more, &told.sink) == MPR_OK && strcmp(text, "7f0000004:1 100:400 200:2") == 0);
+    CHECK(t, a.used == 0);
+}
+
 static void tells_facts(test *t) {
     mpr_alloc a;
     mpr_account account;
     mpr_sink sink = {.info = count_fact};
     mpr_alloc_pages(&a);
     mpr_account_begin(&account, false);
-    CHECK(t, mpr_account_tell(&account, &sink) == MPR_OK && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
+    CHECK(t, mpr_account_tell(&account, NULL, &sink) == MPR_OK && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
     CHECK(t, mpr_account_finish(&account, &a, INT32_MAX, true, NULL) == MPR_EIO); /* no such process: what was known stays */
     CHECK(t, value(&account, MPR_ACCOUNT_PRIVATE) != MPR_ACCOUNT_UNKNOWN && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
-    CHECK(t, mpr_account_finish(&account, &a, 0, false, NULL) == MPR_OK && mpr_account_tell(&account, &sink) == MPR_OK);
+    CHECK(t, mpr_account_finish(&account, &a, 0, false, NULL) == MPR_OK && mpr_account_tell(&account, NULL, &sink) == MPR_OK);
     CHECK(t, is_near(value(&account, MPR_ACCOUNT_RESIDENT), mpr_process_rss(), MIB));
     CHECK(t, value(&account, MPR_ACCOUNT_MALLOC_CHUNKS) == MPR_ACCOUNT_UNKNOWN && a.used == 0);
 }
@@ -339,5 +362,6 @@ void test_native(test *t) {
     agrees_with_malloc(t);
     knows_threads(t);
     tells_facts(t);
+    tells_arenas(t);
     without_memory(t);
 }
