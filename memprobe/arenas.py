@@ -23,8 +23,8 @@ PINS = 0.2  # ... which have an object in that share of the thinly filled arenas
 
 @dataclass(frozen=True, repr=False)
 class Survivor(Readable):
-    """A variable whose objects lie in thinly filled arenas: `objects` of `bytes`, most of which are of `count` objects of `type`. It has one in
-    `arenas` of these, and in `alone` no other variable has one. `node` is the id of what the variable has."""
+    """A variable whose objects lie in thinly filled arenas: `objects` of `bytes`, most of which are of `count` objects of `type`.
+    It has one in `arenas` of these, and in `alone` no other variable has one. `node` is the id of what the variable has."""
 
     name: str
     type: str
