@@ -113,8 +113,11 @@ static PyObject *hold_client(PyObject *module, PyObject *argument) {
     if (listener < 0) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    error = errno;
+    Py_BEGIN_ALLOW_THREADS do { /* a process that was stopped and goes on interrupts it */
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        error = errno;
+    }
+    while (fd < 0 && error == EINTR);
     if (fd >= 0) {
         held = mpr_held_take(fd);
     }
