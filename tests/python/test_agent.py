@@ -286,7 +286,7 @@ sys.setswitchinterval(1e-6)
 memprobe.agent.start(rss_limit=1, directory=os.getcwd())
 keep = [[n] for n in range(20_000)]
 print("ready", flush=True)
-end = time.monotonic() + 8
+end = time.monotonic() + 4
 turns = 0
 while time.monotonic() < end:
     turns += 1
@@ -305,7 +305,7 @@ sys.stdin.readline()
 def test_a_program_that_closes_all_again_and_again(program, tmp_path: Path) -> None:
     """Whatever our threads are at: a signal's and a limit's snapshot, a request, the socket that is made anew."""
     service = program(RECKLESS)
-    end = time.monotonic() + 7
+    end = time.monotonic() + 3.5
     while time.monotonic() < end:
         with suppress(memprobe.AttachError, OSError):
             memprobe.snapshot_process(service.pid, tmp_path / "a.snap", timeout=1)
