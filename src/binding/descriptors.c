@@ -4,7 +4,8 @@
  *
  * So there are two ways to have one. What is short is opened, read and closed in one call, with the GIL held: no code of the program runs
  * meanwhile. Everything else is held (base/os/held.h): a high number, and closed only as long as it is what it was. What has to be waited
- * for gets its high number before the GIL is asked for again, since that may take milliseconds. memprobe/_native.py is Python's side. */
+ * for without the GIL is looked at when that is held again: if its number has become another's by then, it is lost, and left alone.
+ * memprobe/_native.py is Python's side. */
 #define _GNU_SOURCE
 #include "binding/binding.h"
 
@@ -13,6 +14,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/os/held.h"
@@ -63,34 +66,34 @@ static PyObject *release(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* -1 with errno. */
-static int open_file(const char *path, int flags, int mode, mpr_held *held) {
-    int fd = open(path, flags | O_CLOEXEC, mode);
-    if (fd >= 0) {
-        *held = mpr_held_take(fd);
+/* Has this number what was opened? */
+static bool is_opened(int fd, const char *path, int flags) {
+    struct stat found, there;
+    if (fstat(fd, &found) != 0) {
+        return false;
     }
-    return fd;
+    if ((flags & O_TMPFILE) == O_TMPFILE) { /* no path leads there */
+        return S_ISREG(found.st_mode) && found.st_nlink == 0 && found.st_size == 0;
+    }
+    return stat(path, &there) == 0 && there.st_dev == found.st_dev && there.st_ino == found.st_ino;
 }
 
 static PyObject *hold_open(PyObject *module, PyObject *args) {
-    PyObject *path;
-    int flags, mode, fd;
-    mpr_held held = {0};
+    PyObject *path, *answer;
+    int flags, mode, fd, error;
     (void)module;
     if (!PyArg_ParseTuple(args, "O&ii", PyUnicode_FSConverter, &path, &flags, &mode)) {
         return NULL;
     }
-    if (flags & O_PATH) {
-        fd = open_file(PyBytes_AS_STRING(path), flags, mode, &held);
-    } else { /* a file system may take its time */
-        Py_BEGIN_ALLOW_THREADS fd = open_file(PyBytes_AS_STRING(path), flags, mode, &held);
-        Py_END_ALLOW_THREADS
-    }
-    if (fd < 0) {
-        PyErr_SetFromErrnoWithFilename(PyExc_OSError, PyBytes_AS_STRING(path));
-    }
+    const char *name = PyBytes_AS_STRING(path);
+    Py_BEGIN_ALLOW_THREADS /* a file system may take its time */
+        fd = open(name, flags | O_CLOEXEC, mode);
+    error = errno;
+    Py_END_ALLOW_THREADS if (fd >= 0 && !is_opened(fd, name, flags)) { fd = -1, error = EBADF; }
+    errno = error;
+    answer = fd < 0 ? PyErr_SetFromErrnoWithFilename(PyExc_OSError, name) : held_or_none(fd, mpr_held_take(fd));
     Py_DECREF(path);
-    return fd < 0 ? NULL : held_or_none(fd, held);
+    return answer;
 }
 
 /* -1 is an error of the call that gave it. */
@@ -106,23 +109,39 @@ static PyObject *hold_event(PyObject *module, PyObject *unused) {
     return held_or_error(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
+typedef struct socket_name {
+    struct sockaddr_un address;
+    socklen_t length;
+} socket_name;
+
+static bool get_name(int fd, socket_name *name) {
+    memset(name, 0, sizeof *name);
+    name->length = sizeof name->address;
+    return getsockname(fd, (struct sockaddr *)&name->address, &name->length) == 0;
+}
+
+/* A connection has the name of the socket that it was made to. */
 static PyObject *hold_client(PyObject *module, PyObject *argument) {
     int listener = PyObject_AsFileDescriptor(argument), fd, error;
-    mpr_held held = {0};
+    socket_name ours, its;
     (void)module;
     if (listener < 0) {
         return NULL;
+    }
+    if (!get_name(listener, &ours)) {
+        return PyErr_SetFromErrno(PyExc_OSError);
     }
     Py_BEGIN_ALLOW_THREADS do { /* a process that was stopped and goes on interrupts it */
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         error = errno;
     }
     while (fd < 0 && error == EINTR);
-    if (fd >= 0) {
-        held = mpr_held_take(fd);
+    Py_END_ALLOW_THREADS if (fd >= 0 && (!get_name(fd, &its) || its.length != ours.length ||
+                                         memcmp(&its.address, &ours.address, its.length) != 0)) {
+        fd = -1, error = EBADF;
     }
-    Py_END_ALLOW_THREADS errno = error;
-    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : held_or_none(fd, held);
+    errno = error;
+    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : held_or_none(fd, mpr_held_take(fd));
 }
 
 /* A list of what came beside a message. */

@@ -54,11 +54,12 @@ static PyObject *pymalloc(PyObject *module, PyObject *unused) {
 void binding_account(mpr_account *out, bool whole, mpr_account_more *more) {
     mpr_alloc alloc;
     mpr_alloc_pages(&alloc);
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(out, !whole);
+    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL); /* opened and closed with the GIL held: see descriptors.c */
+    Py_BEGIN_ALLOW_THREADS mpr_account_begin(out, !whole, &totals);
     if (whole) {
         mpr_account_finish(out, &alloc, 0, false, more); /* else what is known is less */
     }
-    Py_END_ALLOW_THREADS
+    Py_END_ALLOW_THREADS mpr_held_close(&totals);
 }
 
 /* {name: number} of what is known. */

@@ -22,6 +22,7 @@ typedef struct unseen {
 typedef struct scan {
     cpy_walk *walk;
     MPR_VEC(unseen) found;
+    mpr_addrset members; /* the same, by address */
     uint64_t rejected;
     size_t before, hooks; /* bytes of the debug hooks before an object's block, and in all */
     struct {
@@ -96,7 +97,9 @@ static void look_at(void *context, const mpr_block *block) {
         size_t bytes = s->hooks + offset + sizeof(PyObject) <= block->size ? bytes_of_object(s, block, offset) : 0;
         if (bytes > 0) {
             unseen one = {(PyObject *)(uintptr_t)(block->address + s->before + offset), bytes};
+            uint32_t handle;
             int marked = mpr_workset_skip(&s->walk->work, (uint64_t)(uintptr_t)one.object);
+            marked = marked < 0 ? marked : mpr_addrset_add(&s->members, (uint64_t)(uintptr_t)one.object, &handle);
             if (marked < 0 || mpr_vec_push(&s->found, s->walk->alloc, one) != MPR_OK) {
                 s->walk->status = MPR_ENOMEM;
             }
@@ -132,9 +135,11 @@ static bool has_more(void *context, uint64_t base, uint32_t used) {
 
 /* ---- telling ---- */
 
-static void tell_if_known(cpy_walk *walk, PyObject *target, mpr_label label) {
-    if (target != NULL && mpr_workset_has(&walk->work, (uint64_t)(uintptr_t)target)) {
-        cpy_walk_tell(walk, target, label);
+/* What was seen has all its references without this one's, which is not trusted to be counted: of what is found here alone it is. */
+static void tell_if_known(scan *s, PyObject *target, mpr_label label) {
+    uint64_t address = (uint64_t)(uintptr_t)target;
+    if (target != NULL && mpr_workset_has(&s->walk->work, address)) {
+        cpy_walk_tell(s->walk, target, label | (mpr_addrset_contains(&s->members, address) ? 0 : MPR_LABEL_WEAK));
     }
 }
 
@@ -150,21 +155,21 @@ static bool is_interned_dict(const cpy_walk *walk, PyObject *dict, const cpy_tab
     return dict == walk->interned;
 }
 
-static void tell_references(cpy_walk *walk, PyObject *object) {
+static void tell_references(scan *s, PyObject *object) {
     if (PyTuple_CheckExact(object)) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); i++) {
-            tell_if_known(walk, PyTuple_GET_ITEM(object, i), mpr_label_make(MPR_LABEL_INDEX, (uint64_t)i));
+            tell_if_known(s, PyTuple_GET_ITEM(object, i), mpr_label_make(MPR_LABEL_INDEX, (uint64_t)i));
         }
     } else if (PyByteArray_CheckExact(object)) {
-        tell_if_known(walk, cpy_bytearray_object(object), mpr_label_field(MPR_FIELD_BUFFER));
+        tell_if_known(s, cpy_bytearray_object(object), mpr_label_field(MPR_FIELD_BUFFER));
     } else if (PyDict_CheckExact(object)) {
         cpy_table table;
         cpy_layout_dict(object, &table);
-        mpr_label weak = is_interned_dict(walk, object, &table) ? MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING : 0;
+        mpr_label weak = is_interned_dict(s->walk, object, &table) ? MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING : 0;
         for (Py_ssize_t i = 0; i < table.count; i++) {
             if (cpy_table_value(&table, i) != NULL) {
-                tell_if_known(walk, cpy_table_key(&table, i), mpr_label_make(MPR_LABEL_KEY, 0) | weak);
-                tell_if_known(walk, cpy_table_value(&table, i), mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
+                tell_if_known(s, cpy_table_key(&table, i), mpr_label_make(MPR_LABEL_KEY, 0) | weak);
+                tell_if_known(s, cpy_table_value(&table, i), mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
             }
         }
     }
@@ -187,7 +192,8 @@ static size_t size_of(cpy_walk *walk, const unseen *one, const cpy_type *type, u
     return one->bytes;
 }
 
-static void tell(cpy_walk *walk, const unseen *one) {
+static void tell(scan *s, const unseen *one) {
+    cpy_walk *walk = s->walk;
     PyObject *object = one->object;
     cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
     if (type == NULL) {
@@ -209,7 +215,7 @@ static void tell(cpy_walk *walk, const unseen *one) {
     if (walk->hashes) {
         cpy_text_tell_digest(walk);
     }
-    tell_references(walk, object);
+    tell_references(s, object);
     cpy_walk_flush(walk);
 }
 
@@ -238,12 +244,13 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
         return walk->status;
     }
     find_hooks(&s);
+    mpr_addrset_init(&s.members, walk->alloc);
     int status = mpr_pools_each_block(regions != NULL, has_more, look_at, &s);
     for (size_t i = 0; regions != NULL && i < regions->region.count; i++) {
         mpr_chunks_each_block(&regions->region.items[i], look_at_chunk, &s);
     }
     for (size_t i = 0; i < s.found.count && walk->status == MPR_OK; i++) {
-        tell(walk, &s.found.items[i]);
+        tell(&s, &s.found.items[i]);
     }
     if (walk->status == MPR_OK && status != MPR_ENOMEM) {
         walk->status = cpy_capture_tell(walk->sink, "unseen_objects", (int64_t)s.found.count);
@@ -252,5 +259,6 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
         walk->status = cpy_capture_tell(walk->sink, "unseen_rejected", (int64_t)s.rejected);
     }
     mpr_vec_free(&s.found, walk->alloc);
+    mpr_addrset_free(&s.members);
     return walk->status;
 }

@@ -543,7 +543,7 @@ static int take_shares(void *context, const mpr_mapping *m) {
     return MPR_OK;
 }
 
-void mpr_account_begin(mpr_account *out, bool still) {
+void mpr_account_begin(mpr_account *out, bool still, const mpr_held *totals) {
     for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) {
         out->value[i] = MPR_ACCOUNT_UNKNOWN;
     }
@@ -552,7 +552,7 @@ void mpr_account_begin(mpr_account *out, bool still) {
     }
     mpr_process_other_malloc(&out->value[MPR_ACCOUNT_OTHER], &out->value[MPR_ACCOUNT_OTHER_USED]);
     out->value[MPR_ACCOUNT_SELF] = mpr_pages_mapped();
-    mpr_maps_read(0, MPR_MAPS_TOTAL, take_shares, out);
+    mpr_maps_read_file(totals, take_shares, out);
 }
 
 void mpr_account_more_free(mpr_account_more *more) {

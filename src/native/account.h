@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/alloc.h"
+#include "base/os/held.h"
 #include "graph/sink.h"
 #include "native/chunks.h"
 #include "native/pools.h"
@@ -68,8 +69,8 @@ void mpr_account_more_free(mpr_account_more *more);
 const char *mpr_account_name(mpr_account_item item);
 
 /* Before a fork, which makes all memory shared: PSS, private and shared bytes, what malloc says of itself (unless a child will look at it), and what memprobe has
- * mapped. Needs no lock of the interpreter. */
-void mpr_account_begin(mpr_account *out, bool still);
+ * mapped. Needs no lock of the interpreter. `totals`: its smaps_rollup, opened by mpr_maps_open. */
+void mpr_account_begin(mpr_account *out, bool still, const mpr_held *totals);
 
 /* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork; `more` may be NULL. MPR_OK; MPR_ENOMEM;
  * MPR_EIO when there are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */

@@ -211,7 +211,9 @@ static uint64_t explained(const mpr_account *a) {
 static bool is_near(uint64_t a, uint64_t b, uint64_t by) { return a > b ? a - b <= by : b - a <= by; }
 
 static int take(mpr_account *account, mpr_alloc *alloc, bool still) {
-    mpr_account_begin(account, still);
+    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL);
+    mpr_account_begin(account, still, &totals);
+    mpr_held_close(&totals);
     return mpr_account_finish(account, alloc, 0, still, NULL);
 }
 
@@ -329,7 +331,9 @@ static void tells_facts(test *t) {
     mpr_account account;
     mpr_sink sink = {.info = count_fact};
     mpr_alloc_pages(&a);
-    mpr_account_begin(&account, false);
+    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL);
+    mpr_account_begin(&account, false, &totals);
+    mpr_held_close(&totals);
     CHECK(t, mpr_account_tell(&account, NULL, &sink) == MPR_OK && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
     CHECK(t, mpr_account_finish(&account, &a, INT32_MAX, true, NULL) == MPR_EIO); /* no such process: what was known stays */
     CHECK(t, value(&account, MPR_ACCOUNT_PRIVATE) != MPR_ACCOUNT_UNKNOWN && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);

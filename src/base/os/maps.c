@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/os/held.h"
 #include "base/status.h"
 
 #define NAME_MOST 4096
@@ -138,16 +137,21 @@ static void write_path(char *path, int64_t pid, const char *file) {
     strcat(path, file);
 }
 
-int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void *context) {
+mpr_held mpr_maps_open(int64_t pid, mpr_maps_detail detail) {
     static const char *const files[] = {"/maps", "/smaps", "/smaps_rollup"};
-    reading r = {.each = each, .context = context};
     char path[64];
     write_path(path, pid, files[detail]);
-    mpr_held file = mpr_held_open(path);
-    if (file.inode == 0) {
-        return MPR_EIO;
-    }
-    int status = read_all(&r, &file);
+    return mpr_held_open(path);
+}
+
+int mpr_maps_read_file(const mpr_held *file, mpr_maps_each *each, void *context) {
+    reading r = {.each = each, .context = context};
+    return file->inode == 0 ? MPR_EIO : read_all(&r, file);
+}
+
+int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void *context) {
+    mpr_held file = mpr_maps_open(pid, detail);
+    int status = mpr_maps_read_file(&file, each, context);
     mpr_held_close(&file);
     return status;
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/os/held.h"
+
 /* For a function that reads what may be anybody's memory, on purpose: freed blocks and other people's redzones too. */
 #define MPR_MAPS_ANY_MEMORY __attribute__((no_sanitize("address")))
 
@@ -31,6 +33,10 @@ typedef enum mpr_maps_detail { MPR_MAPS_PLAIN, MPR_MAPS_SIZES, MPR_MAPS_TOTAL } 
 
 /* pid 0 is this process. MPR_OK, MPR_EIO when it cannot be read, or what `each` returned. Memory is bounded, none is allocated. */
 int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void *context);
+
+/* The same in parts, for who may open and close a file only at some times. */
+mpr_held mpr_maps_open(int64_t pid, mpr_maps_detail detail);
+int mpr_maps_read_file(const mpr_held *file, mpr_maps_each *each, void *context);
 
 /* Private, readable and writable memory of no file: where allocators have what they manage. */
 bool mpr_maps_is_anonymous(const mpr_mapping *mapping);
