@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memprobe import _names
 from memprobe._readable import Json, Readable
 from memprobe._text import number, size
+from memprobe.balance import is_worth
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 ARENA = 1 << 20  # bytes of one, and what is given back at once
 PAGE = 4096
 SPARSE = 4  # an arena is thinly filled when less than a quarter is in use
-WORTH = 8 << 20  # bytes that are worth a line, if they are a tenth of what is resident
 SHOWN = 3  # variables that a line has, ...
 PINS = 0.2  # ... which have an object in that share of the thinly filled arenas
 
@@ -67,7 +67,7 @@ class Fragmentation(Readable):
 
     def matters(self, resident: int | None) -> bool:
         """Whether it is worth a line on a first screen."""
-        return self.wasted_bytes >= max(WORTH, (resident or 0) // 10)
+        return is_worth(self.wasted_bytes, resident or 0)
 
     def brief(self) -> str:
         """One line: how much for how little, and what pins it."""

@@ -269,10 +269,15 @@ def _mappings(known: Mapping[str, int], own_objects: int) -> Iterator[MemoryPart
     yield MemoryPart("memprobe itself", own_objects + known.get("self", 0))
 
 
+def is_worth(count: int, resident: int) -> bool:
+    """Whether so many bytes are worth a sentence."""
+    return count >= max(WORTH, resident // 10)
+
+
 def _advice(known: Mapping[str, int]) -> Iterator[str]:
     """What is known to help."""
     returnable = known.get("malloc_returnable", 0)
-    if returnable >= max(WORTH, known["resident"] // 10):
+    if is_worth(returnable, known["resident"]):
         yield f"malloc_trim(0) would give {size(returnable)} of malloc's free memory back: ctypes.CDLL(None).malloc_trim(0)."
 
 
