@@ -179,7 +179,7 @@ def listens(address: str) -> bool:
 def sweep(folder: str) -> None:
     """Remove the sockets of processes that are gone. A process that is killed or ends by os._exit, as forked workers do, leaves its
     own. In another pid namespace a process may live that is not seen here, so the socket is asked as well."""
-    for name in os.listdir(folder):
+    for name in _core.list_folder(folder):
         number, _, namespace = name.partition(".")
         a_socket = number.isdigit() and (not namespace or namespace.isdigit())
         if a_socket and not os.path.exists(f"/proc/{number}") and not listens(folder + name):

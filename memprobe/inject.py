@@ -2,8 +2,10 @@
 
 Both make the main thread run one line, when it next runs Python code: a script that starts a thread and no more. It imports
 threading first, for CPython 3.12 and older take the thread that does for the main one. The new thread imports memprobe and starts
-the agent; how that went is told in a file beside the script, in a folder of the process's own user, in the process's own view of
-the file system (it may be a container)."""
+the agent. The report of how that went is the text of a symbolic link beside the script, in a folder of the process's own user, in
+the process's own view of the file system (it may be a container). A link is written and read whole, and needs no descriptor: a
+program that closes all descriptors meanwhile and opens files of its own can have neither closed nor written to by the report.
+What imports have open is open for a moment, as in any thread that imports."""
 
 from __future__ import annotations
 
@@ -42,11 +44,9 @@ def start(folder, package, obstacle=None):
     except BaseException as problem:
         said = f"{{type(problem).__name__}}: {{problem}}"
     try:
-        with open(folder + "/new", "w") as file:
-            file.write(said)
-        os.rename(folder + "/new", folder + "/report")
+        os.symlink(said.encode("utf-8", "replace").replace(b"\\0", b"")[:4000], folder + "/report")
         if os.path.exists(folder + "/late"):
-            for name in os.listdir(folder):
+            for name in ("start.py", "late", "report"):
                 os.unlink(folder + "/" + name)
             os.rmdir(folder)
     except OSError:
@@ -216,8 +216,8 @@ def await_report(pid: int, errand: Errand, patience: float, ready: Callable[[], 
     deadline = time.monotonic() + patience
     while True:
         ended, over = _proc.state(pid) in _proc.GONE, time.monotonic() >= deadline  # looked at first: a last word may be there
-        with suppress(FileNotFoundError), open(errand.here + "/report", errors="replace", opener=unled) as file:
-            said = file.read(4096)
+        if os.path.lexists(errand.here + "/report"):
+            said = report_in(errand)
             if said == "started" and ready():
                 return
             raise AttachError(explained(pid, said))
@@ -246,9 +246,11 @@ def explained(pid: int, said: str) -> str:
     return f"The agent could not start in process {pid} ({said}): put that right there, and ask again."
 
 
-def unled(path: str, flags: int) -> int:
-    """Open what another user may have put there: no symbolic link is followed, and no pipe waited for."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+def report_in(errand: Errand) -> str:
+    """The text of the report; nothing, if another user put something else there. It is not followed, and nothing is opened."""
+    with suppress(OSError):
+        return os.readlink((errand.here + "/report").encode()).decode(errors="replace")
+    return ""
 
 
 # ---- sys.remote_exec ------------------------------------------------------------------------------------------------

@@ -302,7 +302,6 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.skipif(hasattr(sys, "remote_exec"), reason="what sys.remote_exec starts meanwhile has files of its own")
 def test_a_program_that_closes_all_again_and_again(program, tmp_path: Path) -> None:
     """Whatever our threads are at: a signal's and a limit's snapshot, a request, the socket that is made anew."""
     service = program(RECKLESS)
