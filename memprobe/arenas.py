@@ -1,8 +1,9 @@
-"""Fragmentation of Python's own allocator: arenas that are thinly filled, and whose objects keep them from being given back."""
+"""Fragmentation: memory of Python's own allocator and of glibc's malloc that is thinly filled, and whose objects lie there."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,11 @@ from memprobe.balance import is_worth
 if TYPE_CHECKING:
     from memprobe.heap import Heap
 
-ARENA = 1 << 20  # bytes of one, and what is given back at once
+ARENA = 1 << 20  # bytes of one, and what is given back at once; of malloc's regions, a piece
 PAGE = 4096
 SPARSE = 4  # an arena is thinly filled when less than a quarter is in use
 SHOWN = 3  # variables that a line has, ...
+ARENAS_MOST = 2  # of malloc's, that a program with threads needs to have
 PINS = 0.2  # ... which have an object in that share of the thinly filled arenas
 
 
@@ -44,16 +46,62 @@ class Survivor(Readable):
 
 
 @dataclass(frozen=True, repr=False)
+class MallocFragmentation(Readable):
+    """Memory that is free in glibc's malloc and resident: `free_bytes`, of which malloc_trim(0) would give `returnable_bytes` back.
+    `others_free_bytes` of it are not in the main one of its `arenas`, but in those that it made for threads. In `sparse` pieces of
+    1 MiB less than a quarter is in use: `sparse_used_bytes`, beside `sparse_free_bytes`; `rows` are the variables that have objects
+    there, most pieces first, and `empty` of them have no object."""
+
+    free_bytes: int
+    returnable_bytes: int
+    arenas: int
+    others_free_bytes: int
+    sparse: int
+    sparse_used_bytes: int
+    sparse_free_bytes: int
+    empty: int
+    rows: tuple[Survivor, ...]
+
+    def to_dict(self) -> Json:
+        """The fields by name; rows as a list of Survivor.to_dict()."""
+        return {**vars(self), "rows": [row.to_dict() for row in self.rows]}
+
+    def matters(self, resident: int | None) -> bool:
+        """Whether it is worth a line on a first screen."""
+        return is_worth(self.free_bytes, resident or 0)
+
+    def lines(self, resident: int | None) -> tuple[str, ...]:
+        """How much is free, what lies among it, and what would help, with numbers; of what is resident only what is worth it."""
+        return tuple(self._sentences(resident or 0))
+
+    def _sentences(self, resident: int) -> Iterator[str]:
+        trim = f"malloc_trim(0) would give {size(self.returnable_bytes)} back: ctypes.CDLL(None).malloc_trim(0)"
+        whole = f"{size(self.free_bytes)} are free in malloc, in {number(self.arenas)} arena{'s'[: self.arenas > 1]}"
+        yield f"{whole}; {trim}." if is_worth(self.returnable_bytes, resident) else f"{whole}."
+        pins = _pins(self.rows, self.sparse)
+        if pins and is_worth(self.sparse_free_bytes, resident):
+            yield f"{size(self.sparse_free_bytes)} of it are thinly filled. What lies there: {pins} of the MiB."
+        if self.arenas > ARENAS_MOST and is_worth(self.others_free_bytes, resident):
+            others = f"{size(self.others_free_bytes)} of it are in arenas that malloc made for threads"
+            yield f"{others}: MALLOC_ARENA_MAX={ARENAS_MOST} in the environment bounds how many it makes."
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines(None))
+
+
+@dataclass(frozen=True, repr=False)
 class Fragmentation(Readable):
     """Arenas of Python's allocator, of 1 MiB each: how many there are (`count`; None: the snapshot does not know), how many of them
     are `sparse` (less than a quarter is in use), how many bytes are in use of these, and which variables have objects there, most
-    arenas first. `empty` of the sparse ones have no object: buffers, or what C code has."""
+    arenas first. `empty` of the sparse ones have no object: buffers, or what C code has. `malloc` is the same of glibc's malloc, or
+    None where its chunks could not be followed."""
 
     count: int | None
     sparse: int
     sparse_used_bytes: int
     empty: int
     rows: tuple[Survivor, ...]
+    malloc: MallocFragmentation | None = None
 
     @property
     def wasted_bytes(self) -> int:
@@ -61,9 +109,10 @@ class Fragmentation(Readable):
         return self.sparse * ARENA - self.sparse_used_bytes
 
     def to_dict(self) -> Json:
-        """{count, sparse, sparse_used_bytes, empty, wasted_bytes, rows: [Survivor.to_dict()]}."""
+        """{count, sparse, sparse_used_bytes, empty, wasted_bytes, rows: [Survivor.to_dict()], malloc}."""
         counts = {"count": self.count, "sparse": self.sparse, "sparse_used_bytes": self.sparse_used_bytes, "empty": self.empty}
-        return {**counts, "wasted_bytes": self.wasted_bytes, "rows": [row.to_dict() for row in self.rows]}
+        malloc = None if self.malloc is None else self.malloc.to_dict()
+        return {**counts, "wasted_bytes": self.wasted_bytes, "rows": [row.to_dict() for row in self.rows], "malloc": malloc}
 
     def matters(self, resident: int | None) -> bool:
         """Whether it is worth a line on a first screen."""
@@ -74,10 +123,8 @@ class Fragmentation(Readable):
         whole = (
             f"{size(self.sparse * ARENA)} of Python's arenas are less than a quarter full: {size(self.sparse_used_bytes)} in use"
         )
-        pins = [row for row in self.rows[:SHOWN] if row.arenas >= PINS * self.sparse]
-        if not pins:
-            return f"{whole}, of no variable in particular."
-        return f"{whole}. What pins them: {', '.join(f'{row}, in {100 * row.arenas / self.sparse:.0f} %' for row in pins)}."
+        pins = _pins(self.rows, self.sparse)
+        return f"{whole}. What pins them: {pins}." if pins else f"{whole}, of no variable in particular."
 
     def __str__(self) -> str:
         if self.count is None:
@@ -87,28 +134,52 @@ class Fragmentation(Readable):
         return self.brief()
 
 
+def _pins(rows: tuple[Survivor, ...], sparse: int) -> str:
+    """The variables that have objects in a good part of the thinly filled places; nothing when none has."""
+    pins = [row for row in rows[:SHOWN] if row.arenas >= PINS * sparse]
+    return ", ".join(f"{row}, in {100 * row.arenas / sparse:.0f} %" for row in pins)
+
+
 def fragmentation(heap: Heap, limit: int) -> Fragmentation:
-    """For Heap.fragmentation(). The names are looked for in a heap that has thinly filled arenas alone."""
-    arenas = _arenas(heap)
+    """For Heap.fragmentation(). The names are looked for in a heap that has thinly filled places alone."""
+    malloc = _malloc(heap, limit)
+    arenas = _places(heap, "mem_arenas")
     if arenas is None:
-        return Fragmentation(None, 0, 0, 0, ())
+        return Fragmentation(None, 0, 0, 0, (), malloc)
     sparse = [(begin, used) for begin, used in arenas if used * SPARSE < ARENA]
-    if not sparse:
-        return Fragmentation(len(arenas), 0, 0, 0, ())
-    empty, rows = heap._graph.survivors(array("Q", [begin for begin, _ in sparse]), ARENA, limit)
+    empty, rows = _survivors(heap, [begin for begin, _ in sparse], limit)
+    return Fragmentation(len(arenas), len(sparse), sum(used for _, used in sparse), empty, rows, malloc)
+
+
+def _malloc(heap: Heap, limit: int) -> MallocFragmentation | None:
+    facts = {name: value for name, value in heap._graph.infos().items() if isinstance(value, int)}
+    arenas, others = facts.get("mem_malloc_arenas"), facts.get("mem_malloc_others_free")
+    if arenas is None or others is None:
+        return None
+    pieces = _places(heap, "mem_malloc_sparse") or []
+    empty, rows = _survivors(heap, [begin for begin, *_ in pieces], limit)
+    used, free = (sum(piece[column] for piece in pieces) for column in (1, 2))
+    all_free = facts["mem_malloc"] - facts["mem_malloc_unread"] - facts["mem_malloc_used"]
+    return MallocFragmentation(all_free, facts["mem_malloc_returnable"], arenas, others, len(pieces), used, free, empty, rows)
+
+
+def _survivors(heap: Heap, begins: list[int], limit: int) -> tuple[int, tuple[Survivor, ...]]:
+    """How many of these places have no object, and which variables have objects there."""
+    if not begins:
+        return 0, ()
+    empty, rows = heap._graph.survivors(array("Q", begins), ARENA, limit)
     names = _names.names(heap, [row[0] for row in rows])
-    made = tuple(Survivor(name, *row[1:], row[0]) for name, row in zip(names, rows, strict=True))
-    return Fragmentation(len(arenas), len(sparse), sum(used for _, used in sparse), empty, made)
+    return empty, tuple(Survivor(name, *row[1:], row[0]) for name, row in zip(names, rows, strict=True))
 
 
-def _arenas(heap: Heap) -> list[tuple[int, int]] | None:
-    """Where each begins, and the bytes in use of it: docs/FORMAT.md, mem_arenas."""
-    text = heap._graph.infos().get("mem_arenas")
+def _places(heap: Heap, fact: str) -> list[tuple[int, ...]] | None:
+    """Where each begins, and in bytes what else is known of it: docs/FORMAT.md, mem_arenas and mem_malloc_sparse."""
+    text = heap._graph.infos().get(fact)
     if not isinstance(text, str):
         return None
     found, begin = [], 0
     for word in text.split():
-        pages, _, used = word.partition(":")
-        begin += int(pages, 16) * PAGE
-        found.append((begin, int(used, 16) * 1024))
+        pages, *sizes = (int(digits, 16) for digits in word.split(":"))
+        begin += pages * PAGE
+        found.append((begin, *(count * 1024 for count in sizes)))
     return found

@@ -73,6 +73,16 @@ class Memory(Readable):
         """Whether the growth is more than 1 MiB and 0.5 % of what is resident: memory always wavers a little."""
         return self.growth is not None and self.growth >= max(1 << 20, (self.rss_bytes or 0) // 200)
 
+    @property
+    def largest(self) -> str | None:
+        """The name of the part that has more than half of the resident memory, or of its growth; None when nothing grew, or none
+        has."""
+        if self.rss_bytes is None or (self.older is not None and not self.grew):
+            return None
+        was = {} if self.older is None else dict(self.older._shares())
+        whole = self.rss_bytes if self.growth is None else self.growth
+        return next((name for name, count in self._shares() if 2 * (count - was.get(name, 0)) > whole), None)
+
     def to_dict(self) -> Json:
         """The numbers by name, parts as a list; `older` likewise, or None."""
         return {
@@ -186,7 +196,7 @@ def balance(heap: Heap) -> Memory:
         private_bytes=known.get("private"),
         shared_bytes=known.get("shared"),
         hugetlb_bytes=known.get("hugetlb"),
-        notes=(*_notes(known), *_advice(known)),
+        notes=tuple(_notes(known)),
     )
 
 
@@ -272,13 +282,6 @@ def _mappings(known: Mapping[str, int], own_objects: int) -> Iterator[MemoryPart
 def is_worth(count: int, resident: int) -> bool:
     """Whether so many bytes are worth a sentence."""
     return count >= max(WORTH, resident // 10)
-
-
-def _advice(known: Mapping[str, int]) -> Iterator[str]:
-    """What is known to help."""
-    returnable = known.get("malloc_returnable", 0)
-    if is_worth(returnable, known["resident"]):
-        yield f"malloc_trim(0) would give {size(returnable)} of malloc's free memory back: ctypes.CDLL(None).malloc_trim(0)."
 
 
 def _notes(known: Mapping[str, int]) -> Iterator[str]:

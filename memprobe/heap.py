@@ -18,6 +18,7 @@ from memprobe.analysis import Cycles, Dominated
 from memprobe.arenas import Fragmentation, fragmentation
 from memprobe.balance import Memory, balance
 from memprobe.errors import SnapshotError
+from memprobe.findings import findings
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
@@ -141,8 +142,13 @@ class Heap:
 
     def fragmentation(self, *, limit: int = 20) -> Fragmentation:
         """How many arenas of Python's allocator are thinly filled, and which variables have objects there (at most `limit`): an
-        arena is given back when nothing in it is in use."""
+        arena is given back when nothing in it is in use. `malloc` is the same of glibc's malloc."""
         return self._once(fragmentation, limit)
+
+    def findings(self, older: Heap | None = None) -> tuple[str, ...]:
+        """Sentences on the process's memory beside its objects: the part that has more than half of it (with `older`, of its
+        growth), and fragmentation, each with what helps. Nothing where the balance alone says it."""
+        return findings(self, older)
 
     def types(
         self,

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from memprobe import _text
 from memprobe._select import Selection, no_such_type
-from memprobe.balance import Memory
 from memprobe.cli import show
 from memprobe.cli.options import selection
 from memprobe.cli.sentences import Cannot
@@ -58,29 +57,23 @@ def chosen(heap: Heap, options: argparse.Namespace) -> Selection:
 
 def say_memory(heap: Heap, older: Heap | None = None) -> None:
     """What a first screen says of the process before it speaks of objects: its memory, or that of growth since an older heap."""
-    found = heap.memory(older)
-    lines = [*found.brief(), *(f"  {line}" for line in _pinned(heap, found))]
+    lines = [*heap.memory(older).brief(), *(f"  {line}" for line in heap.findings(older))]
     if lines:
         show.text("\n".join(lines))
         print()
 
 
-def _pinned(heap: Heap, found: Memory) -> list[str]:
-    """The line on thinly filled arenas, where they matter."""
-    arenas = heap.fragmentation()
-    return [arenas.brief()] if arenas.matters(found.rss_bytes) else []
-
-
 def memory(options: argparse.Namespace) -> int:
     """memprobe memory FILE [OLDER]"""
-    heap = opened(options.file)
-    found = heap.memory(None if options.older is None else opened(options.older))
+    heap, older = opened(options.file), None if options.older is None else opened(options.older)
+    found, findings = heap.memory(older), heap.findings(older)
     if options.json:
-        show.as_json("memprobe.memory/1", {**found.to_dict(), "arenas": heap.fragmentation().to_dict()})
+        more = {"arenas": heap.fragmentation().to_dict(), "findings": list(findings)}
+        show.as_json("memprobe.memory/1", {**found.to_dict(), **more})
         return 0
     title = f"The memory of the process in {options.file}" + (f", and since {options.older}" if options.older else "")
     show.table(title, found.headers, found.cells())
-    for note in [*found.notes, *_pinned(heap, found)]:
+    for note in [*found.notes, *findings]:
         show.text(note)
     show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows which Python objects keep most of theirs")
     return 0

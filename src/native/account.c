@@ -46,38 +46,7 @@ typedef struct taking {
     bool still;
 } taking;
 
-static const char *const names[MPR_ACCOUNT_COUNT] = {
-    [MPR_ACCOUNT_RESIDENT] = "mem_resident",
-    [MPR_ACCOUNT_PROPORTIONAL] = "mem_proportional",
-    [MPR_ACCOUNT_SWAPPED] = "mem_swapped",
-    [MPR_ACCOUNT_PRIVATE] = "mem_private",
-    [MPR_ACCOUNT_SHARED] = "mem_shared",
-    [MPR_ACCOUNT_HUGETLB] = "mem_hugetlb",
-    [MPR_ACCOUNT_MAPPINGS] = "mem_mappings",
-    [MPR_ACCOUNT_IMAGES] = "mem_images",
-    [MPR_ACCOUNT_STACKS] = "mem_stacks",
-    [MPR_ACCOUNT_FILES] = "mem_files",
-    [MPR_ACCOUNT_SHARED_MEMORY] = "mem_shared_memory",
-    [MPR_ACCOUNT_POOLS] = "mem_pools",
-    [MPR_ACCOUNT_MALLOC] = "mem_malloc",
-    [MPR_ACCOUNT_MIMALLOC] = "mem_mimalloc",
-    [MPR_ACCOUNT_POOLS_USED] = "mem_pools_used",
-    [MPR_ACCOUNT_POOLS_ARENAS] = "mem_pools_arenas",
-    [MPR_ACCOUNT_MALLOC_USED] = "mem_malloc_used",
-    [MPR_ACCOUNT_MALLOC_GIVEN] = "mem_malloc_given",
-    [MPR_ACCOUNT_MALLOC_CHUNKS] = "mem_malloc_chunks",
-    [MPR_ACCOUNT_MALLOC_TOP] = "mem_malloc_top",
-    [MPR_ACCOUNT_MALLOC_LARGEST] = "mem_malloc_largest",
-    [MPR_ACCOUNT_MALLOC_RETURNABLE] = "mem_malloc_returnable",
-    [MPR_ACCOUNT_MALLOC_UNREAD] = "mem_malloc_unread",
-    [MPR_ACCOUNT_OTHER] = "mem_other",
-    [MPR_ACCOUNT_OTHER_USED] = "mem_other_used",
-    [MPR_ACCOUNT_SELF] = "mem_self",
-};
-
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
-const char *mpr_account_name(mpr_account_item item) { return names[item] + strlen("mem_"); }
 
 static void add(taking *t, mpr_account_item item, uint64_t bytes) { t->out->value[item] += bytes; }
 
@@ -460,12 +429,15 @@ static void set_malloc(taking *t) {
     value[MPR_ACCOUNT_MALLOC_TOP] = t->chunks.top_bytes;
     value[MPR_ACCOUNT_MALLOC_LARGEST] = t->chunks.largest;
     value[MPR_ACCOUNT_MALLOC_RETURNABLE] = t->chunks.returnable;
+    value[MPR_ACCOUNT_MALLOC_ARENAS] = t->chunks.arenas;
+    value[MPR_ACCOUNT_MALLOC_OTHERS_FREE] = t->chunks.others_free;
     if (t->still) {
         return;
     }
     value[MPR_ACCOUNT_MALLOC_UNREAD] = 0; /* nothing was followed */
     value[MPR_ACCOUNT_MALLOC_CHUNKS] = value[MPR_ACCOUNT_MALLOC_TOP] = value[MPR_ACCOUNT_MALLOC_LARGEST] = MPR_ACCOUNT_UNKNOWN;
-    value[MPR_ACCOUNT_MALLOC_RETURNABLE] = MPR_ACCOUNT_UNKNOWN;
+    value[MPR_ACCOUNT_MALLOC_RETURNABLE] = value[MPR_ACCOUNT_MALLOC_ARENAS] = MPR_ACCOUNT_UNKNOWN;
+    value[MPR_ACCOUNT_MALLOC_OTHERS_FREE] = MPR_ACCOUNT_UNKNOWN;
     uint64_t used = t->malloc_used;
     value[MPR_ACCOUNT_MALLOC_GIVEN] = used;
     value[MPR_ACCOUNT_MALLOC_USED] = used == MPR_ACCOUNT_UNKNOWN ? used : least(used, value[MPR_ACCOUNT_MALLOC]);
@@ -560,50 +532,4 @@ void mpr_account_more_free(mpr_account_more *more) {
     if (more->alloc != NULL) {
         mpr_vec_free(&more->arenas, more->alloc);
     }
-}
-
-static size_t put_hex(char *out, uint64_t number) {
-    char digits[16];
-    size_t count = 0, length = 0;
-    do {
-        digits[count++] = "0123456789abcdef"[number & 15];
-        number >>= 4;
-    } while (number > 0);
-    while (count > 0) {
-        out[length++] = digits[--count];
-    }
-    return length;
-}
-
-/* "pages:KiB pages:KiB ...": where each arena begins, from the one before it, and what is in use of it. Hexadecimal. */
-static int tell_arenas(const mpr_account_more *more, mpr_sink *sink) {
-    size_t count = more->arenas.count, length = 0, room = 40 * count;
-    char *text = mpr_alloc_array(more->alloc, room, 1);
-    uint64_t last = 0;
-    if (text == NULL) {
-        return MPR_ENOMEM;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const mpr_pools_arena *arena = &more->arenas.items[i];
-        length += put_hex(text + length, (arena->begin - last) / PAGE);
-        text[length++] = ':';
-        length += put_hex(text + length, (arena->used + 1023) / 1024);
-        text[length++] = ' ';
-        last = arena->begin;
-    }
-    mpr_seen_info info = {.key = "mem_arenas", .text = text, .length = length - (length > 0)};
-    int status = sink->info(sink, &info);
-    mpr_alloc_free(more->alloc, text, room, 1);
-    return status;
-}
-
-int mpr_account_tell(const mpr_account *account, const mpr_account_more *more, mpr_sink *sink) {
-    int status = MPR_OK;
-    for (int i = 0; i < MPR_ACCOUNT_COUNT && status == MPR_OK; i++) {
-        if (account->value[i] != MPR_ACCOUNT_UNKNOWN) {
-            mpr_seen_info info = {.key = names[i], .number = (int64_t)account->value[i]};
-            status = sink->info(sink, &info);
-        }
-    }
-    return status == MPR_OK && more != NULL && more->arenas.count > 0 ? tell_arenas(more, sink) : status;
 }

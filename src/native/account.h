@@ -43,6 +43,8 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_MALLOC_TOP,     /* free at the end of arenas */
     MPR_ACCOUNT_MALLOC_LARGEST, /* free chunk that is at no end */
     MPR_ACCOUNT_MALLOC_RETURNABLE, /* resident: what malloc_trim(0) would give back */
+    MPR_ACCOUNT_MALLOC_ARENAS,     /* how many arenas malloc has, the main one among them */
+    MPR_ACCOUNT_MALLOC_OTHERS_FREE, /* resident, free in arenas that are not the main one */
     MPR_ACCOUNT_MALLOC_UNREAD,  /* resident, in regions whose chunks could not be followed */
     MPR_ACCOUNT_OTHER,          /* resident, of a malloc that took glibc's place, by its own count */
     MPR_ACCOUNT_OTHER_USED,     /* in use, likewise */
@@ -59,7 +61,8 @@ typedef struct mpr_account {
 /* What is found beside the numbers, for who wants it: give it an allocator, and free it. */
 typedef struct mpr_account_more {
     mpr_alloc *alloc;
-    mpr_chunks_regions regions;     /* malloc's memory whose chunks could be followed, where the process stands still */
+    mpr_chunks_regions
+        regions; /* malloc's memory whose chunks could be followed, and what of it is thinly filled, where the process stands still */
     MPR_VEC(mpr_pools_arena) arenas; /* pymalloc's, by address */
 } mpr_account_more;
 

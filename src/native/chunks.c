@@ -50,18 +50,56 @@ static uint64_t whole_pages(uint64_t begin, uint64_t end) {
 
 /* ---- chunks that follow each other ---- */
 
-static void add_used(mpr_chunks *out, uint64_t size, uint64_t gone) {
-    out->used++;
-    out->used_bytes += size;
-    out->used_resident += size - gone;
+/* What is known while a region is walked: it is kept when the region's chunks have led to its end. */
+typedef struct walk {
+    mpr_chunks found;
+    window w;
+    mpr_chunks_piece piece; /* that was reached; begin 0: none */
+    bool main_arena;
+} walk;
+
+static void end_piece(walk *k) {
+    mpr_chunks_regions *r = &k->found.regions;
+    const mpr_chunks_piece *piece = &k->piece;
+    bool sparse = piece->free >= MPR_CHUNKS_PIECE / 4 && 3 * piece->used < piece->free;
+    if (r->alloc != NULL && sparse && mpr_vec_push(&r->sparse, r->alloc, *piece) != MPR_OK) {
+        r->incomplete = true;
+    }
 }
 
-/* pages: bytes of its whole pages. */
-static void add_free(mpr_chunks *out, uint64_t size, uint64_t pages, uint64_t gone, bool top, bool main_arena) {
+/* A chunk of [at, next), whose content that may not be in memory begins at `from`: share it among the pieces that it lies in. Returns the bytes of it that
+ * are not in memory. */
+static uint64_t fill_pieces(walk *k, uint64_t at, uint64_t from, uint64_t next, bool used) {
+    uint64_t all_gone = 0;
+    while (at < next) {
+        uint64_t begin = at & ~(MPR_CHUNKS_PIECE - 1), end = begin + MPR_CHUNKS_PIECE < next ? begin + MPR_CHUNKS_PIECE : next;
+        uint64_t gone = next >= from + PAGE && end > from ? absent(&k->w, at > from ? at : from, end) : 0;
+        if (begin != k->piece.begin) {
+            end_piece(k);
+            k->piece = (mpr_chunks_piece){.begin = begin};
+        }
+        *(used ? &k->piece.used : &k->piece.free) += end - at - (used ? 0 : gone);
+        all_gone += gone;
+        at = end;
+    }
+    return all_gone;
+}
+
+static void add_used(walk *k, uint64_t at, uint64_t next) {
+    uint64_t gone = fill_pieces(k, at, at + FREE_HEAD, next, true);
+    k->found.used++;
+    k->found.used_bytes += next - at;
+    k->found.used_resident += next - at - gone;
+}
+
+static void add_free(walk *k, uint64_t at, uint64_t next, bool top) {
+    uint64_t gone = fill_pieces(k, at, at + FREE_HEAD, next, false), size = next - at;
+    mpr_chunks *out = &k->found;
     out->free++;
     out->free_bytes += size;
     out->free_resident += size - gone;
-    out->returnable += top && !main_arena ? 0 : pages - gone;
+    out->others_free += k->main_arena ? 0 : size - gone;
+    out->returnable += top && !k->main_arena ? 0 : whole_pages(at + FREE_HEAD, next) - gone;
     if (top) {
         out->top_bytes += size;
     } else if (size > out->largest) {
@@ -72,36 +110,43 @@ static void add_free(mpr_chunks *out, uint64_t size, uint64_t pages, uint64_t go
 /* The two small chunks that close a heap which another one of its arena follows; nothing is behind them. */
 static bool is_fence(uint64_t at, uint64_t end) { return end - at <= 4 * HEAD; }
 
-MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end, bool main_arena) {
-    mpr_chunks found = *out;
-    window w = {.limit = end};
+/* The end of the chunk at `at`, or 0 when there is none. */
+MPR_MAPS_ANY_MEMORY static uint64_t walk_chunk(walk *k, uint64_t at, uint64_t end) {
+    uint64_t size = ((const chunk *)(uintptr_t)at)->size & ~UINT64_C(7), next = at + size;
+    if (size < 2 * HEAD && is_fence(at, end)) {
+        add_used(k, at, end);
+        return end;
+    }
+    if (size < HEAD || size % HEAD != 0 || size > end - at) {
+        return 0;
+    }
+    bool top = next == end;
+    if (!top && (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE))) {
+        add_used(k, at, next);
+    } else {
+        add_free(k, at, next, top);
+    }
+    return next;
+}
+
+bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end, bool main_arena) {
+    walk k = {.found = *out, .w = {.limit = end}, .main_arena = main_arena};
+    size_t sparse_before = out->regions.sparse.count;
     uint64_t at = begin;
     if (begin % HEAD != 0 || end < begin + 2 * HEAD) {
         return false;
     }
-    while (at + HEAD <= end) {
-        uint64_t size = ((const chunk *)(uintptr_t)at)->size & ~UINT64_C(7), next = at + size;
-        if (size < 2 * HEAD && is_fence(at, end)) {
-            add_used(&found, end - at, 0);
-            at = end;
-            break;
-        }
-        if (size < HEAD || size % HEAD != 0 || size > end - at) {
-            return false;
-        }
-        bool top = next == end;
-        uint64_t gone = size >= PAGE ? absent(&w, at + FREE_HEAD, next) : 0;
-        if (!top && (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE))) {
-            add_used(&found, size, gone);
-        } else {
-            add_free(&found, size, whole_pages(at + FREE_HEAD, next), gone, top, main_arena);
-        }
-        at = next;
+    while (at != 0 && at + HEAD <= end) {
+        at = walk_chunk(&k, at, end);
     }
     if (at != end) {
+        out->regions.sparse = k.found.regions.sparse; /* which may have moved: what was added is taken back */
+        out->regions.sparse.count = sparse_before;
         return false;
     }
-    *out = found;
+    end_piece(&k);
+    k.found.arenas += main_arena;
+    *out = k.found;
     mpr_chunks_note(out, begin, end);
     return true;
 }
@@ -116,6 +161,7 @@ void mpr_chunks_note(mpr_chunks *out, uint64_t begin, uint64_t end) {
 void mpr_chunks_regions_free(mpr_chunks_regions *regions) {
     if (regions->alloc != NULL) {
         mpr_vec_free(&regions->region, regions->alloc);
+        mpr_vec_free(&regions->sparse, regions->alloc);
     }
 }
 
@@ -171,6 +217,7 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, u
     for (uint64_t at = (from + HEAD - 1) & ~(HEAD - 1); at < to && at + 2 * HEAD < end; at += HEAD) {
         uint64_t size = ((const chunk *)(uintptr_t)at)->size;
         if ((size & (IN_USE | MAPPED)) == IN_USE && mpr_chunks_walk(out, at, end, false)) {
+            out->arenas += first;
             return true;
         }
     }

@@ -31,18 +31,27 @@ typedef struct mpr_chunks_region {
     uint64_t begin, end;
 } mpr_chunks_region;
 
+#define MPR_CHUNKS_PIECE (UINT64_C(1) << 20) /* bytes, and what a piece begins at a multiple of */
+
+/* A piece of a region that is thinly filled: less than a quarter of what it has in memory is in use, and a quarter of it at least is free there. */
+typedef struct mpr_chunks_piece {
+    uint64_t begin, used, free; /* free: in memory */
+} mpr_chunks_piece;
+
 typedef struct mpr_chunks_regions {
     mpr_alloc *alloc; /* NULL: nobody wants them */
     MPR_VEC(mpr_chunks_region) region;
-    bool incomplete;  /* there was no memory for one */
+    MPR_VEC(mpr_chunks_piece) sparse; /* by address, if the regions are walked so */
+    bool incomplete; /* there was no memory for one */
 } mpr_chunks_regions;
 
 typedef struct mpr_chunks {
     uint64_t used, used_bytes,
         used_resident; /* chunks in use; bytes as the allocator counts them, heads among them; of these in memory */
     uint64_t free, free_bytes, free_resident; /* the same of what is free, tops among them */
-    uint64_t top_bytes;                       /* of free_bytes: at the end of the arenas */
-    uint64_t largest;                         /* free chunk that is no top, bytes */
+    uint64_t top_bytes; /* of free_bytes: at the end of the arenas */
+    uint64_t largest; /* free chunk that is no top, bytes */
+    uint64_t arenas, others_free; /* how many; free_resident of those that are not the main one */
     uint64_t returnable; /* of free_resident: what malloc_trim(0) would give back: whole pages, but of no other arena's top */
     mpr_chunks_regions regions; /* what was walked, and mmapped chunks */
 } mpr_chunks;

@@ -107,6 +107,33 @@ static void gives_chunks(test *t) {
     munmap(block, 16 * PAGE);
 }
 
+/* 4 MiB of one chunk of 16 bytes per 64 KiB in use, and of what is free between them all that was touched. */
+static void finds_thinly_filled_pieces(test *t) {
+    uint8_t *block = fresh(8 * MIB);
+    uint64_t first = ((uint64_t)(uintptr_t)block + MIB - 1) / MIB * MIB, sizes[2 * 64];
+    for (size_t i = 0; i < 2 * 64; i++) {
+        sizes[i] = i % 2 == 0 ? 32 : (64 << 10) - 32;
+    }
+    uint64_t end = lay_chunks(first, sizes, 2 * 64);
+    CHECK(t, end == first + 4 * MIB);
+    memset((void *)(uintptr_t)(first + 32 + 48), 1, (64 << 10) - 32 - 48);                /* a sixteenth of the first MiB */
+    for (size_t i = 0; i < 16; i++) {                                                       /* all of the second */
+        memset((void *)(uintptr_t)(first + MIB + i * (64 << 10) + 32 + 48), 1, (64 << 10) - 32 - 48);
+    }
+    test_alloc a;
+    test_alloc_init(&a);
+    mpr_chunks found = {.regions = {.alloc = &a.alloc}};
+    CHECK(t, mpr_chunks_walk(&found, first, end, true) && found.arenas == 1 && found.others_free == 0);
+    CHECK(t, found.regions.sparse.count == 1 && found.regions.sparse.items[0].begin == first + MIB);
+    const mpr_chunks_piece *piece = found.regions.sparse.items;
+    CHECK(t, found.regions.sparse.count == 1 && piece->used == 16 * 32 && piece->free == MIB - 16 * 32);
+    CHECK(t, !mpr_chunks_walk(&found, first, end + PAGE, true) && found.regions.sparse.count == 1); /* what does not end there has none */
+    CHECK(t, mpr_chunks_walk(&found, first, end, false) && found.others_free > MIB - PAGE && found.regions.sparse.count == 2);
+    mpr_chunks_regions_free(&found.regions);
+    CHECK(t, a.live == 0);
+    munmap(block, 8 * MIB);
+}
+
 typedef struct bounded {
     uint64_t base; /* of the only pool that is wanted */
     tally *sum;
@@ -358,6 +385,7 @@ static void without_memory(test *t) {
 void test_native(test *t) {
     follows_chunks(t);
     gives_chunks(t);
+    finds_thinly_filled_pieces(t);
     gives_blocks_of_pools(t);
     knows_mapped_chunks(t);
     knows_heaps(t);

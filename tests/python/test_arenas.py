@@ -90,6 +90,57 @@ def test_words() -> None:
     assert str(Fragmentation(8, 0, 0, 0, ())) == "None of the 8 arenas of Python's allocator is less than a quarter full."
 
 
+def test_what_lies_in_malloc_s_holes(tmp_path: Path) -> None:
+    """A big answer of which little survives, in an arena of each thread: the variable that has it, and both ways out."""
+    source = """
+    import threading
+    kept, gate, end = [], threading.Barrier(5), threading.Event()
+    def work():
+        rows = [bytes(700 + i * 37 % 3000) for i in range(12_000)]
+        kept.append(rows[::400])
+        del rows
+        gate.wait()
+        end.wait()
+    for _ in range(4): threading.Thread(target=work, daemon=True).start()
+    gate.wait()
+    memprobe.snapshot("a.snap")
+    """
+    subprocess.run([sys.executable, "-c", "import memprobe\n" + textwrap.dedent(source)], cwd=tmp_path, check=True)
+    heap = memprobe.load(tmp_path / "a.snap")
+    found = heap.fragmentation().malloc
+    if found is None:
+        pytest.skip("not glibc's malloc")
+    assert found.arenas == 5 and found.others_free_bytes > 0.9 * found.free_bytes > 60 << 20, found.to_dict()
+    first = found.rows[0]
+    assert (first.name, first.type) == ("__main__.kept", "bytes") and first.arenas > 0.9 * found.sparse, found
+    said = heap.findings()
+    assert any("malloc_trim(0) would give" in line for line in said), said
+    assert any("__main__.kept (" in line and "thinly filled" in line for line in said), said
+    assert any("MALLOC_ARENA_MAX=2" in line for line in said), said
+    assert heap.findings(heap)[: len(said)] == said  # whether it grew or not
+
+
+def test_what_c_code_took(tmp_path: Path) -> None:
+    """What has most of the growth is spoken of first: so many blocks, of such a size."""
+    source = """
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    memprobe.snapshot("a.snap")
+    for _ in range(500):
+        ctypes.memset(libc.malloc(100_000), 1, 100_000)
+    innocent = [str(i) for i in range(10_000)]
+    memprobe.snapshot("b.snap")
+    """
+    subprocess.run([sys.executable, "-c", "import ctypes, memprobe\n" + textwrap.dedent(source)], cwd=tmp_path, check=True)
+    a, b = (memprobe.load(tmp_path / name) for name in ("a.snap", "b.snap"))
+    if b.fragmentation().malloc is None:
+        pytest.skip("not glibc's malloc")
+    (said,) = b.findings(a)
+    blocks = int(said.split("malloc has ")[1].split()[0])
+    assert 500 <= blocks < 550 and "more blocks in use" in said, said
+    assert a.findings(a) == a.findings(b) == ()
+
+
 def test_an_older_file(tmp_path: Path) -> None:
     """Without the fact nothing is said."""
     packed = Path(__file__).parents[1] / "fixtures" / "d1ccbf8" / "growth-1-3.13.memprobe.gz"

@@ -178,7 +178,11 @@ def test_what_malloc_trim_would_give_back(tmp_path: Path) -> None:
             if at % 7: libc.free(at)
     def thread(): work(), gate.wait(), end.wait()
     for _ in range(3): threading.Thread(target=thread, daemon=True).start()
-    work(), gate.wait(), here()
+    work(), gate.wait()
+    libc.fopen.restype = ctypes.c_void_p
+    file = ctypes.c_void_p(libc.fopen(b"info.xml", b"w"))
+    libc.malloc_info(0, file), libc.fclose(file)
+    here()
     libc.malloc_trim(0)
     here()
     """
@@ -190,7 +194,13 @@ def test_what_malloc_trim_would_give_back(tmp_path: Path) -> None:
         given = before - rollup(service.process.pid)["Rss"]
     returnable = int(heap._graph.infos()["mem_malloc_returnable"])
     assert given > 16 * MIB and abs(given - returnable) < 2 * MIB + given // 20, (given, returnable)
-    assert f"malloc_trim(0) would give {_text.size(returnable)}" in str(heap.memory())
+    found = heap.fragmentation().malloc
+    assert found is not None and found.returnable_bytes == returnable and found.sparse > 16
+    assert found.arenas == (tmp_path / "info.xml").read_text().count("<heap nr=") >= 4
+    assert 0 < found.sparse_used_bytes * 3 < found.sparse_free_bytes <= found.free_bytes
+    assert found.others_free_bytes < found.free_bytes
+    assert f"malloc_trim(0) would give {_text.size(returnable)} back" in str(found)
+    assert any("malloc_trim(0)" in line for line in heap.findings()), heap.findings()
 
 
 def test_without_pymalloc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

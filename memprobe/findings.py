@@ -1,0 +1,68 @@
+"""What a first screen says of a process's memory before it speaks of objects: which part has more than half of it, or of its
+growth, what is known of that part and what helps, and memory that is lost to fragmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from memprobe._text import number, size
+from memprobe.balance import NOT_EXPLAINED
+
+if TYPE_CHECKING:
+    from memprobe.balance import Memory
+    from memprobe.heap import Heap
+
+# Of parts that no row of a table of objects is about.
+SENTENCES = {
+    "malloc, in use or free": "Regions of malloc whose chunks could not be followed are in use or free: take another snapshot.",
+    "mimalloc of a library, in use or free": "Of pyarrow it is its pool: pyarrow.default_memory_pool().release_unused().",
+    "thread stacks": "Each thread has a stack: are there more threads than there should be?",
+    "files": "The kernel drops pages of mapped files when memory is short.",
+    "shared memory": "Shared mappings stay until they are unlinked, as of multiprocessing.shared_memory.",
+    "memprobe itself": "Heaps that memprobe captured or loaded here stay as long as they are referred to.",
+    NOT_EXPLAINED: "No allocator that memprobe knows has what is not explained: pmap -X lists the mappings of a process.",
+}
+MALLOC = "malloc, in use by C code"
+NOBODYS = "No Python object is known to have the memory that C code has of malloc"
+
+
+def findings(heap: Heap, older: Heap | None) -> tuple[str, ...]:
+    """For Heap.findings()."""
+    memory = heap.memory(older)
+    return (*_of_part(heap, older, memory), *_of_fragmentation(heap, memory))
+
+
+def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
+    """What is known of the part that has more than half."""
+    part = memory.largest
+    if part is None:
+        return
+    if part == MALLOC:
+        yield _of_malloc(heap, older)
+    elif part in SENTENCES:
+        yield SENTENCES[part]
+
+
+def _of_malloc(heap: Heap, older: Heap | None) -> str:
+    """How many blocks there are, or how many more, and how large these are on average."""
+    facts, before = heap._graph.infos(), {} if older is None else older._graph.infos()
+    blocks, total = (_more(facts, before, name) for name in ("mem_malloc_chunks", "mem_malloc_given"))
+    if blocks <= 0 or total <= 0:
+        return f"{NOBODYS}."
+    if older is None:
+        return f"{NOBODYS}; malloc has {number(blocks)} blocks in use, those of Python objects among them."
+    return f"{NOBODYS}; malloc has {number(blocks)} more blocks in use, of {size(total // blocks)} on average."
+
+
+def _more(facts: Mapping[str, object], before: Mapping[str, object], name: str) -> int:
+    now, was = facts.get(name), before.get(name, 0)
+    return now - was if isinstance(now, int) and isinstance(was, int) else 0
+
+
+def _of_fragmentation(heap: Heap, memory: Memory) -> Iterator[str]:
+    found = heap.fragmentation()
+    if found.matters(memory.rss_bytes):
+        yield found.brief()
+    if found.malloc is not None and found.malloc.matters(memory.rss_bytes):
+        yield from found.malloc.lines(memory.rss_bytes)
