@@ -26,6 +26,7 @@ INTERNED = (
 )
 INTERNED_TABLE = "The table of all interned strings: what makes so many names at run time (sys.intern, setattr, exec)?"
 GC_GARBAGE = "gc.garbage: empty it, and switch DEBUG_SAVEALL off."
+TEMPORARY = "A value of an expression that is being evaluated: it goes when that is done, unless something keeps it."
 LOCAL = "A local variable of a running function: del it, or let the function end."
 BOUNDED_CACHE = "A functools cache with a bound: a smaller maxsize keeps fewer results; cache_clear() empties it."
 UNBOUNDED_CACHE = "A functools cache without a bound: give it a maxsize or clear it; on a method it keeps every instance alive."
@@ -127,6 +128,8 @@ def _above(heap: Heap, point: int, steps: Steps) -> str | None:
         return EXCEPTION
     if any(label.kind == "field" and label.name == "<thread-local data>" for label in _labels(steps, 4)):
         return THREAD_LOCAL
+    if any(label.kind == "stack" or label.name == "<temporary value>" for label in _labels(steps, -1)):
+        return TEMPORARY
     if any(label.kind in ("local", "cell") for label in last) and _is_running(heap, steps):
         return LOCAL
     return None

@@ -521,6 +521,13 @@ static bool join_wrapped(builder *b) {
     return true;
 }
 
+/* What a running function has on its value stack. */
+static void join_temporary(builder *b) {
+    begin_part(b);
+    append_text(b, ": temporary value");
+    b->evaluable = false;
+}
+
 static void join_field(builder *b) {
     bool wrapped = join_wrapped(b);
     b->wrapped = false;
@@ -532,6 +539,8 @@ static void join_field(builder *b) {
         join_cache(b);
     } else if (b->label.number == MPR_FIELD_CELL_CONTENTS && b->at > 0 && !b->evaluable) {
         return; /* the variable is named */
+    } else if (b->label.number == MPR_FIELD_TEMPORARY) {
+        join_temporary(b);
     } else if (b->label.name[0] == '<') {
         join_unnamed(b);
     } else {
@@ -588,6 +597,9 @@ static void join_plain(builder *b) {
     case MPR_LABEL_LOCAL:
     case MPR_LABEL_CELL:
         join_variable(b);
+        break;
+    case MPR_LABEL_STACK:
+        join_temporary(b);
         break;
     case MPR_LABEL_KEY:
         begin_part(b);

@@ -9,6 +9,7 @@
 #include "cpython/bulk.h"
 #include "cpython/kinds.h"
 #include "cpython/selfcheck.h"
+#include "cpython/temporaries.h"
 #include "cpython/unseen.h"
 
 /* ---- facts ---- */
@@ -117,6 +118,10 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     }
     if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
         status = cpy_unseen_tell(&walk, what->regions);
+    }
+    if (status == MPR_OK) {
+        cpy_temporaries_emit(&walk);
+        status = walk.status;
     }
     if (what->caller != NULL) {
         *what->caller = walk.caller;

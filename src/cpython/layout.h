@@ -173,6 +173,9 @@ bool cpy_layout_local_is_cell(PyCodeObject *code, int i);
 /* True when a running generator's tp_traverse does not visit its locals (3.11 to 3.13). */
 bool cpy_layout_running_generator_hides(const cpy_frame *frame);
 
+/* Is it not known how many entries the frame's stack has? Then stack_count is 0. */
+bool cpy_layout_hides_stack(const cpy_frame *frame);
+
 /* ---- code, type, interpreter, thread: owned references by name ---- */
 
 typedef void (*cpy_owned)(void *context, PyObject *object, int field); /* field: an mpr_field */

@@ -96,6 +96,8 @@ bool cpy_layout_running_generator_hides(const cpy_frame *frame) {
     return false;
 }
 
+bool cpy_layout_hides_stack(const cpy_frame *frame) { return ((const PyFrameObject *)frame->object)->f_stackdepth < 0; }
+
 size_t cpy_layout_slots(PyObject *object) { return PyFrame_Check(object) ? (size_t)Py_SIZE(object) : 0; }
 
 void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context) {
@@ -250,6 +252,8 @@ bool cpy_layout_running_generator_hides(const cpy_frame *frame) {
     return f->stacktop < 0;
 #endif
 }
+
+bool cpy_layout_hides_stack(const cpy_frame *frame) { return cpy_layout_running_generator_hides(frame); }
 
 static PyCodeObject *code_of(PyObject *object) {
     if (PyFrame_Check(object)) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpython/temporaries.h"
 #include "graph/label.h"
 
 static void tell_node(cpy_walk *walk, uint64_t address, uint32_t type, uint32_t flags, const char *text, size_t length) {
@@ -51,10 +52,14 @@ static void tell_if_str(void *context, PyObject *object, int field) {
 
 /* ---- frames ---- */
 
-static void tell_frame(cpy_walk *walk, const cpy_frame *frame, const void *at, uint64_t address) {
+void cpy_roots_emit_frame(cpy_walk *walk, const cpy_frame *frame, uint64_t address) {
     char text[1024];
     size_t length = cpy_text_code(frame->code, text, sizeof text);
     tell_node(walk, address, walk->frame_type, cpy_walk_is_own(walk, frame->globals) ? MPR_NODE_OWN_WALL : 0, text, length);
+}
+
+static void tell_frame(cpy_walk *walk, const cpy_frame *frame, const void *at, uint64_t address) {
+    cpy_roots_emit_frame(walk, frame, address);
     cpy_edges_frame(walk, frame, false);
     cpy_walk_emit_argument(walk, at);
     if (at == walk->caller.frame) {
@@ -63,8 +68,9 @@ static void tell_frame(cpy_walk *walk, const cpy_frame *frame, const void *at, u
     cpy_walk_flush(walk);
 }
 
-/* A thread's frames, innermost first. A generator's frame is told by the generator, which the thread only borrows. */
-static void tell_children(cpy_walk *walk, PyThreadState *thread, uint64_t first) {
+/* A thread's frames, innermost first. A generator's frame is told by the generator, which the thread only borrows. The node of a hidden stack
+ * stands below that of its frame, or behind the object that has the frame. `hidden` is the address of the first of them. */
+static void tell_children(cpy_walk *walk, PyThreadState *thread, uint64_t first, uint64_t hidden) {
     cpy_frame frame;
     for (void *at = cpy_layout_top_frame(thread); at != NULL; at = frame.previous) {
         cpy_layout_frame(at, &frame);
@@ -76,17 +82,28 @@ static void tell_children(cpy_walk *walk, PyThreadState *thread, uint64_t first)
         } else if (frame.owner == CPY_FRAME_OF_OBJECT) { /* running: its caller in C owns it */
             cpy_walk_tell(walk, frame.object, mpr_label_make(MPR_LABEL_CHILD, 0));
         }
+        if (cpy_temporaries_hidden(&frame)) {
+            if (frame.owner != CPY_FRAME_OF_THREAD) {
+                tell_child(walk, hidden);
+            }
+            hidden += 16;
+        }
     }
 }
 
-static void tell_frames(cpy_walk *walk, PyThreadState *thread) {
+static void tell_frames(cpy_walk *walk, PyThreadState *thread, uint64_t *hidden) {
     cpy_frame frame;
     for (void *at = cpy_layout_top_frame(thread); at != NULL; at = frame.previous) {
         cpy_layout_frame(at, &frame);
+        bool hides = cpy_temporaries_hidden(&frame);
         if (frame.owner == CPY_FRAME_OF_THREAD) {
             tell_frame(walk, &frame, at, walk->synthetic);
             walk->synthetic += 16;
+            if (hides) {
+                tell_child(walk, *hidden);
+            }
         }
+        *hidden += hides ? 16 : 0;
     }
 }
 
@@ -186,20 +203,33 @@ static void tell_listed(cpy_walk *walk, PyThreadState *thread, uint64_t first, b
 
 /* ---- threads ---- */
 
-static void tell_thread(cpy_walk *walk, PyThreadState *thread, uint64_t address) {
+static void tell_thread(cpy_walk *walk, PyThreadState *thread, uint64_t address, uint64_t *hidden) {
     char text[64];
     int length = snprintf(text, sizeof text, "thread %llu (%lu)", (unsigned long long)thread->id, thread->thread_id);
     tell_node(walk, address, walk->thread_type, 0, text, (size_t)length);
     cpy_layout_thread(thread, tell_field, walk);
     if (walk->can[CPY_CAN_FRAMES]) {
-        tell_children(walk, thread, walk->synthetic);
+        tell_children(walk, thread, walk->synthetic, *hidden);
         cpy_walk_flush(walk);
-        tell_frames(walk, thread);
+        tell_frames(walk, thread, hidden);
     } else {
         tell_listed(walk, thread, walk->synthetic, true);
         cpy_walk_flush(walk);
         tell_listed(walk, thread, 0, false);
     }
+}
+
+/* Frames that have a node of their own. */
+static uint64_t count_frames(const cpy_walk *walk, PyThreadState *thread) {
+    uint64_t count = 0;
+    for (; thread != NULL && walk->can[CPY_CAN_FRAMES]; thread = PyThreadState_Next(thread)) {
+        cpy_frame frame;
+        for (void *at = cpy_layout_top_frame(thread); at != NULL; at = frame.previous) {
+            cpy_layout_frame(at, &frame);
+            count += frame.owner == CPY_FRAME_OF_THREAD;
+        }
+    }
+    return count;
 }
 
 static void tell_threads(cpy_walk *walk) {
@@ -210,8 +240,9 @@ static void tell_threads(cpy_walk *walk) {
         tell_child(walk, walk->synthetic);
         walk->synthetic += 16;
     }
+    uint64_t hidden = walk->temporaries = walk->synthetic + 16 * count_frames(walk, head);
     for (PyThreadState *thread = head; thread != NULL; thread = PyThreadState_Next(thread)) {
-        tell_thread(walk, thread, first);
+        tell_thread(walk, thread, first, &hidden);
         first += 16;
     }
 }

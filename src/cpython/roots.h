@@ -11,4 +11,7 @@
 #define CPY_LISTED_GLOBALS 3
 PyObject *cpy_roots_list_frames(void);
 
+/* Emit the node of a frame, without edges. */
+void cpy_roots_emit_frame(cpy_walk *walk, const cpy_frame *frame, uint64_t address);
+
 #endif

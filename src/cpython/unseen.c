@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/os/process.h"
 #include "base/status.h"
 #include "cpython/capture.h"
 #include "cpython/sound.h"
@@ -13,6 +14,8 @@
 #define HOOKED 16u   /* bytes that PYTHONMALLOC=debug puts before a block, ... */
 #define HOOKS 24u    /* ... and in all */
 #define FORBIDDEN 0xFDu
+#define LOWEST_HEAP (UINT64_C(1) << 20) /* where no heap begins below, ... */
+#define LOW_HEAP (UINT64_C(1) << 32)    /* ... and the end of one that is low */
 
 typedef struct unseen {
     PyObject *object;
@@ -24,6 +27,7 @@ typedef struct scan {
     MPR_VEC(unseen) found;
     mpr_addrset members; /* the same, by address */
     uint64_t rejected;
+    uint64_t heap_end; /* of a heap of malloc's that begins at a low address, as behind a program without PIE; 0: it does not */
     size_t before, hooks; /* bytes of the debug hooks before an object's block, and in all */
     struct {
         uint64_t type;
@@ -58,6 +62,10 @@ static cpy_type *class_at(scan *s, uint64_t address) {
 /* An allocator gives no more than a block's size needs; a block that was made smaller in place has up to a quarter left. */
 static bool fits(uint64_t need, uint64_t room) { return need <= room && 4 * need + 64 > 3 * room; }
 
+/* Is a count rather an address? Behind a program that is not position-independent malloc's heap begins at some ten million, and an array of
+ * pointers to classes, as the state of a module, reads as an object of the second. */
+static bool is_address(const scan *s, uint64_t count) { return count % 8 == 0 && count >= LOWEST_HEAP && count < s->heap_end; }
+
 /* Of what begins there with its pre-header, or 0 when it is no object that is looked for. Only `words` are read. */
 static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
     const char *at = (const char *)block->words + s->before + offset;
@@ -65,7 +73,7 @@ static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
     uint64_t count, type;
     memcpy(&count, at, sizeof count);
     memcpy(&type, at + offsetof(PyObject, ob_type), sizeof type);
-    cpy_type *record = cpy_is_plausible_count(count) ? class_at(s, type) : NULL;
+    cpy_type *record = cpy_is_plausible_count(count) && !is_address(s, count) ? class_at(s, type) : NULL;
     if (record == NULL || record->preheader != offset) {
         return 0;
     }
@@ -244,6 +252,7 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
         return walk->status;
     }
     find_hooks(&s);
+    s.heap_end = mpr_process_break() < LOW_HEAP ? mpr_process_break() : 0;
     mpr_addrset_init(&s.members, walk->alloc);
     int status = mpr_pools_each_block(regions != NULL, has_more, look_at, &s);
     for (size_t i = 0; regions != NULL && i < regions->region.count; i++) {

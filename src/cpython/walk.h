@@ -149,6 +149,7 @@ struct cpy_walk {
     void *
         argument_frame; /* the frame that emits them; NULL where frames are not to be had: then the first listed one of memprobe's */
     uint64_t synthetic; /* next address of a thread or frame */
+    uint64_t temporaries; /* next address of the node of a hidden stack: cpython/temporaries.h */
     uint32_t root_type, thread_type, frame_type;
 };
 

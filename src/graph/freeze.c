@@ -3,7 +3,8 @@
  *
  *   1. number the addresses (rank of the bitmap) and note which node has which number;
  *   2. one pass over the edges: a target's handle becomes its id, and a strong edge takes one from the target's reference count;
- *   3. what is left of a count is the node's residual: references that no edge explains;
+ *   3. what is left of a count is the node's residual: references that no edge explains. An edge to what may be a temporary value
+ *      (cpython/temporaries.h) becomes a strong one where its target has something left, and goes otherwise;
  *   4. the derived root groups, memprobe's own objects and garbage (roots.c);
  *   5. hand the columns over, trimmed, and add up the totals.
  *
@@ -80,12 +81,18 @@ INLINE void next_block(const struct mpr_builder *b, block *k) {
     }
 }
 
-/* Put edge `from`, which leads to `target`, at its place `to`. An orphan's name is gone: say so rather than borrow another's. */
-static inline void place_edge(struct mpr_builder *b, uint64_t from, uint32_t target, uint64_t to, bool orphan) {
-    mpr_label label = b->label.items[from];
+/* The label of an edge. An orphan's name is gone: say so rather than borrow another's. */
+static inline mpr_label label_of(const struct mpr_builder *b, uint64_t edge, bool orphan) {
+    mpr_label label = b->label.items[edge];
     if (orphan && mpr_label_named_by_previous(label)) {
         label = mpr_label_field(MPR_FIELD_NONE) | (label & (MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING));
     }
+    return label;
+}
+
+/* Put edge `from`, which leads to `target`, at its place `to`. */
+static inline void place_edge(struct mpr_builder *b, uint64_t from, uint32_t target, uint64_t to, bool orphan) {
+    mpr_label label = label_of(b, from, orphan);
     b->target.items[to] = target;
     b->label.items[to] = label;
     b->refs.items[target] -= (uint32_t)mpr_label_strong(label);
@@ -98,18 +105,28 @@ static void set_first(struct mpr_builder *b, size_t node, uint64_t first) {
     b->first_low.items[node] = (uint32_t)(first - b->first_base.items[node >> 16]);
 }
 
+/* Where the edges of a node end, for who moves them forward node by node: *old_base is what the offsets of the node's block were relative to. It is
+ * asked before the node's own offset is changed. */
+INLINE uint64_t old_end(const struct mpr_builder *b, size_t node, uint64_t *old_base) {
+    size_t next = node + 1;
+    if ((node & 0xFFFF) == 0) {
+        *old_base = b->first_base.items[node >> 16];
+    }
+    if (next >= b->first_low.count) {
+        return b->target.count;
+    }
+    return ((next & 0xFFFF) == 0 ? b->first_base.items[next >> 16] : *old_base) + b->first_low.items[next];
+}
+
 /* All targets to ids, in place; edges that lead nowhere are squeezed out, and offsets follow. */
 INLINE void translate_edges(struct mpr_builder *b) {
+    const mpr_label temporary = mpr_label_field(MPR_FIELD_TEMPORARY);
     uint64_t from = 0, to = 0, old_base = 0;
     block k = {0};
+    b->first_temporary = b->handle.count;
     fetch_block(b, 0);
     for (size_t node = 0; node < b->handle.count; node++) {
-        size_t next = node + 1;
-        if ((node & 0xFFFF) == 0) {
-            old_base = b->first_base.items[node >> 16];
-        }
-        uint64_t base = (next & 0xFFFF) == 0 && next < b->first_low.count ? b->first_base.items[next >> 16] : old_base;
-        uint64_t end = next < b->first_low.count ? base + b->first_low.items[next] : b->target.count;
+        uint64_t end = old_end(b, node, &old_base);
         set_first(b, node, to);
         for (bool orphan = true; from < end; from++) {
             if (from == k.end) {
@@ -117,6 +134,9 @@ INLINE void translate_edges(struct mpr_builder *b) {
             }
             uint32_t target = k.id[from - k.from];
             if (target != MPR_NO_NODE) {
+                if (b->label.items[from] == temporary && b->first_temporary > node) {
+                    b->first_temporary = node;
+                }
                 place_edge(b, from, target, to++, orphan);
             }
             orphan = target == MPR_NO_NODE;
@@ -157,6 +177,35 @@ static uint32_t *classes_of(const struct mpr_builder *b) {
     return classes;
 }
 
+/* Does an edge to what may be a temporary value explain a reference that nothing else does? Then it is counted. */
+static bool is_temporary(struct mpr_builder *b, uint32_t target) {
+    bool counted = !(b->flags.items[target] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC));
+    bool left = counted && (int32_t)b->refs.items[target] > 0;
+    b->refs.items[target] -= left;
+    return left;
+}
+
+/* Edges to temporary values become strong or are squeezed out; offsets follow. The offsets have their last entry, the end of all. */
+static void settle_temporaries(struct mpr_builder *b) {
+    const mpr_label temporary = mpr_label_field(MPR_FIELD_TEMPORARY);
+    size_t node = b->first_temporary;
+    uint64_t old_base = b->first_base.items[node >> 16], from = old_base + b->first_low.items[node], to = from;
+    for (; node < b->handle.count; node++) {
+        uint64_t end = old_end(b, node, &old_base);
+        set_first(b, node, to);
+        for (bool orphan = true; from < end; from++) {
+            mpr_label label = label_of(b, from, orphan);
+            orphan = label == temporary && !is_temporary(b, b->target.items[from]);
+            if (!orphan) {
+                b->target.items[to] = b->target.items[from];
+                b->label.items[to++] = label == temporary ? label & ~MPR_LABEL_WEAK : label;
+            }
+        }
+    }
+    set_first(b, node, to);
+    b->target.count = b->label.count = to;
+}
+
 static int find_residuals(struct mpr_builder *b) {
     uint32_t *classes = classes_of(b);
     if (classes == NULL) {
@@ -169,6 +218,9 @@ static int find_residuals(struct mpr_builder *b) {
         }
     }
     mpr_alloc_free(b->alloc, classes, b->types.count, sizeof *classes);
+    if (b->first_temporary < b->handle.count) {
+        settle_temporaries(b);
+    }
     for (size_t i = 0; i < b->handle.count; i++) {
         int32_t left = (int32_t)b->refs.items[i];
         if (left == 0 || (b->flags.items[i] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC))) {

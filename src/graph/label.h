@@ -140,7 +140,8 @@ typedef enum mpr_label_kind {
     X(PARTIAL_FUNC, "func", 0, 0)                                                                                                  \
     X(ATEXIT, "<atexit callbacks>", 0, 0)                                                                                          \
     X(ATTRIBUTE_CACHE, "<attribute cache>", 0, 1)                                                                                  \
-    X(INTERNED_STRINGS, "<interned strings>", 0, 0)
+    X(INTERNED_STRINGS, "<interned strings>", 0, 0)                                                                                \
+    X(TEMPORARY, "<temporary value>", 1, 0)
 
 typedef enum mpr_field {
 #define MPR_FIELD_ENUM(id, text, weak, housekeeping) MPR_FIELD_##id,

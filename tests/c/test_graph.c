@@ -110,6 +110,42 @@ static void empty_heap(test *t) {
     CHECK(t, a.live == 0);
 }
 
+/* An edge TEMPORARY stays, and is counted, where it explains a reference that nothing else does; no other's name is borrowed by what stands
+ * behind one that goes. */
+static void settles_temporaries(test *t) {
+    const mpr_label temporary = mpr_label_field(MPR_FIELD_TEMPORARY), index = mpr_label_make(MPR_LABEL_INDEX, 0);
+    const mpr_seen_edge edges[] = {{16, index}, {16, temporary}, {16, temporary}, {48, temporary}, {48, mpr_label_make(MPR_LABEL_VALUE, 0)},
+                                   {32, temporary}, {(uint64_t)1 << 40, temporary}};
+    test_alloc a;
+    mpr_builder *b = NULL;
+    mpr_graph *g = NULL;
+    test_alloc_init(&a);
+    if (!CHECK(t, mpr_builder_new(&b, &a.alloc) == MPR_OK)) return;
+    mpr_sink *sink = mpr_builder_sink(b);
+    mpr_seen_type type = {.name = "t", .name_length = 1};
+    CHECK(t, sink->type(sink, &type) == MPR_OK);
+    for (uint32_t i = 0; i < 70000; i++) { /* more than one block of offsets */
+        mpr_seen_node node = {.address = 16 + 16 * (uint64_t)i, .size = 16, .refcount = i == 0 ? 2 : 1};
+        CHECK(t, sink->node(sink, &node) == MPR_OK);
+        if (i == 5 || i == 69000)
+            CHECK(t, sink->edges(sink, edges, sizeof edges / sizeof *edges) == MPR_OK);
+        else if (i > 2)
+            CHECK(t, sink->edges(sink, &(mpr_seen_edge){16 + 16 * (uint64_t)i, index}, 1) == MPR_OK);
+    }
+    CHECK(t, mpr_builder_freeze(b, &g) == MPR_OK && mpr_graph_check(g) == NULL);
+    uint64_t first = mpr_graph_first(g, 5), end = mpr_graph_first(g, 6);
+    /* both references to 0 are those by an index of 5 and 69000, so that nothing is left for the temporaries */
+    CHECK(t, end - first == 3 && g->target[first] == 0 && g->label[first] == index);
+    CHECK(t, g->target[first + 1] == 2 && g->label[first + 1] == mpr_label_field(MPR_FIELD_NONE));
+    CHECK(t, g->target[first + 2] == 1 && g->label[first + 2] == (temporary & ~MPR_LABEL_WEAK));
+    CHECK(t, mpr_graph_first(g, 69001) - mpr_graph_first(g, 69000) == 2); /* what 1 had left is explained already */
+    CHECK(t, mpr_graph_residual(g, 0) == 0 && mpr_graph_residual(g, 1) == 0 && mpr_graph_residual(g, 2) == -1);
+    CHECK(t, mpr_graph_first(g, 70000) == 69995 + 3 + 2 && g->totals.dangling == 2);
+    mpr_builder_free(b);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
 /* Labels of every kind fit any buffer and end with a NUL. */
 static void describes(test *t) {
     heap_shape shape = {.nodes = 200, .types = 5, .edges = 4, .wild = true};
@@ -145,5 +181,6 @@ void test_graph(test *t) {
     every_allocation(t);
     out_of_order(t);
     empty_heap(t);
+    settles_temporaries(t);
     describes(t);
 }

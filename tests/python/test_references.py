@@ -47,6 +47,43 @@ assert a.dangling_edges == 0
 """
 
 
+BUSY = r"""
+import queue, threading
+import memprobe
+box = queue.SimpleQueue()
+
+def fill(texts):
+    return [[text, box.get()] for text in texts]
+
+def fill_later(texts):
+    yield [(text, box.get(), threading.get_ident()) for text in texts]
+
+threads = [threading.Thread(target=fill, args=([str(n) for n in range(1000)],), daemon=True),
+           threading.Thread(target=lambda: list(fill_later(range(1000))), daemon=True)]
+for thread in threads:
+    thread.start()
+for _ in range(1200):
+    box.put(object())
+while box.qsize():
+    pass
+heap = memprobe.capture()
+assert heap._graph.check() is None
+a = heap.accounting()
+assert a.residual_negative == 0 and a.dangling_edges == 0
+by_c = {edge.target.id for edge in heap.roots()["C references"].references()}
+rows = [node for node in heap.find(type="list", limit=None)
+        if len(node.references()) > 100 and all(edge.target.type in ("list", "tuple") for edge in node.references())]
+kept = [len(node.references()) for node in rows]
+assert sum(kept) == 1200, kept
+for node in rows:
+    name = heap.name(node)
+    assert ": temporary value" in name and ("fill" in name or "listcomp" in name), name
+    assert node.id not in by_c and node.residual == 0, (name, node.residual)
+lines = [line for line in str(heap.suspects(1)).splitlines() if "held by C code" in line]
+assert not lines, lines
+"""
+
+
 def run(program: str, *flags: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, *flags, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
@@ -57,6 +94,11 @@ def run(program: str, *flags: str, **environment: str) -> str:
 
 def test_reference_counts_are_explained() -> None:
     print(run(PROGRAM))
+
+
+def test_what_is_on_a_value_stack_is_not_held_by_c() -> None:
+    """A list that a comprehension fills while it waits in C: in a function, and in a generator that runs."""
+    run(BUSY)
 
 
 def test_every_fallback_gives_a_graph() -> None:

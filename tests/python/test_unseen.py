@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -209,6 +210,36 @@ def test_what_c_types_keep_is_theirs(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=tmp_path, check=True)
     a, b = memprobe.load(tmp_path / "a.snap"), memprobe.load(tmp_path / "b.snap")
     assert abs(unseen(b) - unseen(a)) <= 50  # of 600
+
+
+POINTERS = """
+import ctypes, datetime
+import memprobe
+end = ctypes.CDLL(None, use_errno=True)
+end.sbrk.restype = ctypes.c_void_p
+address = (end.sbrk(0) - 4096) // 16 * 16
+if address >= 100_000_000:
+    print("high")
+else:
+    malloc = ctypes.pythonapi.PyObject_Malloc
+    malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    for count in (address, 100_001):
+        block = (ctypes.c_size_t * 5).from_address(malloc(40))
+        block[:] = [count, id(datetime.timedelta), 0, 0, 0]
+        heap = memprobe.capture()
+        print(sum(node.type == "datetime.timedelta" and "tracked" not in node.flags and node.address == ctypes.addressof(block)
+                  for node in heap.find(type="datetime.timedelta", limit=None)), heap.accounting().residual_negative)
+"""
+
+
+def test_pointers_into_a_low_heap_are_no_counts(tmp_path: Path) -> None:
+    """As the state of a module: a pointer to one class, and then to another. Of the same block a small count makes an object."""
+    low = [] if shutil.which("setarch") is None else ["setarch", "-R"]
+    done = subprocess.run([*low, sys.executable, "-c", POINTERS], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done
+    if done.stdout == "high\n":
+        pytest.skip("this program's heap begins at a high address")
+    assert done.stdout.splitlines() == ["0 0", "1 0"], done.stdout
 
 
 def test_info_says_it(tmp_path: Path, command: Callable[..., Any]) -> None:
