@@ -118,6 +118,9 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
         status = cpy_unseen_tell(&walk, what->regions);
     }
+    if (status == MPR_OK) {
+        status = cpy_capture_tell(sink, "native_types", walk.native_types);
+    }
     if (what->caller != NULL) {
         *what->caller = walk.caller;
     }

@@ -29,6 +29,13 @@ PyObject *cpy_frame_locals(PyFrameObject *frame);
 /* Its globals, a new reference, or NULL with an exception. */
 PyObject *cpy_frame_globals(PyFrameObject *frame);
 
+/* The type of frozendict, or NULL where there is none. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define CPY_FROZENDICT (&PyFrozenDict_Type)
+#else
+#define CPY_FROZENDICT NULL
+#endif
+
 /* What the reference count says, and whether it says anything. Immortal objects have none to speak of. */
 static inline bool cpy_is_immortal(PyObject *object) {
 #if PY_VERSION_HEX >= 0x030C0000

@@ -277,6 +277,15 @@ const cpy_kind *cpy_library_row(PyTypeObject *type, const signed char *proved) {
     return NULL;
 }
 
+bool cpy_library_unproved(PyTypeObject *type, const signed char *proved) {
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].check != NULL && proved[i] <= 0 && strcmp(rows[i].kind.name, type->tp_name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- proof ---- */
 
 static PyObject *sample_of(const library_row *row, PyObject *type) {

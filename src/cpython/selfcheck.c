@@ -208,6 +208,8 @@ int cpy_selfcheck(cpy_proofs *out) {
     out->can[CPY_CAN_FRAMES] = prove_frames(&p);
     out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
     out->can[CPY_CAN_ATTRIBUTE_CACHE] = prove_attribute_cache(&p);
+    out->instance_dealloc = ((PyTypeObject *)get(&p, "Probe"))->tp_dealloc;
+    out->record_dealloc = Py_TYPE(PySys_GetObject("version_info"))->tp_dealloc;
     const char *fallback = getenv("MEMPROBE_FALLBACK");
     for (int i = 0; i < CPY_CAPABILITY_COUNT; i++) {
         out->can[i] = out->can[i] && !switched_off(fallback, names[i]);

@@ -25,6 +25,8 @@ typedef struct cpy_bulk cpy_bulk;
 typedef struct cpy_proofs {
     bool can[CPY_CAPABILITY_COUNT];
     signed char library[32]; /* CPY_LIBRARY_MAX */
+    destructor instance_dealloc,
+        record_dealloc; /* of every class of Python, of every struct sequence: they free references alone */
 } cpy_proofs;
 
 /* Who asked the question that the walk is for: the innermost frame of this thread that is not memprobe's. All 0 where frames are not to be
@@ -112,6 +114,9 @@ struct cpy_walk {
     mpr_workset withheld, deferred_code;
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
+    destructor instance_dealloc,
+        record_dealloc; /* of every class of Python, of every struct sequence: they free references alone */
+    uint32_t native_types; /* that were marked: MPR_TYPE_MAY_HOLD_NATIVE */
     int status; /* the first failure: the walk ends there */
 
     /* the types met so far: an open-addressing table by address */

@@ -65,7 +65,8 @@ typedef struct mpr_seen_type {
     const struct mpr_seen_name *named;
 } mpr_seen_type;
 
-#define MPR_TYPE_HEAP 1u /* instances own a reference to it */
+#define MPR_TYPE_HEAP 1u            /* instances own a reference to it */
+#define MPR_TYPE_MAY_HOLD_NATIVE 2u /* instances may hold memory of C code that is not in their sizes */
 
 /* What a type calls a place in its instances: the payload of an OFFSET or INLINE label. */
 typedef struct mpr_seen_name {
