@@ -21,7 +21,7 @@ class Graph:
     def infos(self) -> dict[str, int | str]: ...
     def totals(self) -> dict[str, int]: ...  # the fields of mpr_totals
     def groups(self) -> dict[str, int]: ...  # name of a root group -> node
-    def types(self) -> list[tuple[int, str, int, int, bool]]: ...  # type index, name, count, bytes, may hold native; own objects left out
+    def types(self) -> list[tuple[int, str, int, int, bool]]: ...  # index, name, count, bytes, may hold native; own left out
     def find(self, type: str | None = None, min_size: int = 0, limit: int = -1) -> list[int]: ...  # biggest first; own left out
     def at(self, address: int) -> int | None: ...
     # id -> (address, type name, size, flags, residual, text or None)

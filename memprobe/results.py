@@ -81,7 +81,7 @@ class TypeTable(Readable):
         return self.rows[index]
 
     def to_dict(self) -> Json:
-        """{objects, bytes, types, rows: [{type, count, bytes, percent, may_hold_native}]}; `types` says how many there are in all."""
+        """{objects, bytes, types, rows: [{type, count, bytes, percent, may_hold_native}]}; `types` says how many there are."""
         rows = [row.to_dict() for row in self.rows]
         return {"objects": self.objects, "bytes": self.bytes, "types": len(self.every), "rows": rows}
 

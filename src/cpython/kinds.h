@@ -5,7 +5,7 @@
 
 #include "cpython/walk.h"
 
-#define CPY_LIBRARY_MAX 32
+#define CPY_LIBRARY_MAX 64
 
 /* The row of a C type of the standard library or of numpy, found by its name, or NULL: not known, or its layout is not proved. */
 const cpy_kind *cpy_library_row(PyTypeObject *type, const signed char *proved);

@@ -5,7 +5,7 @@
  * So the bases are followed from the class down, until one is known:
  *
  *   a class of Python              its memory is laid out by the interpreter: go on
- *   a row of the table of kinds    the formula says all: no mark (unless its layout was not proved: a mark)
+ *   a row of the table of kinds    the formula says all: no mark (unless it is partial or not proved: a mark)
  *   listed below                   it owns its body and references, nothing else: no mark
  *   no destructor but the base's   nothing of its own that it could free: go on
  *     or one of the interpreter's, or no room for a pointer
@@ -45,7 +45,7 @@ static const char plain_types[] =
     "NoDefaultType FrameLocalsProxy lazy_import moduledef EncodingMap weakcallableproxy weakproxy Token.MISSING "
     "InterpreterID "
     /* input and output */
-    "_io._IOBase _io._RawIOBase _io._BufferedIOBase _io._TextIOBase _io.FileIO _io.TextIOWrapper _io.BufferedRWPair "
+    "_io._IOBase _io._RawIOBase _io._BufferedIOBase _io._TextIOBase _io.TextIOWrapper _io.BufferedRWPair "
     "_io.IncrementalNewlineDecoder _io._BytesIOBuffer _socket.socket select.epoll os.DirEntry posix.DirEntry "
     "os.statx_result "
     /* others of the standard library */
@@ -95,8 +95,9 @@ bool cpy_may_hold_native(const cpy_walk *walk, PyTypeObject *type) {
         if (cpy_library_unproved(type, walk->library)) {
             return true;
         }
-        if (cpy_kind_exact(type, walk->library) != NULL || is_plain(type->tp_name)) {
-            return false;
+        const cpy_kind *row = cpy_kind_exact(type, walk->library);
+        if (row != NULL || is_plain(type->tp_name)) {
+            return row != NULL && row->partial;
         }
         if (type->tp_base == NULL || !adds_nothing(walk, type)) {
             return !is_exception(type);

@@ -184,7 +184,8 @@ static bool is_own(const cpy_walk *walk, PyTypeObject *type) {
 static uint32_t flags_of(cpy_walk *walk, const cpy_type *record) {
     bool native = cpy_may_hold_native(walk, record->type);
     walk->native_types += native;
-    return (record->is_heap ? MPR_TYPE_HEAP : 0) | (native ? MPR_TYPE_MAY_HOLD_NATIVE : 0);
+    return (record->is_heap ? MPR_TYPE_HEAP : 0) | (native ? MPR_TYPE_MAY_HOLD_NATIVE : 0) |
+           (record->kind->own_pool ? MPR_TYPE_OWN_POOL : 0);
 }
 
 static int tell_record(cpy_walk *walk, cpy_type *record) {

@@ -24,7 +24,7 @@ typedef struct cpy_bulk cpy_bulk;
 /* What the self-check proved about this interpreter (selfcheck.h). */
 typedef struct cpy_proofs {
     bool can[CPY_CAPABILITY_COUNT];
-    signed char library[32]; /* CPY_LIBRARY_MAX */
+    signed char library[64]; /* CPY_LIBRARY_MAX */
     destructor instance_dealloc,
         record_dealloc; /* of every class of Python, of every struct sequence: they free references alone */
 } cpy_proofs;
@@ -70,6 +70,8 @@ struct cpy_kind {
     void (*edges)(cpy_walk *walk, PyObject *object); /* tells what tp_traverse does not, or tells in better words */
     bool complete; /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
     bool complete_below; /* ... and of its subclasses */
+    bool own_pool; /* the buffers are in a pool of the library: MPR_TYPE_OWN_POOL */
+    bool partial; /* `owned` counts what is certain; instances may own more, and stay marked (marks.c) */
     const char *ignored; /* tp_name of a class that tp_traverse visits on behalf of others, whose type columns have it */
     mpr_label loose; /* label of a reference that is not in the body; a plain INDEX counts up */
     const struct cpy_place {

@@ -32,7 +32,7 @@ from typing import Any
 import pytest
 
 import memprobe
-from memprobe.results import MARKED, TypeTable
+from memprobe.results import MARKED, TypeTable, type_name
 from memprobe.waste import Waste, WasteRow
 
 OWNS: dict[str, Callable[[], object]] = {  # memory of C code, beside the object's body
@@ -87,7 +87,7 @@ def test_what_owns_native_memory_is_marked(name: str) -> None:
 
 def test_what_is_known_is_not_marked() -> None:
     kept = [make() for make in KNOWN]
-    wrong = marked() & {memprobe.results.type_name(one) for one in kept}
+    wrong = marked() & {type_name(one) for one in kept}
     assert not wrong
 
 
@@ -100,7 +100,7 @@ def test_a_python_class_is_what_its_base_is() -> None:
 
     kept = [Connection(":memory:"), Record(1, 2)]
     names = marked()
-    assert memprobe.results.type_name(kept[0]) in names and memprobe.results.type_name(kept[1]) not in names
+    assert type_name(kept[0]) in names and type_name(kept[1]) not in names
 
 
 # Of the standard library, what a program has in numbers: nothing that stands in a list of the biggest types is marked.
