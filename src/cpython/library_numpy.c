@@ -60,9 +60,9 @@ static size_t owned_strings(PyObject *object) {
 
 /* The descriptor of an array of 100 strings of 200 bytes, each with its length before it. */
 static bool check_strings(PyObject *descriptor) {
-    const size_t *strings = (const size_t *)WORD(descriptor, STRINGS_WORD);
-    bool follow =
-        strings != NULL && (size_t)strings % sizeof(void *) == 0 && Py_TYPE(descriptor)->tp_basicsize == 18 * sizeof(size_t);
+    bool has_word = (size_t)Py_TYPE(descriptor)->tp_basicsize == (STRINGS_WORD + 1) * sizeof(size_t);
+    const size_t *strings = has_word ? (const size_t *)WORD(descriptor, STRINGS_WORD) : NULL;
+    bool follow = strings != NULL && (size_t)strings % sizeof(void *) == 0;
     return follow && strings[3] >= 20000 && strings[3] <= 20800 && strings[4] >= strings[3] && strings[4] < 2 * strings[3] &&
            strings[5] != 0;
 }
