@@ -21,6 +21,7 @@ from test_sizes import COPIES, measured  # noqa: E402
 
 import memprobe  # noqa: E402
 
+NATIVE = "\n## Native memory\n"
 HEAD = """# Accuracy
 
 Bytes of one copy of each structure, on {python}: what tracemalloc saw the allocator asked for, what `memprobe.deep_sizeof` says,
@@ -79,7 +80,9 @@ def main() -> None:
         lines.append(f"| {name} | {truth:,.0f} | {' | '.join(cells.values())} |")
     lines.append(f"| **right, of {len(STRUCTURES)}** | | {' | '.join(f'**{count}**' for count in right.values())} |")
     text = HEAD.format(python=f"{platform.python_implementation()} {platform.python_version()}") + "\n".join(lines) + "\n"
-    (ROOT / "docs" / "ACCURACY.md").write_text(text)
+    page = ROOT / "docs" / "ACCURACY.md"
+    written = page.read_text().partition(NATIVE)  # what is behind the table was not made here
+    page.write_text(text + "".join(written[1:]))
     print(lines[-1], memprobe.__version__)
 
 

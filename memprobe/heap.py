@@ -120,6 +120,7 @@ class Heap:
             residual_positive=totals["residual_positive"],
             residual_negative=totals["residual_negative"],
             estimated_sizes=totals["estimated"],
+            may_hold_native=self._may_hold_native(),
             graph_bytes=totals["bytes"],
             traced_bytes=_known(facts.get("traced_bytes")),
             rss_bytes=_known(facts.get("rss_bytes")),
@@ -132,6 +133,12 @@ class Heap:
             unseen_rejected=_known(facts.get("unseen_rejected")),
             dangling_edges=totals["dangling"],
         )
+
+    def _may_hold_native(self) -> int | None:
+        """How many objects may; None where the walk did not ask, in a file of an older memprobe."""
+        if "native_types" not in self._graph.infos():
+            return None
+        return sum(row[2] for row in self._graph.types() if row[4])
 
     def memory(self, older: Heap | None = None) -> Memory:
         """The balance of the process's resident memory: objects, what allocators have free, C code, libraries and so on, each byte
@@ -165,7 +172,7 @@ class Heap:
         `type` and `module` are patterns, "app.*"; a name without its module is found: "Session" is app.Session, unless there is a
         type with just this name. `stdlib=False` leaves out builtins and the standard library, `min_bytes` what has fewer bytes, and
         `sort` is "bytes", "count" or "name". Shares are of the whole heap, totals of the rows that were selected."""
-        table = TypeTable.of(((name, count, size) for _, name, count, size in self._graph.types()), check_limit(limit))
+        table = TypeTable.of((row[1:] for row in self._graph.types()), check_limit(limit))
         selection = Selection(type, module, stdlib, sort, min_bytes)
         if selection.takes_all:
             return table
@@ -279,7 +286,7 @@ class Heap:
         if selection.takes_all:
             return analysis.dominators(self, node, depth, limit)
         top = self.roots()["roots"].id if node is None else node.id
-        names = (name for _, name, _, _ in self._graph.types())
+        names = (row[1] for row in self._graph.types())
         return _tree.selected(self, top, depth, limit, selection.among(names))
 
     def paths(self, node: Node, limit: int = 3) -> Answers[analysis.Path]:

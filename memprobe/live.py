@@ -32,7 +32,7 @@ def count(typename: str | None = None) -> dict[str, int] | int:
     if not isinstance(typename, (str, type(None))):
         raise TypeError(f"typename must be a type's name as a str, not {type(typename).__name__}: try count()['dict'].")
     counted: dict[str, int] = {}
-    for name, objects, _ in _core.count(False):
+    for name, objects, _, _ in _core.count(False):
         counted[name] = counted.get(name, 0) + objects
     if typename is None:
         return counted

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 
+MARK = " *"  # behind a type whose sizes are perhaps not all: of rows that are `may_hold_native`
+MARKED = "* may hold native memory that is not in these sizes"
+
 # ---- objects by type ------------------------------------------------------------------------------------------------
 
 
@@ -30,6 +33,7 @@ class TypeRow(Row):
     count: int
     bytes: int
     percent: float
+    may_hold_native: bool = False  # memory of C code that no formula knows, beside these bytes
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,15 +44,16 @@ class TypeTable(Readable):
     limit: int | None = 20
 
     @classmethod
-    def of(cls, counted: Iterable[tuple[str, int, int]], limit: int | None = 20) -> TypeTable:
-        """From (type name, count, bytes); types of the same name are added up, types without objects left out."""
-        sums: dict[str, tuple[int, int]] = {}
-        for name, count, total in counted:
+    def of(cls, counted: Iterable[tuple[Any, ...]], limit: int | None = 20) -> TypeTable:
+        """From (type name, count, bytes) and, where it is known, whether they may hold native memory; types of the same name are
+        added up, types without objects left out."""
+        sums: dict[str, tuple[int, int, bool]] = {}
+        for name, count, total, *native in counted:
             if count:
-                old = sums.get(name, (0, 0))
-                sums[name] = old[0] + count, old[1] + total
-        whole = sum(total for _, total in sums.values()) or 1
-        rows = (TypeRow(name, count, total, 100.0 * total / whole) for name, (count, total) in sums.items())
+                old = sums.get(name, (0, 0, False))
+                sums[name] = old[0] + count, old[1] + total, old[2] or any(native)
+        whole = sum(total for _, total, _ in sums.values()) or 1
+        rows = (TypeRow(name, count, total, 100.0 * total / whole, native) for name, (count, total, native) in sums.items())
         return cls(tuple(sorted(rows, key=lambda row: (-row.bytes, -row.count, row.type))), limit)
 
     @property
@@ -76,13 +81,16 @@ class TypeTable(Readable):
         return self.rows[index]
 
     def to_dict(self) -> Json:
-        """{objects, bytes, types, rows: [{type, count, bytes, percent}]}; `types` says how many there are in all."""
+        """{objects, bytes, types, rows: [{type, count, bytes, percent, may_hold_native}]}; `types` says how many there are."""
         rows = [row.to_dict() for row in self.rows]
         return {"objects": self.objects, "bytes": self.bytes, "types": len(self.every), "rows": rows}
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows as text, under `headers`."""
-        cells = [(row.type, number(row.count), size(row.bytes), f"{row.percent:.1f} %") for row in self.rows]
+        cells = [
+            (f"{row.type}{MARK * row.may_hold_native}", number(row.count), size(row.bytes), f"{row.percent:.1f} %")
+            for row in self.rows
+        ]
         hidden = self.every[len(self.rows) :]
         if hidden:
             count, total = sum(row.count for row in hidden), sum(row.bytes for row in hidden)
@@ -92,11 +100,16 @@ class TypeTable(Readable):
 
     headers = ("type", "count", "bytes", "share")
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said below the table: what the mark means, if a row has it."""
+        return (MARKED,) if any(row.may_hold_native for row in self.rows) else ()
+
     def __str__(self) -> str:
-        return _text.plain(self.headers, self.cells())
+        return "\n".join([_text.plain(self.headers, self.cells()), *self.notes])
 
     def _repr_html_(self) -> str:
-        return _text.html(self.headers, self.cells())
+        return _text.html(self.headers, self.cells()) + "".join(f"<p>{_text.escape(note)}</p>" for note in self.notes)
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,6 +219,7 @@ class Accounting(Record):
     residual_positive: int
     residual_negative: int
     estimated_sizes: int
+    may_hold_native: int | None  # objects whose C type may own memory that no formula knows; None: an older file
     graph_bytes: int  # the sum of the objects' sizes
     traced_bytes: int | None  # what tracemalloc knew, when it was on
     rss_bytes: int | None  # of the whole process

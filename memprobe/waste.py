@@ -5,7 +5,7 @@ The C files src/algo/waste* find it; here it is named and told what to do."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memprobe import _names, _text
@@ -13,7 +13,7 @@ from memprobe._labels import EdgeRow, Label
 from memprobe._names import Steps
 from memprobe._readable import Json, Readable, Row
 from memprobe._text import number, size
-from memprobe.results import Node
+from memprobe.results import MARK, MARKED, Node
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -46,9 +46,10 @@ class WasteRow(Row):
     bytes: int
     advice: str
     node: int
+    may_hold_native: bool = False  # the type, memory of C code that no formula knows, beside these bytes
 
     def __str__(self) -> str:
-        return f"{size(self.bytes)}  {_words(self)}\n    {self.advice}"
+        return f"{size(self.bytes)}  {_words(self)}{MARK * self.may_hold_native}\n    {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Waste(Readable):
         return next(row for row in self.totals if row.kind == kind)
 
     def to_dict(self) -> Json:
-        """{rows: [{kind, name, type, count, bytes, advice, node}], values: [{name, type, count, bytes, node}],
+        """{rows: [{kind, name, type, count, bytes, advice, node, may_hold_native}], values: [{name, type, count, bytes, node}],
         totals: [{kind, count, bytes}], unknown: [sentence]}."""
         parts = {"rows": self.rows, "values": self.values, "totals": self.totals}
         return {**{name: [row.to_dict() for row in part] for name, part in parts.items()}, "unknown": list(self.unknown)}
@@ -113,7 +114,13 @@ class Waste(Readable):
 
     def __str__(self) -> str:
         table = [_text.plain(self.headers, self.cells())] if self.cells() else []
-        return "\n".join([self._findings(), *table, *self.unknown])
+        return "\n".join([self._findings(), *table, *self.notes])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said below: what the mark means, if a row has it, and what is unknown."""
+        marked = any(row.may_hold_native for row in self.rows)
+        return ((MARKED,) if marked else ()) + self.unknown
 
     def _findings(self) -> str:
         rows = [f"{index}. {row}" for index, row in enumerate(self.rows, 1)]
@@ -121,8 +128,8 @@ class Waste(Readable):
 
     def _repr_html_(self) -> str:
         table = _text.html(self.headers, self.cells()) if self.cells() else ""
-        unknown = "".join(f"<p>{_text.escape(sentence)}</p>" for sentence in self.unknown)
-        return _text.html_text(_text.screen(self._findings())) + table + unknown
+        notes = "".join(f"<p>{_text.escape(sentence)}</p>" for sentence in self.notes)
+        return _text.html_text(_text.screen(self._findings())) + table + notes
 
 
 def waste(heap: Heap, limit: int | None) -> Waste:
@@ -134,9 +141,13 @@ def waste(heap: Heap, limit: int | None) -> Waste:
     named = _names.named(heap, ids)
     above = list({steps.ids[-2] for _, steps in named[: len(rows)] if steps})
     holders = dict(zip(above, _names.names(heap, above), strict=True))
+    native = {row[1] for row in heap._graph.types() if row[4]}
     unknown = (*(() if hashed else (WITHOUT_HASHES,)), *(() if costs else (WITHOUT_COSTS,)))
     return Waste(
-        tuple(_row(heap, row, *place, holders) for row, place in zip(rows, named, strict=False)),
+        tuple(
+            replace(_row(heap, row, *place, holders), may_hold_native=row[1] in native)
+            for row, place in zip(rows, named, strict=False)
+        ),
         tuple(_duplicate(heap, row, name) for row, (name, _) in zip(values, named[len(rows) :], strict=True)),
         tuple(WasteTotal(kind, *totals[kind]) for kind in KINDS),
         unknown,

@@ -21,6 +21,7 @@ NOTES = {
     "residual positive": "C code holds references to them, too",
     "residual negative": "more references were found than counted: there should be none",
     "estimated sizes": "objects of C types whose size has no formula",
+    "may hold native": "objects of C types that may hold memory which is not in their sizes",
     "graph bytes": "the sum of all sizes",
     "traced bytes": "what tracemalloc knew",
     "rss bytes": "resident memory of the process",
@@ -114,6 +115,8 @@ def summary(options: argparse.Namespace) -> int:
     say_memory(heap)
     title = f"{options.file}: {_text.number(types.objects)} objects, {_text.size(types.bytes)}"
     show.table(title, types.headers, types.cells(), last_is_total=True)
+    for note in types.notes:
+        show.text(note)
     file = shlex.quote(options.file)
     show.next_step(f"memprobe summary --since {file} LATER.snap", "take another snapshot after some work, and see what grew")
     return 0

@@ -174,7 +174,7 @@ def waste(options: argparse.Namespace) -> int:
     if found.cells():
         print()
         show.table("In all (an object may be in several)", found.headers, found.cells())
-    for sentence in found.unknown:
+    for sentence in found.notes:
         show.text(sentence)
     _after(
         options.file, found.rows, "shows what holds the one that wastes most", "nothing much is wasted: shows what keeps most alive"

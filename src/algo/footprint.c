@@ -78,7 +78,9 @@ int mpr_footprint_find(const mpr_graph *g, const mpr_ranks *ranks, bool pools, m
             first = size; /* small as it is, it makes no difference how it divides */
         }
         add_block(&out[owner], first, pools);
-        add_block(&out[owner], size - first, pools);
+        if (!(g->types[g->type[node]].flags & MPR_TYPE_OWN_POOL)) { /* else the account has it with the library's pool */
+            add_block(&out[owner], size - first, pools);
+        }
     }
     mpr_alloc_free(g->alloc, body, g->type_count, sizeof *body);
     return MPR_OK;

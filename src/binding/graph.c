@@ -125,8 +125,9 @@ static PyObject *type_rows(const mpr_graph *g, const mpr_group_total *total) {
         }
         PyObject *name = binding_text(g->strings + g->types[i].name, g->types[i].name_length);
         PyObject *row = name == NULL ? NULL
-                                     : Py_BuildValue("(nNKK)", (Py_ssize_t)i, name, (unsigned long long)total[i].count,
-                                                     (unsigned long long)total[i].bytes);
+                                     : Py_BuildValue("(nNKKO)", (Py_ssize_t)i, name, (unsigned long long)total[i].count,
+                                                     (unsigned long long)total[i].bytes,
+                                                     g->types[i].flags & MPR_TYPE_MAY_HOLD_NATIVE ? Py_True : Py_False);
         binding_append(&list, row);
     }
     return list;
@@ -397,7 +398,7 @@ static PyMethodDef methods[] = {
     {"infos", infos, METH_NOARGS, "Facts about the process and the capture, by name."},
     {"totals", totals, METH_NOARGS, "The accounting: numbers of objects and bytes."},
     {"groups", groups, METH_NOARGS, "Root groups: name -> node."},
-    {"types", types, METH_NOARGS, "(type index, name, count, bytes) for each type with objects."},
+    {"types", types, METH_NOARGS, "(type index, name, count, bytes, may hold native memory) for each type with objects."},
     {"find", KEYWORDS(find), "Nodes of a type and a least size, biggest first."},
     {"at", at, METH_O, "The node at an address, or None."},
     {"node", node, METH_O, "(address, type, size, flags, residual, text) of a node."},

@@ -16,8 +16,9 @@ static PyObject *tally_rows(const mpr_tally *tally) {
         }
         const char *text = tally->names.items + row->name;
         PyObject *name = binding_text(text, strlen(text));
-        PyObject *item =
-            name == NULL ? NULL : Py_BuildValue("(NKK)", name, (unsigned long long)row->count, (unsigned long long)row->bytes);
+        PyObject *item = name == NULL ? NULL
+                                      : Py_BuildValue("(NKKO)", name, (unsigned long long)row->count,
+                                                      (unsigned long long)row->bytes, row->native ? Py_True : Py_False);
         binding_append(&list, item);
     }
     return list;

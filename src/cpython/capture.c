@@ -123,6 +123,9 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
         cpy_temporaries_emit(&walk);
         status = walk.status;
     }
+    if (status == MPR_OK) {
+        status = cpy_capture_tell(sink, "native_types", walk.native_types);
+    }
     if (what->caller != NULL) {
         *what->caller = walk.caller;
     }

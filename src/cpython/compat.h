@@ -7,6 +7,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,6 +29,23 @@ PyObject *cpy_frame_locals(PyFrameObject *frame);
 
 /* Its globals, a new reference, or NULL with an exception. */
 PyObject *cpy_frame_globals(PyFrameObject *frame);
+
+/* Bytes of what PyThread_allocate_lock gives: a semaphore, later a byte of which waiting threads are parked. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define CPY_THREAD_LOCK_BYTES ((size_t)1)
+#else
+#define CPY_THREAD_LOCK_BYTES sizeof(sem_t)
+#endif
+
+/* Does an open _io.FileIO keep what fstat() said, in a block of its own? */
+#define CPY_FILEIO_KEEPS_STAT (PY_VERSION_HEX >= 0x030E0000)
+
+/* The type of frozendict, or NULL where there is none. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define CPY_FROZENDICT (&PyFrozenDict_Type)
+#else
+#define CPY_FROZENDICT NULL
+#endif
 
 /* What the reference count says, and whether it says anything. Immortal objects have none to speak of. */
 static inline bool cpy_is_immortal(PyObject *object) {

@@ -242,6 +242,7 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
     {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
     {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},
+    {.exact = CPY_FROZENDICT, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},
     {.exact = &PySet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyFrozenSet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true, .complete_below = true},
@@ -278,7 +279,7 @@ static const cpy_kind builtin_kinds[] = {
 
 static const cpy_kind exception_kind = {.name = "BaseException", .places = places_exception};
 
-static const cpy_kind *row_of(PyTypeObject *type, const signed char *library) {
+const cpy_kind *cpy_kind_exact(PyTypeObject *type, const signed char *library) {
     for (size_t i = 0; i < sizeof builtin_kinds / sizeof *builtin_kinds; i++) {
         if (builtin_kinds[i].exact == type) {
             return &builtin_kinds[i];
@@ -292,7 +293,7 @@ static const cpy_kind *row_of(PyTypeObject *type, const signed char *library) {
 
 const cpy_kind *cpy_kind_of(PyTypeObject *type, const signed char *library, bool *exact) {
     for (PyTypeObject *base = type; base != NULL; base = base->tp_base) {
-        const cpy_kind *row = row_of(base, library);
+        const cpy_kind *row = cpy_kind_exact(base, library);
         if (row != NULL) {
             *exact = base == type;
             return row;

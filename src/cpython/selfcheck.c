@@ -194,6 +194,15 @@ static int make_objects(proof *p) {
     return done == NULL ? -1 : 0;
 }
 
+/* The destructor of every struct sequence: that of one which the interpreter makes, for what sys has could be anything. */
+static destructor dealloc_of_records(void) {
+    PyObject *record = PyThread_GetInfo();
+    destructor found = record == NULL ? NULL : Py_TYPE(record)->tp_dealloc;
+    Py_XDECREF(record);
+    PyErr_Clear();
+    return found;
+}
+
 int cpy_selfcheck(cpy_proofs *out) {
     proof p = {0};
     memset(out, 0, sizeof *out);
@@ -208,6 +217,8 @@ int cpy_selfcheck(cpy_proofs *out) {
     out->can[CPY_CAN_FRAMES] = prove_frames(&p);
     out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
     out->can[CPY_CAN_ATTRIBUTE_CACHE] = prove_attribute_cache(&p);
+    out->instance_dealloc = ((PyTypeObject *)get(&p, "Probe"))->tp_dealloc;
+    out->record_dealloc = dealloc_of_records();
     const char *fallback = getenv("MEMPROBE_FALLBACK");
     for (int i = 0; i < CPY_CAPABILITY_COUNT; i++) {
         out->can[i] = out->can[i] && !switched_off(fallback, names[i]);

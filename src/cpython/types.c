@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What is known about each class, found out once: its kind, and what each word of its instances is called. */
-#include "cpython/walk.h"
+#include "cpython/kinds.h"
 
 #include <string.h>
 #include <structmember.h>
@@ -181,6 +181,13 @@ static bool is_own(const cpy_walk *walk, PyTypeObject *type) {
     return length >= 8 && memcmp(name, "memprobe", 8) == 0 && (length == 8 || name[8] == '.');
 }
 
+static uint32_t flags_of(cpy_walk *walk, const cpy_type *record) {
+    bool native = cpy_may_hold_native(walk, record->type);
+    walk->native_types += native;
+    return (record->is_heap ? MPR_TYPE_HEAP : 0) | (native ? MPR_TYPE_MAY_HOLD_NATIVE : 0) |
+           (record->kind->own_pool ? MPR_TYPE_OWN_POOL : 0);
+}
+
 static int tell_record(cpy_walk *walk, cpy_type *record) {
     char name[512];
     names named = {0};
@@ -193,7 +200,7 @@ static int tell_record(cpy_walk *walk, cpy_type *record) {
                           .name_length = full_name(record->type, name, sizeof name),
                           .basicsize = (uint32_t)record->type->tp_basicsize,
                           .itemsize = (uint32_t)record->type->tp_itemsize,
-                          .flags = record->is_heap ? MPR_TYPE_HEAP : 0,
+                          .flags = flags_of(walk, record),
                           .names = (uint32_t)named.count,
                           .named = named.items};
     if (status == MPR_OK && walk->sink->type != NULL) {

@@ -332,6 +332,8 @@ int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, co
     walk->sink = sink;
     walk->can = proofs->can;
     walk->library = proofs->library;
+    walk->instance_dealloc = proofs->instance_dealloc;
+    walk->record_dealloc = proofs->record_dealloc;
     walk->synthetic = MPR_SYNTHETIC + 16 * MPR_GROUP_COUNT;
     mpr_workset_init(&walk->work, alloc);
     mpr_addrset_init(&walk->frozen, alloc);

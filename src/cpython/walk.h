@@ -24,7 +24,9 @@ typedef struct cpy_bulk cpy_bulk;
 /* What the self-check proved about this interpreter (selfcheck.h). */
 typedef struct cpy_proofs {
     bool can[CPY_CAPABILITY_COUNT];
-    signed char library[32]; /* CPY_LIBRARY_MAX */
+    signed char library[64]; /* CPY_LIBRARY_MAX */
+    destructor instance_dealloc,
+        record_dealloc; /* of every class of Python, of every struct sequence: they free references alone */
 } cpy_proofs;
 
 /* Who asked the question that the walk is for: the innermost frame of this thread that is not memprobe's. All 0 where frames are not to be
@@ -68,6 +70,8 @@ struct cpy_kind {
     void (*edges)(cpy_walk *walk, PyObject *object); /* tells what tp_traverse does not, or tells in better words */
     bool complete; /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
     bool complete_below; /* ... and of its subclasses */
+    bool own_pool; /* the buffers are in a pool of the library: MPR_TYPE_OWN_POOL */
+    bool partial; /* `owned` counts what is certain; instances may own more, and stay marked (marks.c) */
     const char *ignored; /* tp_name of a class that tp_traverse visits on behalf of others, whose type columns have it */
     mpr_label loose; /* label of a reference that is not in the body; a plain INDEX counts up */
     const struct cpy_place {
@@ -112,6 +116,9 @@ struct cpy_walk {
     mpr_workset withheld, deferred_code;
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
+    destructor instance_dealloc,
+        record_dealloc; /* of every class of Python, of every struct sequence: they free references alone */
+    uint32_t native_types; /* that were marked: MPR_TYPE_MAY_HOLD_NATIVE */
     int status; /* the first failure: the walk ends there */
 
     /* the types met so far: an open-addressing table by address */

@@ -182,7 +182,7 @@ static int read_type(reader *r, mpr_cursor *c) {
     if (c->bad) return reject(r, "a type record is malformed");
     if ((type.address == 0 && address != 0) || (flags & ~DISK_TYPE_FLAGS_ALL) != 0)
         return reject(r, "a type record has an impossible address or flag");
-    type.flags = flags & DISK_TYPE_HEAP ? MPR_TYPE_HEAP : 0;
+    type.flags = type_flags_from_disk(flags);
     if (read_names(r, c, type.names) != MPR_OK) return r->status;
     type.named = r->names.items;
     r->types++;

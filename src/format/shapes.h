@@ -17,7 +17,7 @@
 /* ---- header and frames ---------------------------------------------------------------------------------------------- */
 
 #define DISK_MAGIC "\x8fmprobe\n"
-#define DISK_VERSION 2u  /* 1: without the flag of bounded containers */
+#define DISK_VERSION 3u  /* 1: without the flag of bounded containers, 2: without those on native memory of types */
 #define DISK_HEADER 36  /* magic 8, version 4, reserved 4, salt 16, sum 4 */
 #define DISK_SALT 16    /* offset and length of the salt */
 #define DISK_FRAME 16   /* kind, length of the contents, sum of the contents, sum of the twelve bytes before */
@@ -106,7 +106,19 @@ static inline uint32_t label_to_disk(mpr_label label) {
 #define DISK_NODE_FLAGS_ALL 0x07ffu
 
 #define DISK_TYPE_HEAP 1u
-#define DISK_TYPE_FLAGS_ALL 1u
+#define DISK_TYPE_MAY_HOLD_NATIVE 2u
+#define DISK_TYPE_OWN_POOL 4u
+#define DISK_TYPE_FLAGS_ALL 7u
+
+static inline uint32_t type_flags_to_disk(uint32_t flags) {
+    return (flags & MPR_TYPE_HEAP ? DISK_TYPE_HEAP : 0) | (flags & MPR_TYPE_MAY_HOLD_NATIVE ? DISK_TYPE_MAY_HOLD_NATIVE : 0) |
+           (flags & MPR_TYPE_OWN_POOL ? DISK_TYPE_OWN_POOL : 0);
+}
+
+static inline uint32_t type_flags_from_disk(uint32_t flags) {
+    return (flags & DISK_TYPE_HEAP ? MPR_TYPE_HEAP : 0) | (flags & DISK_TYPE_MAY_HOLD_NATIVE ? MPR_TYPE_MAY_HOLD_NATIVE : 0) |
+           (flags & DISK_TYPE_OWN_POOL ? MPR_TYPE_OWN_POOL : 0);
+}
 
 static inline uint32_t node_flags_to_disk(uint32_t flags) {
     uint32_t out = 0;

@@ -417,12 +417,14 @@ static int take_type(mpr_sink *sink, const mpr_seen_type *type) {
     mpr_writer *w = (mpr_writer *)sink;
     mpr_buffer *b = &w->type_records;
     if (w->status != MPR_OK) return w->status;
-    if (w->types == MPR_NO_TYPE || !address_fits(type->address) || (type->flags & ~MPR_TYPE_HEAP) != 0) return fail(w, MPR_EFORMAT);
+    if (w->types == MPR_NO_TYPE || !address_fits(type->address) ||
+        type_flags_from_disk(type_flags_to_disk(type->flags)) != type->flags)
+        return fail(w, MPR_EFORMAT);
     mpr_buffer_varint(b, address_to_disk(type->address));
     put_string(b, type->name, type->name_length);
     mpr_buffer_varint(b, type->basicsize);
     mpr_buffer_varint(b, type->itemsize);
-    mpr_buffer_varint(b, type->flags & MPR_TYPE_HEAP ? DISK_TYPE_HEAP : 0);
+    mpr_buffer_varint(b, type_flags_to_disk(type->flags));
     mpr_buffer_varint(b, type->names);
     for (uint32_t i = 0; i < type->names; i++) {
         mpr_buffer_varint(b, label_to_disk(type->named[i].label));

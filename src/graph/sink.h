@@ -65,7 +65,9 @@ typedef struct mpr_seen_type {
     const struct mpr_seen_name *named;
 } mpr_seen_type;
 
-#define MPR_TYPE_HEAP 1u /* instances own a reference to it */
+#define MPR_TYPE_HEAP 1u            /* instances own a reference to it */
+#define MPR_TYPE_MAY_HOLD_NATIVE 2u /* instances may hold memory of C code that is not in their sizes */
+#define MPR_TYPE_OWN_POOL 4u /* buffers of instances are in a pool of their library, neither in Python's allocator nor in malloc */
 
 /* What a type calls a place in its instances: the payload of an OFFSET or INLINE label. */
 typedef struct mpr_seen_name {
@@ -76,10 +78,10 @@ typedef struct mpr_seen_name {
 
 typedef struct mpr_seen_node {
     uint64_t address;
-    uint64_t size;     /* bytes that this object alone owns */
+    uint64_t size; /* bytes that this object alone owns */
     uint64_t refcount; /* 0 for synthetic and immortal nodes */
-    uint32_t type;     /* index of a type record given before */
-    uint32_t flags;    /* MPR_NODE_* below MPR_NODE_DERIVED */
+    uint32_t type; /* index of a type record given before */
+    uint32_t flags; /* MPR_NODE_* below MPR_NODE_DERIVED */
 } mpr_seen_node;
 
 typedef struct mpr_seen_edge {

@@ -6,7 +6,9 @@
 
 static int take_type(mpr_sink *sink, const mpr_seen_type *type) {
     mpr_tally *t = (mpr_tally *)sink;
-    mpr_tally_row row = {.name = t->names.count, .own = type->name_length > 9 && memcmp(type->name, "memprobe.", 9) == 0};
+    mpr_tally_row row = {.name = t->names.count,
+                         .own = type->name_length > 9 && memcmp(type->name, "memprobe.", 9) == 0,
+                         .native = (type->flags & MPR_TYPE_MAY_HOLD_NATIVE) != 0};
     if (mpr_vec_reserve(&t->names, t->alloc, type->name_length + 1) != MPR_OK) {
         return MPR_ENOMEM;
     }

@@ -12,6 +12,7 @@ typedef struct mpr_tally_row {
     uint64_t count, bytes;
     size_t name; /* offset in `names`, NUL-terminated */
     bool own;    /* a class of memprobe: its instances are not counted in the totals */
+    bool native; /* instances may hold native memory */
 } mpr_tally_row;
 
 typedef struct mpr_tally {

@@ -65,7 +65,8 @@ static int tell_type(maker *m, uint32_t number) {
                           .name_length = put_name(m, number, name, sizeof name),
                           .basicsize = (uint32_t)dice_below(&m->dice, 100) * 8,
                           .itemsize = (uint32_t)dice_below(&m->dice, 3) * 8,
-                          .flags = number % 3 == 1 ? MPR_TYPE_HEAP : 0,
+                          .flags = (number % 3 == 1 ? MPR_TYPE_HEAP : 0) | (number % 5 == 2 ? MPR_TYPE_MAY_HOLD_NATIVE : 0) |
+                                   (number % 7 == 3 ? MPR_TYPE_OWN_POOL : 0),
                           .names = number % 3,
                           .named = named};
     return m->sink->type(m->sink, &type);

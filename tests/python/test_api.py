@@ -68,7 +68,7 @@ COUNTED = [("dict", 3, 300), ("a.B", 1, 100), ("list", 5, 500), ("a.B", 1, 100),
 
 def test_type_table() -> None:
     table = TypeTable.of(COUNTED, limit=2)
-    assert [tuple(row) for row in table] == [("list", 5, 500, 50.0), ("dict", 3, 300, 30.0)]
+    assert [tuple(row) for row in table] == [("list", 5, 500, 50.0, False), ("dict", 3, 300, 30.0, False)]
     assert len(table) == 2 and table[1].type == "dict" and len(table.every) == 3
     assert (table.objects, table.bytes) == (10, 1000)
     assert str(table).splitlines()[0].split() == ["type", "count", "bytes", "share"]

@@ -55,6 +55,7 @@ def test_info(heaps: dict[str, memprobe.Heap], name: str) -> None:
     assert info.mode == ("forked" if kind == "service" else "streamed")
     assert (info.cut is not None) == (kind == "cut")
     assert heaps[name].accounting().residual_negative == 0 or kind == "cut"
+    assert heaps[name].accounting().may_hold_native is None and not any(row.may_hold_native for row in heaps[name].types(None))
 
 
 @pytest.mark.parametrize("name", FILES)

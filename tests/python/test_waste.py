@@ -371,7 +371,7 @@ def test_the_verb(tmp_path: Path, command: Callable[..., Any]) -> None:
     assert "Next: memprobe paths heap.snap" in done.out
     answer = json.loads(command("waste", "--json", "--limit", "0", "heap.snap").out)
     assert answer["schema"] == "memprobe.waste/1" and answer["unknown"] == []
-    assert {"kind", "name", "type", "count", "bytes", "advice", "node"} == set(answer["rows"][0])
+    assert {"kind", "name", "type", "count", "bytes", "advice", "node", "may_hold_native"} == set(answer["rows"][0])
     totals = {row["kind"]: row for row in answer["totals"]}
     assert (
         totals["duplicate"]["bytes"] > 1400 * 50

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * Layouts of C types that no header gives, one file for each library. To add a library: write library_NAME.c with its rows, ended by a row
+ * without a name, declare them here and list them in library.c; the check of each row is its proof. */
+#ifndef CPY_LIBRARY_H
+#define CPY_LIBRARY_H
+
+#include "cpython/kinds.h"
+
+#define WORD(object, n) (((PyObject **)(object))[n])
+#define SIZE_WORD(object, n) (((const size_t *)(object))[n])
+#define WORD_PLACE(n, name) {(uint16_t)((n) * sizeof(PyObject *)), MPR_FIELD_##name}
+#define END {0, 0}
+
+typedef struct cpy_library {
+    cpy_kind kind;
+    const char *module, *attribute; /* where a program that uses the type has it; no attribute: the sample is of it */
+    const char *sample;             /* an expression, with T the type, that makes the object to check; NULL: nothing to prove */
+    bool (*check)(PyObject *sample);
+} cpy_library;
+
+extern const cpy_library cpy_library_python[]; /* the standard library */
+extern const cpy_library cpy_library_numpy[];
+extern const cpy_library cpy_library_arrow[];  /* pyarrow, and columns of pandas */
+extern const cpy_library cpy_library_pillow[];
+
+#endif

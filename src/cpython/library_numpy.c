@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * numpy: arrays, and the strings of its StringDType. */
+#include <string.h>
+
+#include "cpython/library.h"
+#include "graph/label.h"
+
+/* numpy's array, whose head is numpy's stable binary interface:
+ * { data, dimensions, shape, strides, base, descriptor, flags ... } */
+enum { NUMPY_C_ORDER = 1, NUMPY_F_ORDER = 2, NUMPY_OWNS = 4 };
+
+static size_t numpy_bytes(PyObject *object) {
+    int dimensions = ((const int *)object)[6];
+    const Py_ssize_t *shape = (const Py_ssize_t *)WORD(object, 4), *strides = (const Py_ssize_t *)WORD(object, 5);
+    size_t bytes = dimensions == 0 ? sizeof(double) : 0;
+    for (int i = 0; i < dimensions; i++) {
+        size_t span = (size_t)shape[i] * (size_t)(strides[i] < 0 ? -strides[i] : strides[i]);
+        bytes = span > bytes ? span : bytes;
+    }
+    return bytes;
+}
+
+static size_t owned_numpy(PyObject *object) {
+    bool owns = (((const int *)object)[16] & NUMPY_OWNS) != 0;
+    size_t shape = (size_t)((const int *)object)[6] * 2 * sizeof(Py_ssize_t);
+    return shape + (owns ? numpy_bytes(object) : 0);
+}
+
+/* Where it is sure that the data are one piece: of an array that owns them, of numbers, without gaps. */
+static const void *bulk_numpy(PyObject *object, size_t *size) {
+    int flags = ((const int *)object)[16];
+    bool sure = (flags & NUMPY_OWNS) != 0 && (flags & (NUMPY_C_ORDER | NUMPY_F_ORDER)) != 0;
+    *size = sure && strchr("biufcmMSU", ((const char *)WORD(object, 7))[24]) != NULL ? numpy_bytes(object) : 0;
+    return WORD(object, 2);
+}
+
+static void edges_numpy(cpy_walk *walk, PyObject *object) {
+    PyObject *base = WORD(object, 6), *descriptor = WORD(object, 7);
+    cpy_walk_tell(walk, base, mpr_label_field(MPR_FIELD_NUMPY_BASE));
+    cpy_walk_tell(walk, descriptor, mpr_label_field(MPR_FIELD_DTYPE));
+    if (((const char *)descriptor)[24] == 'O' && (((const int *)object)[16] & NUMPY_OWNS) != 0) {
+        cpy_edges_items(walk, (PyObject *const *)WORD(object, 2), (Py_ssize_t)(numpy_bytes(object) / sizeof(PyObject *)), false);
+    }
+}
+
+static bool check_numpy(PyObject *array) {
+    return ((const int *)array)[6] == 2 && ((const Py_ssize_t *)WORD(array, 4))[0] == 7 &&
+           ((const Py_ssize_t *)WORD(array, 4))[1] == 3 && numpy_bytes(array) == 7 * 3 * sizeof(double) &&
+           (((const int *)array)[16] & NUMPY_OWNS) != 0 && ((const char *)WORD(array, 7))[24] == 'f';
+}
+
+/* The strings of a StringDType array are in an arena of its descriptor, whose last word refers to { three functions, arena { used, bytes,
+ * memory }, lock }. A string that was replaced by a longer one has a block of malloc: the row is partial. */
+#define STRINGS_WORD 17
+
+static size_t owned_strings(PyObject *object) {
+    const size_t *strings = (const size_t *)WORD(object, STRINGS_WORD);
+    return strings == NULL ? 0 : 7 * sizeof(size_t) + (strings[5] != 0 ? strings[4] : 0);
+}
+
+/* The descriptor of an array of 100 strings of 200 bytes, each with its length before it. */
+static bool check_strings(PyObject *descriptor) {
+    bool has_word = (size_t)Py_TYPE(descriptor)->tp_basicsize == (STRINGS_WORD + 1) * sizeof(size_t);
+    const size_t *strings = has_word ? (const size_t *)WORD(descriptor, STRINGS_WORD) : NULL;
+    bool follow = strings != NULL && (size_t)strings % sizeof(void *) == 0;
+    return follow && strings[3] >= 20000 && strings[3] <= 20800 && strings[4] >= strings[3] && strings[4] < 2 * strings[3] &&
+           strings[5] != 0;
+}
+
+/* ---- the table ---- */
+
+const cpy_library cpy_library_numpy[] = {
+    {{.name = "numpy.ndarray", .owned = owned_numpy, .bulk = bulk_numpy, .edges = edges_numpy},
+     "numpy",
+     "ndarray",
+     "T((7, 3))",
+     check_numpy},
+    {{.name = "numpy.dtypes.StringDType", .owned = owned_strings, .partial = true},
+     "numpy.dtypes",
+     "StringDType",
+     "__import__('sys').modules['numpy'].array(['x' * 200] * 100, dtype=T()).dtype",
+     check_strings},
+    {{.name = NULL}, NULL, NULL, NULL, NULL},
+};
