@@ -282,7 +282,7 @@ static int open_room(mpr_room *room, PyObject *groups) {
             mpr_room_close(room);
             return -1;
         }
-        mpr_room_add(room, use, more, limit);
+        mpr_room_add(room, use, more, limit, true);
     }
     return 0;
 }

@@ -29,6 +29,7 @@ static const struct {
     {"diff", test_diff},
     {"growth", test_growth},
     {"native", test_native},
+    {"headroom", test_headroom},
     {"waste", test_waste},
     {"worst", test_worst},
 };
