@@ -114,8 +114,8 @@ static const struct limit_file {
 } limit_files[] = {{"memory.max", false}, {"memory.limit_in_bytes", false}, {"memory.high", true}};
 #define LIMIT_FILES (sizeof limit_files / sizeof *limit_files)
 
-/* At its limit the kernel ends the process of a group that says it can be missed, as the child does where it may, unless the group is to be
- * ended as a whole. */
+/* At its limit the kernel ends the process of a group that says it can be missed, as the child does where it may, unless the group
+ * is to be ended as a whole. */
 static void add_limits(search *s) {
     s->watched = s->watched || number_in(s, "memory.oom.group") == 1;
     for (size_t i = 0; i < LIMIT_FILES; i++) {
@@ -178,8 +178,8 @@ static void say_shortage(char *out, size_t size, const char *what, uint64_t left
     }
 }
 
-/* Tables and buffers take 2 % of what is resident and 12 MiB. Copies of a tenth of all pages are a lot for the second or so that a child
- * lives; what comes of more is said in the header. */
+/* Tables and buffers take 2 % of what is resident and 12 MiB. Copies of a tenth of all pages are a lot for the second or so that a
+ * child lives; what comes of more is said in the header. */
 int mpr_headroom_open(mpr_headroom *out, const mpr_headroom_places *places) {
     uint64_t resident = mpr_process_rss_in(places->process);
     uint64_t tables = resident / 50 + 12 * MIB, copies = resident / 10 + 4 * MIB;

@@ -30,6 +30,7 @@ static const struct {
     {"growth", test_growth},
     {"native", test_native},
     {"headroom", test_headroom},
+    {"snapshot", test_snapshot},
     {"waste", test_waste},
     {"worst", test_worst},
 };

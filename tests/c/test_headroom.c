@@ -235,14 +235,16 @@ static void what_may_be_needed(test *t) {
     CHECK(t, says(t, &of, 28 * MIB, "", ""));
     CHECK(t, says(t, &of, 28 * MIB - 1, "", "a fork may need 28 MiB and only 27 MiB are free"));
     CHECK(t, says(t, &of, 14 * MIB, "", "a fork may need 28 MiB and only 14 MiB are free"));
-    CHECK(t, says(t, &of, 5 * MIB, "a snapshot may need 14 MiB and only 5 MiB are free", "a fork may need 28 MiB and only 5 MiB are free"));
+    CHECK(t, says(t, &of, 5 * MIB, "a snapshot may need 14 MiB and only 5 MiB are free",
+                  "a fork may need 28 MiB and only 5 MiB are free"));
     put(t, &of, "cgroups/service/memory.stat", "inactive_file 1048576000\n"); /* pages of files, which the kernel gives up first */
     CHECK(t, says(t, &of, 5 * MIB, "", ""));
     put(t, &of, "cgroups/service/memory.stat", "anon 5\n");
     put(t, &of, "cgroups/service/memory.oom.group", "1\n"); /* it is watched: the reserve of 36, too */
     CHECK(t, says(t, &of, 64 * MIB, "", ""));
     CHECK(t, says(t, &of, 64 * MIB - 1, "", "a fork may need 64 MiB and only 63 MiB are free"));
-    CHECK(t, says(t, &of, 13 * MIB, "a snapshot may need 14 MiB and only 13 MiB are free", "a fork may need 64 MiB and only 13 MiB are free"));
+    CHECK(t, says(t, &of, 13 * MIB, "a snapshot may need 14 MiB and only 13 MiB are free",
+                  "a fork may need 64 MiB and only 13 MiB are free"));
     fell(t, &of);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Files as the core needs them: whole writes on a descriptor, a file's bytes to read, and the short files in which the kernel says something.
- * System calls only. */
+ * Files as the core needs them: whole writes on a descriptor, a file's bytes to read, and the short files in which the kernel says
+ * something. System calls only. */
 #ifndef MPR_BASE_OS_FILE_H
 #define MPR_BASE_OS_FILE_H
 
@@ -15,8 +15,8 @@ int mpr_file_write(int fd, const void *data, size_t size);
 int mpr_file_map(int fd, const uint8_t **data, size_t *size);
 void mpr_file_unmap(const uint8_t *data, size_t size);
 
-/* The text of a short file, cut at `size` - 1 bytes and ended by a NUL: its length, 0 when it cannot be read. The file is opened and closed
- * here, by a low number: call it while no code of the program can run that may close it. */
+/* The text of a short file, cut at `size` - 1 bytes and ended by a NUL: its length, 0 when it cannot be read. The file is opened
+ * and closed here, by a low number: call it while no code of the program can run that may close it. */
 size_t mpr_file_read_text(const char *path, char *text, size_t size);
 
 bool mpr_file_exists(const char *path);
