@@ -86,7 +86,7 @@ class Cycles:
 
 def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
 # objects, edges, bytes, memory, pause_ns, duration_ns, fork_ns, cow_bytes (int); mode (str); reason (str or None)
-# a forked child is ended when less than `reserve` bytes are left, as room_left() says
+# ChildProcessError when memory is too short for it, or gets so while there is a child (src/snapshot/headroom.h)
 def snapshot(
     fd: int,
     values: bool = False,
@@ -94,9 +94,9 @@ def snapshot(
     fork: bool = False,
     seconds: int = 0,
     watch: int = -1,
-    reserve: int = 0,
-    groups: list[tuple[str, str, int]] = ...,
     file: Identity = ...,  # what fd must be; OSError (EBADF) when it is something else
+    process: str = "/proc/self",  # where the kernel says how much memory there is
+    cgroups: str = "/sys/fs/cgroup",
 ) -> dict[str, Any]: ...
 # takes a descriptor over: the number that it has now, a high one, and what tells it from others; None when it is not open
 def hold(fd: int, /) -> tuple[int, Identity | None]: ...
@@ -114,8 +114,10 @@ def read_file(path: str, /) -> bytes: ...  # a short one, without leaving the GI
 def list_folder(path: str, /) -> list[str]: ...  # as os.listdir() of a small one, without leaving the GIL
 # in a forked process: closes the descriptors of the snapshots that were under way in its parent
 def forget_snapshots() -> None: ...
-# on the machine and in each of these control groups: (file of its use, file of what that consists of, limit); the least
-def room_left(groups: list[tuple[str, str, int]], /) -> int: ...
+def resident() -> int: ...  # bytes of this process that are in memory, 0 where nobody says
+def room_left() -> int: ...  # bytes: the least of the machine's and of each control group's that this process is in
+# use and limit in bytes of the control group with the least limit; without a limit, use of the process's own; None: not known
+def cgroup_memory(process: str = "/proc/self", cgroups: str = "/sys/fs/cgroup") -> tuple[int | None, int | None]: ...
 # raises ValueError(message) for what is not a snapshot; infos() then has cut=1 and cut_message when the file was cut
 def load(fd: int, progress: Progress | None = None) -> Graph: ...
 def count(sizes: bool, /) -> list[tuple[str, int, int, bool]]: ...  # type name, count, bytes, may hold native

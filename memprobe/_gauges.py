@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from memprobe import _capture, _core, _proc
+from memprobe import _core, _proc
 
 KIBIBYTE = 1024
 # Names of ours, and lines of /proc/PID/status in KiB.
@@ -36,7 +36,7 @@ def gauges(detail: bool = False) -> dict[str, int | None]:
     status = _proc.status(os.getpid())
     found: dict[str, int | None] = {name: _kibibytes(status.get(line, [])) for name, line in STATUS.items()}
     found["threads"] = _number(status.get("Threads", []))
-    found["cgroup_used_bytes"], found["cgroup_limit_bytes"] = _cgroup()
+    found["cgroup_used_bytes"], found["cgroup_limit_bytes"] = _core.cgroup_memory()
     account = _core.account() if detail else {}
     found.update({name: account.get(fact) for name, fact in ACCOUNT.items()})
     return found
@@ -51,17 +51,3 @@ def _number(words: list[str]) -> int | None:
 def _kibibytes(words: list[str]) -> int | None:
     count = _number(words)
     return None if count is None else count * KIBIBYTE
-
-
-def _cgroup() -> tuple[int | None, int | None]:
-    """Use and limit of the control group with the least limit; without a limit, the use of the process's own group."""
-    limits = [(group.limit, group.use) for group in _capture.limited_groups()]
-    if limits:
-        limit, use = min(limits)
-        return _capture.read_int(use), limit
-    for folder in _capture.groups():
-        for name in ("memory.current", "memory.usage_in_bytes"):
-            use_now = _capture.read_int(f"{folder}/{name}")
-            if use_now is not None:
-                return use_now, None
-    return None, None

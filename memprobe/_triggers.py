@@ -180,7 +180,7 @@ class Triggers:
         elif signalled and rested:
             self.take(name(self.wanted.signal or 0))
         elif self.wanted.rss_limit is not None and self.limit is not None:
-            resident = _capture.resident()
+            resident = _core.resident()
             if resident < self.wanted.rss_limit:
                 self.limit = self.wanted.rss_limit
             elif resident >= self.limit and rested:

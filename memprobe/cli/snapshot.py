@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from memprobe import _capture, _core, _text, attach
+from memprobe import _core, _text, attach
 from memprobe._atomic import refuse_special
 from memprobe._capture import Options
 from memprobe.cli import show
@@ -232,8 +232,7 @@ def tell(done: SnapshotInfo, as_json: bool) -> None:
 
 def counted(done: SnapshotInfo) -> HeapInfo | None:
     """What a file has, as `memprobe info` says it; None when it cannot be read at once."""
-    room = _core.room_left([group[:3] for group in _capture.limited_groups()])
-    if done.bytes > COUNTED or ROOM * done.bytes > room:
+    if done.bytes > COUNTED or ROOM * done.bytes > _core.room_left():
         return None
     with suppress(OSError, SnapshotError, MemoryError):
         return load(done.path).info

@@ -14,12 +14,14 @@
 #include "graph/graph.h"
 #include "graph/resolve.h"
 #include "native/account.h"
+#include "snapshot/snapshot.h"
 
 #define MEMPROBE_VERSION "0.1.0" /* equals memprobe.__version__: a test compares them */
 
 typedef struct mod_state {
     PyTypeObject *graph_type, *column_type, *holders_type, *held_type, *cycles_type;
     cpy_proofs proofs;
+    mpr_snapshots snapshots;
 } mod_state;
 
 mod_state *binding_state(PyObject *module);
@@ -27,9 +29,11 @@ mod_state *binding_state(PyObject *module);
 /* Set the exception that says what a status means, and return NULL. */
 PyObject *binding_error(int status);
 
-/* The account of this process's memory, taken without the GIL: what is known of it; unless `whole`, what a forked child cannot find out later. `more`
- * may be NULL. */
-void binding_account(mpr_account *out, bool whole, mpr_account_more *more);
+/* The GIL, for what is not Python; `saved` must live as long as this is used. */
+mpr_lock binding_gil(PyThreadState **saved);
+
+/* The account of this process's memory, taken without the GIL: what is known of it. `more` may be NULL. */
+void binding_account(mpr_account *out, mpr_account_more *more);
 
 /* The Graph type. A graph object owns its graph and the memory that it lies in. */
 extern PyType_Spec binding_graph_spec;

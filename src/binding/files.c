@@ -17,7 +17,7 @@ static int fail(int status) {
 static int give_account(mpr_builder *builder, mpr_alloc *alloc) {
     mpr_account account;
     mpr_account_more more = {.alloc = alloc};
-    binding_account(&account, true, &more);
+    binding_account(&account, &more);
     int status = mpr_account_tell(&account, &more, mpr_builder_sink(builder));
     mpr_account_more_free(&more);
     return status;

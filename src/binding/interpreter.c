@@ -51,22 +51,22 @@ static PyObject *pymalloc(PyObject *module, PyObject *unused) {
                          (unsigned long long)m.lost_bytes, "classes", rows);
 }
 
-void binding_account(mpr_account *out, bool whole, mpr_account_more *more) {
-    mpr_alloc alloc;
-    mpr_alloc_pages(&alloc);
-    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL); /* opened and closed with the GIL held: see descriptors.c */
-    Py_BEGIN_ALLOW_THREADS mpr_account_begin(out, !whole, &totals);
-    if (whole) {
-        mpr_account_finish(out, &alloc, 0, false, more); /* else what is known is less */
-    }
-    Py_END_ALLOW_THREADS mpr_held_close(&totals);
+static void release_gil(void *context) { *(PyThreadState **)context = PyEval_SaveThread(); }
+static void take_gil(void *context) { PyEval_RestoreThread(*(PyThreadState **)context); }
+
+mpr_lock binding_gil(PyThreadState **saved) { return (mpr_lock){saved, release_gil, take_gil}; }
+
+void binding_account(mpr_account *out, mpr_account_more *more) {
+    PyThreadState *saved;
+    mpr_lock gil = binding_gil(&saved);
+    mpr_snapshot_account(out, true, more, &gil);
 }
 
 /* {name: number} of what is known. */
 static PyObject *account(PyObject *module, PyObject *unused) {
     mpr_account found;
     (void)module, (void)unused;
-    binding_account(&found, true, NULL);
+    binding_account(&found, NULL);
     PyObject *dict = PyDict_New();
     for (int i = 0; dict != NULL && i < MPR_ACCOUNT_COUNT; i++) {
         if (found.value[i] == MPR_ACCOUNT_UNKNOWN) {

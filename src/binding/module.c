@@ -108,7 +108,10 @@ static int clear(PyObject *module) {
     return 0;
 }
 
-static void destroy(void *module) { clear(module); }
+static void destroy(void *module) {
+    clear(module);
+    mpr_snapshots_free(&binding_state(module)->snapshots);
+}
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, CPY_MODULE_SLOTS{0, NULL}};
 

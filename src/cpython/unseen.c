@@ -230,7 +230,7 @@ static void tell(scan *s, const unseen *one) {
 /* ---- all of it ---- */
 
 /* With PYTHONMALLOC=debug each block lies between marks: its domain's letter and seven forbidden bytes before it. */
-static void find_hooks(scan *s) {
+MPR_MAPS_ANY_MEMORY static void find_hooks(scan *s) {
     PyObject *modules = PyImport_GetModuleDict();
     const unsigned char *block = (const unsigned char *)modules - cpy_layout_preheader(Py_TYPE(modules), true);
     bool hooked = block[-8] == 'o';

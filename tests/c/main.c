@@ -29,6 +29,8 @@ static const struct {
     {"diff", test_diff},
     {"growth", test_growth},
     {"native", test_native},
+    {"headroom", test_headroom},
+    {"snapshot", test_snapshot},
     {"waste", test_waste},
     {"worst", test_worst},
 };

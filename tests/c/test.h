@@ -137,6 +137,8 @@ void test_survivors(test *t);
 void test_diff(test *t);
 void test_growth(test *t);
 void test_native(test *t);
+void test_headroom(test *t);
+void test_snapshot(test *t);
 void test_waste(test *t);
 void test_worst(test *t);
 

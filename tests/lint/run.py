@@ -32,9 +32,10 @@ LAYERS: dict[str, set[str]] = {
     "export": {"base", "graph", "algo"},
     "native": {"base", "graph", "format", "native"},
     "cpython": {"base", "graph", "native", "cpython"},
-    "binding": {"base", "graph", "algo", "format", "export", "native", "cpython", "binding"},
+    "snapshot": {"base", "graph", "format", "native", "snapshot"},
+    "binding": {"base", "graph", "algo", "format", "export", "native", "cpython", "snapshot", "binding"},
 }
-CORE = ("base", "graph", "algo", "format", "export", "native")
+CORE = ("base", "graph", "algo", "format", "export", "native", "snapshot")
 LIBC = {
     *("assert", "ctype", "errno", "float", "inttypes", "limits", "math", "setjmp", "stdalign", "stdarg", "stdbool"),
     *("stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "time"),
@@ -81,7 +82,7 @@ def compile_each(paths: list[Path], *flags: str) -> Iterator[str]:
 
 @rule
 def core_compiles_without_python() -> Iterator[str]:
-    """base, graph, algo, format and export are plain C, and refer to no symbol of Python."""
+    """All layers but cpython and binding are plain C, and refer to no symbol of Python."""
     paths = [path for path in sources("*.c") if layer(path) in CORE]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = [f"{folder}/{name(path).replace('/', '-')}.o" for path in paths]

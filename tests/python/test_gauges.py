@@ -7,6 +7,7 @@ import resource
 import sys
 import threading
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,31 @@ def test_nothing_is_read_that_grows_with_the_process(monkeypatch: pytest.MonkeyP
     assert not [name for name in opened if "smaps" in name or "pagemap" in name or name.endswith("/maps")]
 
 
+def test_control_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the least limit; tests/c/test_headroom.c has more."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("0::/a/b\n")
+    for name, text in {
+        "a/memory.max": "900",
+        "a/memory.current": "400",
+        "a/b/memory.max": "max",
+        "a/b/memory.current": "30",
+    }.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    there = partial(_core.cgroup_memory, process=str(tmp_path), cgroups=str(tmp_path))
+    monkeypatch.setattr(_core, "cgroup_memory", there)
+    found = agent.memory()
+    assert (found["cgroup_used_bytes"], found["cgroup_limit_bytes"]) == (400, 900)
+    (tmp_path / "a/memory.max").unlink()
+    found = agent.memory()
+    assert (found["cgroup_used_bytes"], found["cgroup_limit_bytes"]) == (30, None)
+
+
 def test_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read is None."""
     monkeypatch.setattr("memprobe._gauges._proc.status", lambda pid: {})
-    monkeypatch.setattr("memprobe._gauges._capture.groups", lambda: iter(()))
+    nowhere = partial(_core.cgroup_memory, process="/nowhere", cgroups="/nowhere")
+    monkeypatch.setattr(_core, "cgroup_memory", nowhere)
     assert set(agent.memory().values()) == {None}
 
 

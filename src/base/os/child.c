@@ -163,6 +163,8 @@ int mpr_child_wait(mpr_child *child, int milliseconds, int watch) {
     return ready > 0 && both[1].revents != 0 ? 2 : 0;
 }
 
+int mpr_child_signal(const mpr_child *child) { return WIFSIGNALED(child->exit_status) ? WTERMSIG(child->exit_status) : 0; }
+
 void mpr_child_kill(mpr_child *child) {
     if (!child->ended) {
         kill((pid_t)child->pid, SIGKILL);
@@ -174,6 +176,8 @@ void mpr_child_kill(mpr_child *child) {
 
 void mpr_child_end(mpr_child *child) {
     mpr_held_close(&child->handle);
-    munmap(child->shared, child->size);
+    if (child->shared != NULL) {
+        munmap(child->shared, child->size);
+    }
     child->shared = NULL;
 }

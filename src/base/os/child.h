@@ -40,10 +40,13 @@ uint64_t mpr_child_forget(const void *block, size_t size);
 /* Wait a while for its end: 1 it has ended and is reaped, 0 not yet, 2 nobody is at the other side of the socket `watch` any more (-1: none). */
 int mpr_child_wait(mpr_child *child, int milliseconds, int watch);
 
+/* The signal that ended it; 0: it exited, or somebody else has reaped it. When it has ended. */
+int mpr_child_signal(const mpr_child *child);
+
 /* Kill it if it still runs, and reap it. A large one takes a while to go: the caller holds no lock that others wait for. */
 void mpr_child_kill(mpr_child *child);
 
-/* Give back what this process has of one that has ended, or is not its own. */
+/* Give back what this process has of one that has ended, or is not its own; nothing of {0}. */
 void mpr_child_end(mpr_child *child);
 
 #endif

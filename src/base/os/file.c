@@ -6,6 +6,7 @@
 #include "base/os/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,6 +53,24 @@ int mpr_file_map(int fd, const uint8_t **data, size_t *size) {
 void mpr_file_unmap(const uint8_t *data, size_t size) {
     if (data) munmap((void *)(uintptr_t)data, size);
 }
+
+size_t mpr_file_read_text(const char *path, char *text, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t length = 0;
+    ssize_t got = fd < 0 ? 0 : 1;
+    while (got > 0 && length < size - 1) { /* the kernel gives some of its files in parts */
+        got = read(fd, text + length, size - 1 - length);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    text[length] = '\0';
+    if (fd >= 0) {
+        close(fd);
+    }
+    return length;
+}
+
+bool mpr_file_exists(const char *path) { return access(path, F_OK) == 0; }
+bool mpr_file_may_write(const char *path) { return access(path, W_OK) == 0; }
 
 int mpr_file_random(void *out, size_t size) {
     uint8_t *at = out;

@@ -4,35 +4,32 @@
 #include "base/os/process.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/* A short file's text; empty when it cannot be read. */
-static const char *read_short(const char *path, char *text, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? 0 : read(fd, text, size - 1);
-    text[got < 0 ? 0 : got] = '\0';
-    if (fd >= 0) {
-        close(fd);
-    }
-    return text;
-}
+#include "base/os/file.h"
 
-/* The second number of /proc/self/statm is the resident pages. */
-uint64_t mpr_process_rss(void) {
-    char text[128];
-    const char *space = strchr(read_short("/proc/self/statm", text, sizeof text), ' ');
+/* The second number of statm is the resident pages. */
+uint64_t mpr_process_rss_in(const char *folder) {
+    char path[512], text[128];
+    snprintf(path, sizeof path, "%s/statm", folder);
+    mpr_file_read_text(path, text, sizeof text);
+    const char *space = strchr(text, ' ');
     return space == NULL ? 0 : strtoull(space, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
+
+uint64_t mpr_process_rss(void) { return mpr_process_rss_in("/proc/self"); }
 
 uint64_t mpr_process_private(void) {
     static const char key[] = "Private_Dirty:";
     char text[4096];
-    const char *line = strstr(read_short("/proc/self/smaps_rollup", text, sizeof text), key);
+    mpr_file_read_text("/proc/self/smaps_rollup", text, sizeof text);
+    const char *line = strstr(text, key);
     return line == NULL ? 0 : strtoull(line + sizeof key - 1, NULL, 10) * 1024;
 }
 
@@ -81,6 +78,20 @@ uint64_t mpr_process_guard(void) {
 
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }
 bool mpr_process_is_first_thread(void) { return syscall(SYS_gettid) == getpid(); }
+
+bool mpr_process_pid_namespace_blocks_fork(void) {
+    static const char own[] = "/proc/thread-self/ns/pid", childrens[] = "/proc/thread-self/ns/pid_for_children";
+    struct stat mine, theirs;
+    if (lstat(childrens, &theirs) != 0 || stat(own, &mine) != 0) { /* not known to this kernel, or not to us */
+        return false;
+    }
+    return stat(childrens, &theirs) != 0 || theirs.st_dev != mine.st_dev || theirs.st_ino != mine.st_ino;
+}
+
+void mpr_process_sleep_ms(int milliseconds) {
+    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
 
 static int64_t clock_ns(clockid_t clock) {
     struct timespec now = {0};

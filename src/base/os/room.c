@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "base/os/room.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -24,15 +23,32 @@ static bool read_number(const mpr_held *file, const char *key, uint64_t *number)
 
 void mpr_room_open(mpr_room *room) { *room = (mpr_room){.machine = mpr_held_open("/proc/meminfo")}; }
 
-void mpr_room_add(mpr_room *room, const char *use, const char *more, uint64_t limit) {
+void mpr_room_add(mpr_room *room, const char *use, const char *more, uint64_t limit, bool watched) {
     if (room->count == MPR_ROOM_GROUPS) {
         return;
     }
-    mpr_room_group group = {.use = mpr_held_open(use), .limit = limit};
+    mpr_room_group group = {.use = mpr_held_open(use), .limit = limit, .watched = watched};
     if (group.use.inode != 0) {
         group.more = mpr_held_open(more);
         room->groups[room->count++] = group;
     }
+}
+
+static void close_group(mpr_room_group *group) {
+    mpr_held_close(&group->use);
+    mpr_held_close(&group->more);
+}
+
+void mpr_room_drop_unwatched(mpr_room *room) {
+    size_t kept = 0;
+    for (size_t i = 0; i < room->count; i++) {
+        if (room->groups[i].watched) {
+            room->groups[kept++] = room->groups[i];
+        } else {
+            close_group(&room->groups[i]);
+        }
+    }
+    room->count = kept;
 }
 
 /* Free pages are cheap to ask for; what could be made free is not. */
@@ -73,8 +89,7 @@ uint64_t mpr_room_left(const mpr_room *room, uint64_t enough) {
 
 void mpr_room_close(mpr_room *room) {
     for (size_t i = 0; i < room->count; i++) {
-        mpr_held_close(&room->groups[i].use);
-        mpr_held_close(&room->groups[i].more);
+        close_group(&room->groups[i]);
     }
     mpr_held_close(&room->machine);
 }
