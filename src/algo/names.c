@@ -242,17 +242,19 @@ static bool join_module(builder *b) {
 
 /* ---- frames, generators, closures, caches, contexts -------------------------------------------------------------------- */
 
-/* A variable of a frame or generator. Where the way to a generator cannot be typed, its function is the better name. */
-static void join_variable(builder *b) {
-    const mpr_graph *g = b->g;
-    uint32_t holder = b->step[b->at].node;
+/* A frame or generator: where the path to it cannot be typed, its function is the better name. */
+static void restart_with_function(builder *b) {
     size_t length = 0;
-    const char *code = b->evaluable ? NULL : code_of(g, holder, &length);
+    const char *code = b->evaluable ? NULL : code_of(b->g, b->step[b->at].node, &length);
     if (code != NULL) {
         restart(b, code, length, false);
         append_text(b, ":");
     }
     begin_part(b);
+}
+
+static void join_variable(builder *b) {
+    restart_with_function(b);
     append_text(b, " local ");
     if (b->label.name != NULL)
         append(b, b->label.name, b->label.length);
@@ -523,8 +525,8 @@ static bool join_wrapped(builder *b) {
 
 /* What a running function has on its value stack. */
 static void join_temporary(builder *b) {
-    begin_part(b);
-    append_text(b, ": temporary value");
+    restart_with_function(b);
+    append_text(b, " temporary value");
     b->evaluable = false;
 }
 
