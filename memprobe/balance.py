@@ -39,8 +39,8 @@ class Memory(Readable):
     """A process's resident memory: `rss_bytes` is the sum of the `parts` and `unexplained_bytes`, exactly.
 
     Beside it, of the whole process and None where it is not known: `swap_bytes` that are swapped out, `pss_bytes` with shared pages
-    by their share, `private_bytes` and `shared_bytes`, and `hugetlb_bytes`, which no other number contains. `notes` say what is
-    not known. With `older`, the balance of an older snapshot, str() shows what changed."""
+    by their share, `private_bytes` and `shared_bytes`, and `hugetlb_bytes`, which no other number contains. `cgroup_used_bytes` are
+    those of all processes of the control group with the least limit, `cgroup_limit_bytes`. `notes` say what is not known. With `older`, the balance of an older snapshot, str() shows what changed."""
 
     rss_bytes: int | None
     parts: tuple[MemoryPart, ...]
@@ -50,6 +50,8 @@ class Memory(Readable):
     private_bytes: int | None = None
     shared_bytes: int | None = None
     hugetlb_bytes: int | None = None
+    cgroup_used_bytes: int | None = None
+    cgroup_limit_bytes: int | None = None
     notes: tuple[str, ...] = ()
     older: Memory | None = None
 
@@ -94,6 +96,8 @@ class Memory(Readable):
             "private_bytes": self.private_bytes,
             "shared_bytes": self.shared_bytes,
             "hugetlb_bytes": self.hugetlb_bytes,
+            "cgroup_used_bytes": self.cgroup_used_bytes,
+            "cgroup_limit_bytes": self.cgroup_limit_bytes,
             "growth_bytes": self.growth,
             "notes": list(self.notes),
             "older": None if self.older is None else self.older.to_dict(),
@@ -123,6 +127,8 @@ class Memory(Readable):
         yield "private", self.private_bytes, None
         yield "shared with other processes", self.shared_bytes, None
         yield "proportional set size (PSS)", self.pss_bytes, None
+        yield "its control group, all processes", self.cgroup_used_bytes, None
+        yield "limit of the control group", self.cgroup_limit_bytes, None
 
     def _cell(self, name: str, count: int, objects: int | None, was: int | None) -> tuple[str, ...]:
         share = f"{100 * count / self.rss_bytes:.1f} %" if self.rss_bytes and name.startswith(" ") else ""
@@ -146,7 +152,13 @@ class Memory(Readable):
             return self._brief_growth(self.growth)
         whole = f"resident {size(self.rss_bytes)}"
         swapped = f", and {size(self.swap_bytes)} swapped out" if self.swap_bytes else ""
-        return f"{whole}{swapped}:", f"  {_listed(self._shares(), self.rss_bytes)}"
+        return f"{whole}{swapped}{self._limit()}:", f"  {_listed(self._shares(), self.rss_bytes)}"
+
+    def _limit(self) -> str:
+        """How near the control group is to its limit, if it has one."""
+        if self.cgroup_limit_bytes is None or self.cgroup_used_bytes is None:
+            return ""
+        return f", in a control group that uses {size(self.cgroup_used_bytes)} of {size(self.cgroup_limit_bytes)}"
 
     def _shares(self) -> list[tuple[str, int]]:
         unexplained = [] if self.unexplained_bytes is None else [(NOT_EXPLAINED, self.unexplained_bytes)]
@@ -155,6 +167,7 @@ class Memory(Readable):
     def _brief_growth(self, growth: int) -> tuple[str, ...]:
         assert self.rss_bytes is not None and self.older is not None
         whole = f"resident {size(self.rss_bytes)}, {_signed(growth)}{' with what is swapped out' if self.swap_bytes else ''}"
+        whole += self._limit()
         if not self.grew and growth > -(1 << 20):
             return (f"{whole}: no growth",)
         was = dict(self.older._shares())
@@ -196,6 +209,8 @@ def balance(heap: Heap) -> Memory:
         private_bytes=known.get("private"),
         shared_bytes=known.get("shared"),
         hugetlb_bytes=known.get("hugetlb"),
+        cgroup_used_bytes=known.get("cgroup_used"),
+        cgroup_limit_bytes=known.get("cgroup_limit"),
         notes=tuple(_notes(known)),
     )
 

@@ -104,8 +104,6 @@ static PyObject *take(mod_state *state, const mpr_snapshot_request *request, cpy
     return answer(&result, request->seconds);
 }
 
-static const mpr_headroom_places here = {MPR_HEADROOM_PROCESS, MPR_HEADROOM_CGROUPS};
-
 static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
     static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "file", "process", "cgroups", NULL};
     mod_state *state = binding_state(module);
@@ -113,7 +111,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     int values = 0, hashes = 0, fork = 0;
     unsigned long long device = 0, inode = 0;
     long long born = 0;
-    mpr_snapshot_request r = {.watch = -1, .places = here};
+    mpr_snapshot_request r = {.watch = -1, .places = mpr_headroom_here};
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIi(KKL)ss", names, &file, &values, &hashes, &fork, &r.seconds, &r.watch,
                                      &device, &inode, &born, &r.places.process, &r.places.cgroups)) {
         return NULL;
@@ -144,7 +142,7 @@ static PyObject *resident(PyObject *module, PyObject *none) {
 static PyObject *room_left(PyObject *module, PyObject *none) {
     mpr_room room;
     (void)module, (void)none;
-    if (mpr_headroom_find(&room, &here) != MPR_OK) {
+    if (mpr_headroom_find(&room, &mpr_headroom_here) != MPR_OK) {
         return PyErr_NoMemory();
     }
     uint64_t left = mpr_room_left(&room, UINT64_MAX);
@@ -158,7 +156,7 @@ static PyObject *number_or_none(uint64_t number) {
 
 static PyObject *cgroup_memory(PyObject *module, PyObject *args, PyObject *keywords) {
     static char *names[] = {"process", "cgroups", NULL};
-    mpr_headroom_places places = here;
+    mpr_headroom_places places = mpr_headroom_here;
     uint64_t used, limit;
     (void)module;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|ss", names, &places.process, &places.cgroups)) {

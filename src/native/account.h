@@ -49,6 +49,8 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_OTHER,          /* resident, of a malloc that took glibc's place, by its own count */
     MPR_ACCOUNT_OTHER_USED,     /* in use, likewise */
     MPR_ACCOUNT_SELF,           /* memprobe's own graphs and tables */
+    MPR_ACCOUNT_CGROUP_USED,    /* of the control group with the least limit: whoever takes the account sets it, and the limit */
+    MPR_ACCOUNT_CGROUP_LIMIT,
     MPR_ACCOUNT_COUNT
 } mpr_account_item;
 

@@ -38,6 +38,8 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_OTHER] = "mem_other",
     [MPR_ACCOUNT_OTHER_USED] = "mem_other_used",
     [MPR_ACCOUNT_SELF] = "mem_self",
+    [MPR_ACCOUNT_CGROUP_USED] = "mem_cgroup_used",
+    [MPR_ACCOUNT_CGROUP_LIMIT] = "mem_cgroup_limit",
 };
 
 const char *mpr_account_name(mpr_account_item item) { return names[item] + strlen("mem_"); }

@@ -15,6 +15,8 @@
 #define UNLIMITED ((uint64_t)1 << 60) /* version 1 has a number where version 2 says `max` */
 #define PATH_MOST 4096                /* the kernel's */
 
+const mpr_headroom_places mpr_headroom_here = {MPR_HEADROOM_PROCESS, MPR_HEADROOM_CGROUPS};
+
 /* ---- folders of control groups ---- */
 
 /* What is looked for, with room for names of files; too large for the stack of a thread. */

@@ -28,6 +28,8 @@ typedef struct mpr_headroom_places {
 #define MPR_HEADROOM_PROCESS "/proc/self"
 #define MPR_HEADROOM_CGROUPS "/sys/fs/cgroup"
 
+extern const mpr_headroom_places mpr_headroom_here; /* both */
+
 typedef struct mpr_headroom {
     mpr_room room; /* the machine and the watched groups */
     /* Bytes: when fewer are left in that room the child must end, for the process may write so much until it has gone. */

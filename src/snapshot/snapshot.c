@@ -142,12 +142,17 @@ static void stream_here(mpr_job *job, mpr_snapshot_result *out) {
 
 /* ---- one snapshot ---- */
 
-void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, const mpr_lock *lock) {
+void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, const mpr_headroom_places *places,
+                          const mpr_lock *lock) {
     mpr_alloc alloc;
     mpr_alloc_pages(&alloc);
     mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL); /* opened and closed with the lock held: base/os/held.h */
+    uint64_t used = MPR_ACCOUNT_UNKNOWN, limit = MPR_ACCOUNT_UNKNOWN; /* what headroom does not know is the same number */
+    mpr_headroom_cgroup(places, &used, &limit);
     lock->release(lock->context);
     mpr_account_begin(out, !whole, &totals);
+    out->value[MPR_ACCOUNT_CGROUP_USED] = used;
+    out->value[MPR_ACCOUNT_CGROUP_LIMIT] = limit;
     if (whole) {
         mpr_account_finish(out, &alloc, 0, false, more); /* else what is known is less */
     }
@@ -189,7 +194,7 @@ static void take(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     }
     job->notes = all->notes;
     /* Before this process stands still; without a fork nobody can look at it later. */
-    mpr_snapshot_account(&job->account, !fork, &job->more, &job->host->lock);
+    mpr_snapshot_account(&job->account, !fork, &job->more, &job->request->places, &job->host->lock);
     int64_t start = mpr_process_monotonic_ns(), pid = job->pid;
     job->host->prepare(job->host->context);
     if (!mpr_job_is_of(pid)) {

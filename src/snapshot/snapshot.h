@@ -116,8 +116,9 @@ typedef struct mpr_snapshot_result {
 void mpr_snapshot_take(mpr_snapshots *all, const mpr_snapshot_request *request, const mpr_snapshot_host *host,
                        mpr_snapshot_result *out);
 
-/* The account of this process's memory, without the lock: what is known of it; unless `whole`, what a forked child cannot find out
+/* The account of this process's memory, mostly without the lock: what is known of it; unless `whole`, what a forked child cannot find out
  * later. `more` may be NULL. */
-void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, const mpr_lock *lock);
+void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, const mpr_headroom_places *places,
+                          const mpr_lock *lock);
 
 #endif

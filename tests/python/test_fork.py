@@ -525,6 +525,20 @@ def test_memory_is_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert memprobe.snapshot(tmp_path / "a.snap").mode == "forked"
 
 
+@pytest.mark.parametrize("fork", [True, False])
+def test_the_control_group_stands_beside_the_balance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: bool) -> None:
+    use = group_of(tmp_path, monkeypatch, 600 * MEBIBYTE)
+    memprobe.snapshot(tmp_path / "a.snap", fork=fork)
+    memory = memprobe.load(tmp_path / "a.snap").memory()
+    assert (memory.cgroup_used_bytes, memory.cgroup_limit_bytes) == (424 * MEBIBYTE, 1024 * MEBIBYTE)
+    assert "in a control group that uses 424.0 MiB of 1.0 GiB" in memory.brief()[0]
+    (use.parent / "memory.max").write_text("max\n")
+    memprobe.snapshot(tmp_path / "b.snap", fork=fork)
+    memory = memprobe.load(tmp_path / "b.snap").memory()
+    assert (memory.cgroup_used_bytes, memory.cgroup_limit_bytes) == (424 * MEBIBYTE, None)
+    assert "control group" not in memory.brief()[0]
+
+
 def test_memory_becomes_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()  # nobody reads: the child waits
     use = group_of(tmp_path, monkeypatch, 512 * MEBIBYTE)
