@@ -40,7 +40,8 @@ class Memory(Readable):
 
     Beside it, of the whole process and None where it is not known: `swap_bytes` that are swapped out, `pss_bytes` with shared pages
     by their share, `private_bytes` and `shared_bytes`, and `hugetlb_bytes`, which no other number contains. `cgroup_used_bytes` are
-    those of all processes of the control group with the least limit, `cgroup_limit_bytes`. `notes` say what is not known. With `older`, the balance of an older snapshot, str() shows what changed."""
+    those of all processes of the control group with the least limit, `cgroup_limit_bytes`. `notes` say what is not known. With
+    `older`, the balance of an older snapshot, str() shows what changed."""
 
     rss_bytes: int | None
     parts: tuple[MemoryPart, ...]

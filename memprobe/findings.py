@@ -23,6 +23,7 @@ SENTENCES = {
     "memprobe itself": "Heaps that memprobe captured or loaded here stay as long as they are referred to.",
     NOT_EXPLAINED: "No allocator that memprobe knows has what is not explained: pmap -X lists the mappings of a process.",
 }
+SHOWN = 4  # types that a line has
 MALLOC = "malloc, in use by C code"
 NOBODYS = "No Python object is known to have the memory that C code has of malloc"
 
@@ -40,6 +41,7 @@ def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
         return
     if part == MALLOC:
         yield _of_malloc(heap, older)
+        yield from _may_hold_it(heap, older)
     elif part in SENTENCES:
         yield SENTENCES[part]
 
@@ -53,6 +55,17 @@ def _of_malloc(heap: Heap, older: Heap | None) -> str:
     if older is None:
         return f"{NOBODYS}; malloc has {number(blocks)} blocks in use, those of Python objects among them."
     return f"{NOBODYS}; malloc has {number(blocks)} more blocks in use, of {size(total // blocks)} on average."
+
+
+def _may_hold_it(heap: Heap, older: Heap | None) -> Iterator[str]:
+    """The types of C that may own such memory, and of which there are more objects than before: most first."""
+    if older is None:
+        return
+    before = {row.type: row.count for row in older.types(None).every}
+    more = {row.type: row.count - before.get(row.type, 0) for row in heap.types(None).every if row.may_hold_native}
+    grown = sorted((item for item in more.items() if item[1] > 0), key=lambda item: -item[1])[:SHOWN]
+    if grown:
+        yield f"What there is more of and may hold it: {', '.join(f'{number(count)} {type}' for type, count in grown)}."
 
 
 def _more(facts: Mapping[str, object], before: Mapping[str, object], name: str) -> int:

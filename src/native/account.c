@@ -477,8 +477,8 @@ static int take_all(taking *t, int64_t pid) {
     return status;
 }
 
-static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,    MPR_ACCOUNT_SHARED,
-                                          MPR_ACCOUNT_OTHER,        MPR_ACCOUNT_OTHER_USED, MPR_ACCOUNT_SELF,
+static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,     MPR_ACCOUNT_SHARED,
+                                          MPR_ACCOUNT_OTHER,        MPR_ACCOUNT_OTHER_USED,  MPR_ACCOUNT_SELF,
                                           MPR_ACCOUNT_CGROUP_USED,  MPR_ACCOUNT_CGROUP_LIMIT};
 
 int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_account_more *more) {
