@@ -36,6 +36,11 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
+def counted(count: int, type: str) -> str:
+    """So many objects of a type: '5,500 dict'; of bytes '12 bytes objects', for '12 bytes' is a size."""
+    return f"{number(count)} {type}{' objects' if type == 'bytes' else ''}"
+
+
 def plain(headers: Sequence[str], rows: Cells, left: int = 0) -> str:
     """A table of monospaced text; column `left` is aligned left, the others right."""
     lines = [tuple(headers), *map(tuple, rows)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from memprobe import _names
 from memprobe._readable import Json, Readable
-from memprobe._text import number, size
+from memprobe._text import counted, number, size
 from memprobe.balance import is_worth
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Survivor(Readable):
         return dict(vars(self))
 
     def __str__(self) -> str:
-        return f"{self.name} ({number(self.count)} {self.type})"
+        return f"{self.name} ({counted(self.count, self.type)})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +80,7 @@ class MallocFragmentation(Readable):
         yield f"{whole}; {trim}." if is_worth(self.returnable_bytes, resident) else f"{whole}."
         pins = _pins(self.rows, self.sparse)
         if pins and is_worth(self.sparse_free_bytes, resident):
-            yield f"{size(self.sparse_free_bytes)} of it are thinly filled. What lies there: {pins} of the MiB."
+            yield f"{size(self.sparse_free_bytes)} of it are thinly filled. What lies there: {pins} of the pieces of 1 MiB."
         if self.arenas > ARENAS_MOST and is_worth(self.others_free_bytes, resident):
             others = f"{size(self.others_free_bytes)} of it are in arenas that malloc made for threads"
             yield f"{others}: MALLOC_ARENA_MAX={ARENAS_MOST} in the environment bounds how many it makes."

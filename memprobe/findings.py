@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from memprobe._text import number, size
+from memprobe._text import counted, number, size
 from memprobe.balance import NOT_EXPLAINED
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _may_hold_it(heap: Heap, older: Heap | None) -> Iterator[str]:
     more = {row.type: row.count - before.get(row.type, 0) for row in heap.types(None).every if row.may_hold_native}
     grown = sorted((item for item in more.items() if item[1] > 0), key=lambda item: -item[1])[:SHOWN]
     if grown:
-        yield f"What there is more of and may hold it: {', '.join(f'{number(count)} {type}' for type, count in grown)}."
+        yield f"What there is more of and may hold it: {', '.join(counted(count, type) for type, count in grown)}."
 
 
 def _more(facts: Mapping[str, object], before: Mapping[str, object], name: str) -> int:

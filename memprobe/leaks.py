@@ -14,7 +14,7 @@ from memprobe import _core, _names, _text, advice
 from memprobe._labels import Label
 from memprobe._names import Steps
 from memprobe._readable import Json, Readable, Row
-from memprobe._text import number, size
+from memprobe._text import counted, number, size
 from memprobe.results import Node
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class Suspect(Readable):
 
     def __str__(self) -> str:
         one = self.type if self.point is None else self.point.type
-        what = f"{number(self.count)} {self.type}" if self.count > 1 else one
+        what = counted(self.count, self.type) if self.count > 1 else one
         lines = [f"{self.name}  ({what}) keeps {size(self.bytes)}, {self.percent:.1f} % of the heap"]
         if self.below:
-            top = ", ".join(f"{number(row.count)} {row.type} {size(row.bytes)}" for row in self.below[:3])
+            top = ", ".join(f"{counted(row.count, row.type)} {size(row.bytes)}" for row in self.below[:3])
             lines.append(f"    mostly {top}")
         if self.parts:
             shown = ", ".join(f"{row.type} {size(row.bytes)} (node {row.node})" for row in self.parts[:3])
@@ -191,7 +191,7 @@ def _name_of(heap: Heap, kind: str, type: str, count: int, point: int | None, at
     if kind == "garbage":
         return f"garbage: {type}"
     if kind == "C references" and point is None:
-        return f"held by C code: {number(count)} {heap._graph.what(at)}"
+        return f"held by C code: {counted(count, heap._graph.what(at))}"
     if kind == "group" and point is None:
         return f"all {type}"
     return _names.names(heap, (at,))[0]
