@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-servers test-servers accuracy demo format clean
+.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-servers test-servers test-libraries accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -87,6 +87,19 @@ bench-servers: build/servers/installed ## snapshots of real servers under load (
 
 test-servers: build/servers/installed ## the same for a few seconds each, and no figures: does a snapshot disturb a real server?
 	@build/servers/bin/python benchmarks/servers.py --check --seconds 4 --objects 200000 $(ARGS)
+
+build/libraries/ready: tests/libraries.txt
+	@rm -rf build/libraries && "$$(tools/find-python)" -m venv build/libraries
+	@build/libraries/bin/python -m pip install -qq setuptools rich pytest
+	@for library in $$(grep -v '^#' tests/libraries.txt); do build/libraries/bin/python -m pip install -qq --only-binary :all: $$library || echo "no $$library for this Python: its test is skipped"; done
+	@touch $@
+
+build/libraries/installed: build/libraries/ready $(SOURCES) setup.py pyproject.toml $(wildcard memprobe/*.py startup/*)
+	@build/libraries/bin/python -m pip install -qq --force-reinstall --no-build-isolation --no-deps .
+	@touch $@
+
+test-libraries: build/libraries/installed ## sizes of what libraries own, on the libraries themselves
+	@build/libraries/bin/pytest -q -p no:cacheprovider tests/python/test_native_libraries.py $(ARGS)
 
 build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
 	@mkdir -p build

@@ -485,6 +485,9 @@ int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool
     mpr_account found = {{0}};
     taking t = {
         .out = &found, .alloc = alloc, .still = still, .malloc_used = account->value[MPR_ACCOUNT_MALLOC_GIVEN], .more = more};
+    if (!mpr_maps_tell_resident()) {
+        return MPR_EUNSUPPORTED;
+    }
     t.chunks.regions.alloc = still && more != NULL ? more->alloc : NULL;
     int status = take_all(&t, pid);
     if (more != NULL) {

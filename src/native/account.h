@@ -78,7 +78,7 @@ const char *mpr_account_name(mpr_account_item item);
 void mpr_account_begin(mpr_account *out, bool still, const mpr_held *totals);
 
 /* The rest, of the process `pid` (0: this one), which is this one or its parent at the moment of the fork; `more` may be NULL. MPR_OK; MPR_ENOMEM;
- * MPR_EIO when there are no smaps to read. Unless it is MPR_OK nothing but what begin found is known. */
+ * MPR_EIO when there are no smaps to read; MPR_EUNSUPPORTED where the kernel does not say which pages are in memory. Unless it is MPR_OK nothing but what begin found is known. */
 int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_account_more *more);
 
 /* Memory of malloc's, in use, that a child gave back before it took the account. */

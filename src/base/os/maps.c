@@ -163,6 +163,12 @@ bool mpr_maps_is_anonymous(const mpr_mapping *m) {
 
 /* ---- memory ---- */
 
+bool mpr_maps_tell_resident(void) {
+    unsigned char resident[1];
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    return mincore((void *)((uintptr_t)resident & ~(page - 1)), page, resident) == 0 && (resident[0] & 1) != 0;
+}
+
 void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]) {
     if (mincore((void *)begin, pages * (size_t)sysconf(_SC_PAGESIZE), resident) != 0) {
         memset(resident, 0, MPR_MAPS_WINDOW);

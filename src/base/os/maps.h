@@ -41,6 +41,9 @@ int mpr_maps_read_file(const mpr_held *file, mpr_maps_each *each, void *context)
 /* Private, readable and writable memory of no file: where allocators have what they manage. */
 bool mpr_maps_is_anonymous(const mpr_mapping *mapping);
 
+/* Does the kernel say which pages are in memory? A strict profile of seccomp may forbid it: then none seems to be. */
+bool mpr_maps_tell_resident(void);
+
 /* resident[i] & 1 (i < pages <= MPR_MAPS_WINDOW): page i from `begin` is in memory. `begin` on a page boundary; what is not mapped is not in memory. */
 void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]);
 
