@@ -37,6 +37,9 @@ PyObject *cpy_frame_globals(PyFrameObject *frame);
 #define CPY_THREAD_LOCK_BYTES sizeof(sem_t)
 #endif
 
+/* Is a _queue.SimpleQueue a ring of items? Before, it has a lock and a list. */
+#define CPY_QUEUE_IS_RING (PY_VERSION_HEX >= 0x030D0000)
+
 /* Does an open _io.FileIO keep what fstat() said, in a block of its own? */
 #define CPY_FILEIO_KEEPS_STAT (PY_VERSION_HEX >= 0x030E0000)
 

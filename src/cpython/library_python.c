@@ -105,13 +105,15 @@ static bool check_lock(PyObject *lock) { return SIZE_WORD(lock, 2) % sizeof(void
 
 /* Until 3.12 { lock, locked, list ... }; then a ring { .., put, get, items, room, count }. */
 static size_t owned_queue(PyObject *object) {
-    return Py_TYPE(object)->tp_basicsize < 72 ? owned_lock(object) : SIZE_WORD(object, 6) * sizeof(PyObject *);
+    return CPY_QUEUE_IS_RING ? SIZE_WORD(object, 6) * sizeof(PyObject *) : owned_lock(object);
 }
 
 static bool check_queue(PyObject *queue) {
-    bool is_ring = Py_TYPE(queue)->tp_basicsize >= 72;
-    return is_ring ? SIZE_WORD(queue, 3) == 100 && SIZE_WORD(queue, 6) == 128 && SIZE_WORD(queue, 7) == 100
-                   : check_lock(queue) && owned_lock(queue) != 0;
+    bool has_words = (size_t)Py_TYPE(queue)->tp_basicsize >= (CPY_QUEUE_IS_RING ? 9 : 3) * sizeof(size_t);
+    if (!CPY_QUEUE_IS_RING || !has_words) {
+        return has_words && check_lock(queue) && owned_lock(queue) != 0;
+    }
+    return SIZE_WORD(queue, 3) == 100 && SIZE_WORD(queue, 6) == 128 && SIZE_WORD(queue, 7) == 100;
 }
 
 /* ---- files ---- */

@@ -45,6 +45,12 @@ def tree(children: int, **attributes: str) -> ElementTree.Element:
     return element
 
 
+class Slotted(queue.SimpleQueue):  # type: ignore[type-arg]
+    """A class of Python with more words than the C type has."""
+
+    __slots__ = ("a", "b", "c", "d", "e", "f")
+
+
 TRACED: dict[str, Callable[[], Any]] = {  # what tracemalloc sees
     "lock": _thread.allocate_lock,
     "RLock": threading.RLock,
@@ -56,6 +62,7 @@ TRACED: dict[str, Callable[[], Any]] = {  # what tracemalloc sees
     "FileIO": lambda: io.FileIO(os.devnull),
     "SimpleQueue, empty": queue.SimpleQueue,
     "SimpleQueue": lambda: filled(1000),
+    "SimpleQueue, of a class": Slotted,
     "Element": lambda: tree(0),
     "Element, attributes": lambda: tree(0, a="b"),
     "Element, children": lambda: tree(3),
