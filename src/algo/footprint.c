@@ -16,7 +16,7 @@ static uint64_t rounded(uint64_t size, uint64_t unit) { return (size + unit - 1)
 static bool is_one_block(const mpr_graph *g, const mpr_type *type) {
     static const char *const names[] = {"str", "bytes", "int", "tuple", "code"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (type->name_length == strlen(names[i]) && memcmp(g->strings + type->name, names[i], type->name_length) == 0) {
+        if (mpr_graph_is_called(g, type, names[i])) {
             return true;
         }
     }

@@ -4,7 +4,6 @@
 #include "algo/growth.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "algo/steps.h"
 #include "algo/suspects.h"
@@ -98,9 +97,8 @@ static bool is_reached_object(const side *s, uint32_t node) {
 
 static bool is_frame_like(const mpr_graph *g, uint32_t node) {
     static const char *const names[] = {"coroutine", "generator", "async_generator"};
-    const mpr_type *type = &g->types[g->type[node]];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (type->name_length == strlen(names[i]) && memcmp(g->strings + type->name, names[i], type->name_length) == 0) return true;
+        if (mpr_graph_type_is(g, node, names[i])) return true;
     return false;
 }
 

@@ -16,10 +16,7 @@
 static bool is_set(const uint64_t *bits, uint32_t node) { return bits[node >> 6] >> (node & 63) & 1; }
 static void set(uint64_t *bits, uint32_t node) { bits[node >> 6] |= UINT64_C(1) << (node & 63); }
 
-static bool is_str(const mpr_graph *g, uint32_t node) {
-    const mpr_type *type = &g->types[g->type[node]];
-    return type->name_length == 3 && memcmp(g->strings + type->name, "str", 3) == 0;
-}
+static bool is_str(const mpr_graph *g, uint32_t node) { return mpr_graph_type_is(g, node, "str"); }
 
 /* The namespace of a module or class is housekeeping, but that is where names are. */
 static bool is_typed_field(const mpr_graph *g, uint32_t holder, mpr_label label) {

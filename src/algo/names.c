@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "algo/lookup.h"
 #include "base/status.h"
 #include "graph/resolve.h"
 
@@ -76,19 +77,6 @@ static const char *type_of(const mpr_graph *g, uint32_t node, size_t *length) {
     return g->strings + type->name;
 }
 
-static bool type_is(const mpr_graph *g, uint32_t node, const char *name) {
-    size_t length;
-    const char *type = type_of(g, node, &length);
-    return length == strlen(name) && memcmp(type, name, length) == 0;
-}
-
-/* The node that a field leads to, or MPR_NO_NODE. */
-static uint32_t field_of(const mpr_graph *g, uint32_t node, mpr_field field) {
-    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++)
-        if (mpr_steps_is_field(g->label[k], field)) return g->target[k];
-    return MPR_NO_NODE;
-}
-
 static const char *text_of(const mpr_graph *g, uint32_t node, size_t *length) {
     return node == MPR_NO_NODE ? NULL : mpr_graph_text(g, node, length);
 }
@@ -98,14 +86,14 @@ static const char *code_of(const mpr_graph *g, uint32_t node, size_t *length) {
     const char *text = g->flags[node] & MPR_NODE_SYNTHETIC ? mpr_graph_text(g, node, length) : NULL;
     uint64_t end = text != NULL ? 0 : mpr_graph_first(g, node + 1);
     for (uint64_t k = mpr_graph_first(g, node); k < end && text == NULL; k++)
-        if (type_is(g, g->target[k], "code")) text = mpr_graph_text(g, g->target[k], length);
+        if (mpr_graph_type_is(g, g->target[k], "code")) text = mpr_graph_text(g, g->target[k], length);
     return text;
 }
 
 static bool is_function_like(const mpr_graph *g, uint32_t node) {
     static const char *const types[] = {"frame", "<frame>", "generator", "coroutine", "async_generator"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (type_is(g, node, types[i])) return true;
+        if (mpr_graph_type_is(g, node, types[i])) return true;
     return false;
 }
 
@@ -114,10 +102,10 @@ size_t mpr_names_what(const mpr_graph *g, uint32_t node, char *out, size_t size)
     const char *type = type_of(g, node, &type_length), *text = NULL;
     if (g->flags[node] & (MPR_NODE_TYPE | MPR_NODE_MODULE))
         text = mpr_graph_text(g, node, &length);
-    else if (type_is(g, node, "function"))
+    else if (mpr_graph_type_is(g, node, "function"))
         text = mpr_graph_text(g, node, &length);
-    else if (type_is(g, node, "method"))
-        text = text_of(g, field_of(g, node, MPR_FIELD_FUNC), &length);
+    else if (mpr_graph_type_is(g, node, "method"))
+        text = text_of(g, mpr_lookup_field(g, node, MPR_FIELD_FUNC), &length);
     else if (is_function_like(g, node))
         text = code_of(g, node, &length);
     int written = text == NULL ? snprintf(out, size, "%.*s", (int)type_length, type)
@@ -201,24 +189,14 @@ static void join_root(builder *b) {
     }
 }
 
-/* What a namespace has by this name, or MPR_NO_NODE. */
-static uint32_t defined_as(const mpr_graph *g, uint32_t namespace, const char *name, size_t length) {
-    size_t found;
-    for (uint64_t k = mpr_graph_first(g, namespace); k + 1 < mpr_graph_first(g, namespace + 1); k++) {
-        const char *text = mpr_label_kind_of(g->label[k]) == MPR_LABEL_KEY ? mpr_graph_text(g, g->target[k], &found) : NULL;
-        if (text && found == length && memcmp(text, name, length) == 0) return g->target[k + 1];
-    }
-    return MPR_NO_NODE;
-}
-
 /* Is a.b, as Python looks it up, something else than the module of this name in sys.modules? A package may have a function by the
  * name of the module that it is from. */
 static bool is_hidden_module(const builder *b, const char *key, size_t length) {
     size_t stem = length;
     while (stem > 0 && key[stem - 1] != '.') stem--;
-    uint32_t package = stem > 1 ? defined_as(b->g, b->step[b->at].node, key, stem - 1) : MPR_NO_NODE;
-    uint32_t namespace = package == MPR_NO_NODE ? MPR_NO_NODE : field_of(b->g, package, MPR_FIELD_NAMESPACE);
-    return namespace != MPR_NO_NODE && defined_as(b->g, namespace, key + stem, length - stem) != next_node(b);
+    uint32_t package = stem > 1 ? mpr_lookup_defined(b->g, b->step[b->at].node, key, stem - 1) : MPR_NO_NODE;
+    uint32_t namespace = package == MPR_NO_NODE ? MPR_NO_NODE : mpr_lookup_field(b->g, package, MPR_FIELD_NAMESPACE);
+    return namespace != MPR_NO_NODE && mpr_lookup_defined(b->g, namespace, key + stem, length - stem) != next_node(b);
 }
 
 /* A module by its key in sys.modules, which is what an import takes; by its own name where the contents of the key are not known. */
@@ -265,9 +243,9 @@ static void join_variable(builder *b) {
 
 /* The name of variable `index` of a closure: the last names of its code. NULL when it is not known. */
 static const char *closure_name(const mpr_graph *g, uint32_t function, uint32_t closure, uint32_t index, size_t *length) {
-    uint32_t code = field_of(g, function, MPR_FIELD_CODE), names = MPR_NO_NODE;
-    if (code != MPR_NO_NODE) names = field_of(g, code, MPR_FIELD_CO_LOCALSPLUS);
-    if (code != MPR_NO_NODE && names == MPR_NO_NODE) names = field_of(g, code, MPR_FIELD_CO_FREEVARS);
+    uint32_t code = mpr_lookup_field(g, function, MPR_FIELD_CODE), names = MPR_NO_NODE;
+    if (code != MPR_NO_NODE) names = mpr_lookup_field(g, code, MPR_FIELD_CO_LOCALSPLUS);
+    if (code != MPR_NO_NODE && names == MPR_NO_NODE) names = mpr_lookup_field(g, code, MPR_FIELD_CO_FREEVARS);
     if (names == MPR_NO_NODE) return NULL;
     uint64_t free = mpr_graph_first(g, closure + 1) - mpr_graph_first(g, closure);
     uint64_t all = mpr_graph_first(g, names + 1) - mpr_graph_first(g, names);
@@ -311,8 +289,9 @@ static void join_cache(builder *b) {
 /* Is this a step inside of one? A key or link of it is no part of the name. */
 static bool is_cache_step(builder *b) {
     uint32_t holder = b->step[b->at].node;
-    if (type_is(b->g, holder, "functools._lru_cache_wrapper")) return b->label.kind == MPR_LABEL_OFFSET;
-    if (b->in_cache && (b->label.kind == MPR_LABEL_VALUE || type_is(b->g, holder, "functools._lru_list_elem"))) return true;
+    if (mpr_graph_type_is(b->g, holder, "functools._lru_cache_wrapper")) return b->label.kind == MPR_LABEL_OFFSET;
+    if (b->in_cache && (b->label.kind == MPR_LABEL_VALUE || mpr_graph_type_is(b->g, holder, "functools._lru_list_elem")))
+        return true;
     b->in_cache = false;
     return false;
 }
@@ -324,7 +303,7 @@ static bool is_hamt(const mpr_graph *g, uint32_t node) {
 }
 
 static bool is_context_variable(const mpr_graph *g, uint32_t node) {
-    return type_is(g, node, "_contextvars.ContextVar") || type_is(g, node, "ContextVar");
+    return mpr_graph_type_is(g, node, "_contextvars.ContextVar") || mpr_graph_type_is(g, node, "ContextVar");
 }
 
 /* The variable whose value an edge of a context's node leads to stands beside it. */
@@ -338,7 +317,7 @@ static uint32_t context_variable(const mpr_graph *g, uint32_t holder, uint64_t e
 /* The name that a ContextVar was made with, or NULL. */
 static const char *variable_name(const mpr_graph *g, uint32_t variable, size_t *length) {
     for (uint64_t k = mpr_graph_first(g, variable); k < mpr_graph_first(g, variable + 1); k++) {
-        const char *text = type_is(g, g->target[k], "str") ? mpr_graph_text(g, g->target[k], length) : NULL;
+        const char *text = mpr_graph_type_is(g, g->target[k], "str") ? mpr_graph_text(g, g->target[k], length) : NULL;
         if (text != NULL) return text;
     }
     return NULL;
@@ -389,35 +368,12 @@ static bool is_doc(const builder *b) {
 
 static uint32_t owner_of_namespace(const builder *b) { return b->at > 0 ? b->step[b->at - 1].node : b->step[0].node; }
 
-/* The same of a class and its bases. */
-static uint32_t inherited(const mpr_graph *g, uint32_t class, const char *name, size_t length) {
-    uint32_t order = class == MPR_NO_NODE ? class : field_of(g, class, MPR_FIELD_MRO);
-    if (order == MPR_NO_NODE) return MPR_NO_NODE;
-    for (uint64_t k = mpr_graph_first(g, order); k < mpr_graph_first(g, order + 1); k++) {
-        uint32_t namespace = field_of(g, g->target[k], MPR_FIELD_NAMESPACE);
-        uint32_t found = namespace == MPR_NO_NODE ? MPR_NO_NODE : defined_as(g, namespace, name, length);
-        if (found != MPR_NO_NODE) return found;
-    }
-    return MPR_NO_NODE;
-}
-
-static uint32_t class_of(const mpr_graph *g, uint32_t node) { return g->types[g->type[node]].node; }
-
-/* Does the object's class have a data descriptor by the name of a variable in its namespace? Then the attribute is another thing. The
- * descriptors in C of classes and modules (__module__, __annotations__) look into the namespace themselves. */
-static bool is_shadowed(const mpr_graph *g, uint32_t owner, const char *name, size_t length) {
-    uint32_t found = inherited(g, class_of(g, owner), name, length);
-    if (found == MPR_NO_NODE || inherited(g, class_of(g, found), "__set__", 7) == MPR_NO_NODE) return false;
-    bool in_c = type_is(g, found, "getset_descriptor") || type_is(g, found, "member_descriptor");
-    return !in_c || !(g->flags[owner] & (MPR_NODE_TYPE | MPR_NODE_MODULE));
-}
-
 /* An attribute that the instance has within itself: a member has its descriptor. */
 static void join_attribute(builder *b) {
     const mpr_step *step = &b->step[b->at];
     bool in_dict = mpr_label_kind_of(b->g->label[step->edge]) == MPR_LABEL_INLINE;
     b->evaluable = b->evaluable && is_word(b->label.name, b->label.length) && !is_doc(b); /* a class may make that of an instance */
-    if (in_dict && is_shadowed(b->g, step->node, b->label.name, b->label.length)) {
+    if (in_dict && mpr_lookup_is_shadowed(b->g, step->node, b->label.name, b->label.length)) {
         begin_part(b);
         append_text(b, ".__dict__['");
         append(b, b->label.name, b->label.length);
@@ -427,24 +383,9 @@ static void join_attribute(builder *b) {
     }
 }
 
-/* Does a class say by a function of Python what its instances are as attributes of a class? What is written in C gives itself. */
-static bool has_getter(const mpr_graph *g, uint32_t class) {
-    uint32_t getter = inherited(g, class, "__get__", 7);
-    return getter != MPR_NO_NODE && type_is(g, getter, "function");
-}
-
-/* An attribute of a class that is not what its namespace has. */
-static bool is_wrapper(const mpr_graph *g, uint32_t node) {
-    static const char *const types[] = {"staticmethod", "classmethod", "classmethod_descriptor", "getset_descriptor",
-                                        "member_descriptor"};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (type_is(g, node, types[i])) return true;
-    return has_getter(g, class_of(g, node));
-}
-
 /* Does a class give something else for the variable in hand? An instance or module gives what it has. */
 static bool is_bound_by_class(const builder *b) {
-    return (b->g->flags[owner_of_namespace(b)] & MPR_NODE_TYPE) && is_wrapper(b->g, next_node(b));
+    return (b->g->flags[owner_of_namespace(b)] & MPR_NODE_TYPE) && mpr_lookup_is_wrapper(b->g, next_node(b));
 }
 
 /* A key that is only known while its object can be looked at. */
@@ -483,7 +424,8 @@ static void join_value(builder *b) {
     bool word = b->label.is_text && is_word(b->label.name, b->label.length);
     bool wraps = is_bound_by_class(b);
     bool wrapper = (wraps && !(b->at + 2 < b->count && leaves_wrapper(b))) || is_made_text(b);
-    wrapper = wrapper || (b->in_namespace && word && is_shadowed(b->g, owner_of_namespace(b), b->label.name, b->label.length));
+    wrapper =
+        wrapper || (b->in_namespace && word && mpr_lookup_is_shadowed(b->g, owner_of_namespace(b), b->label.name, b->label.length));
     if ((b->in_namespace || b->in_local) && word && !wrapper) {
         b->wrapped = wraps;
         if (b->in_namespace) drop_part(b);
@@ -507,13 +449,14 @@ static bool is_made_field(uint32_t field) {
 /* A property has a name for itself (3.13), and a module one beside that of its namespace. */
 static bool is_other_name(const builder *b) {
     uint32_t holder = b->step[b->at].node;
-    return b->label.number == MPR_FIELD_NAME && (type_is(b->g, holder, "property") || (b->g->flags[holder] & MPR_NODE_MODULE));
+    return b->label.number == MPR_FIELD_NAME &&
+           (mpr_graph_type_is(b->g, holder, "property") || (b->g->flags[holder] & MPR_NODE_MODULE));
 }
 
 /* What a function in a class is wrapped in is looked through by the attribute; a class method's is left by one step more. */
 static bool join_wrapped(builder *b) {
     uint32_t holder = b->step[b->at].node;
-    bool is_static = type_is(b->g, holder, "staticmethod"), is_class = type_is(b->g, holder, "classmethod");
+    bool is_static = mpr_graph_type_is(b->g, holder, "staticmethod"), is_class = mpr_graph_type_is(b->g, holder, "classmethod");
     if (!b->wrapped || (b->label.number != MPR_FIELD_WRAPPED && b->label.number != MPR_FIELD_FUNC) || !(is_static || is_class))
         return false;
     if (is_class) {
@@ -563,13 +506,13 @@ static bool join_class(builder *b) {
 
 /* An instance of threading.local, or of a class derived from it. */
 static bool is_thread_local(const mpr_graph *g, uint32_t node) {
-    uint32_t class = class_of(g, node);
-    for (int depth = 0; depth < 8 && class != MPR_NO_NODE; depth++, class = field_of(g, class, MPR_FIELD_BASE)) {
+    uint32_t class = mpr_lookup_class(g, node);
+    for (int depth = 0; depth < 8 && class != MPR_NO_NODE; depth++, class = mpr_lookup_field(g, class, MPR_FIELD_BASE)) {
         size_t length = 0;
         const char *text = mpr_graph_text(g, class, &length);
         if (text && length == 14 && memcmp(text, "_thread._local", length) == 0) return true;
     }
-    return type_is(g, node, "_thread._local");
+    return mpr_graph_type_is(g, node, "_thread._local");
 }
 
 static void join_plain(builder *b) {
@@ -619,7 +562,7 @@ static bool is_running(const builder *b) {
     uint32_t node = b->step[b->at].node;
     if (b->at == 0) return false;
     bool of_thread = (b->g->flags[b->step[b->at - 1].node] & MPR_NODE_SYNTHETIC) && b->at > 2;
-    return of_thread && ((b->g->flags[node] & MPR_NODE_SYNTHETIC) || type_is(b->g, node, "frame"));
+    return of_thread && ((b->g->flags[node] & MPR_NODE_SYNTHETIC) || mpr_graph_type_is(b->g, node, "frame"));
 }
 
 static bool is_synthetic_root(const builder *b) {
@@ -640,7 +583,8 @@ static void join_step(builder *b) {
         restart(b, code ? code : "?", code ? length : 1, false);
         join_plain(b);
     } else if (!join_module(b) && !join_class(b)) {
-        bool in_context = type_is(b->g, step->node, "_contextvars.Context") || type_is(b->g, step->node, "Context");
+        bool in_context =
+            mpr_graph_type_is(b->g, step->node, "_contextvars.Context") || mpr_graph_type_is(b->g, step->node, "Context");
         if (!in_context || !join_context(b)) join_plain(b);
     }
 }
@@ -732,12 +676,6 @@ static int fold(const builder *b, mpr_name *out) {
     return status;
 }
 
-/* Does `.__dict__` give the namespace itself? A class gives a proxy, and some types in C give none. */
-static bool gives_namespace(const mpr_graph *g, uint32_t owner) {
-    if (g->flags[owner] & MPR_NODE_TYPE) return false;
-    return (g->flags[owner] & MPR_NODE_MODULE) || inherited(g, class_of(g, owner), "__dict__", 8) != MPR_NO_NODE;
-}
-
 /* ---- all of it --------------------------------------------------------------------------------------------------------- */
 
 int mpr_names_join(const mpr_graph *g, const mpr_step *step, size_t count, const mpr_name_keys *keys, mpr_name *out) {
@@ -749,7 +687,7 @@ int mpr_names_join(const mpr_graph *g, const mpr_step *step, size_t count, const
             join_step(&b);
     }
     if (b.in_local) append_text(&b, ".__dict__");
-    if (b.in_namespace && count > 1 && !gives_namespace(g, step[count - 2].node)) b.evaluable = false;
+    if (b.in_namespace && count > 1 && !mpr_lookup_gives_namespace(g, step[count - 2].node)) b.evaluable = false;
     if (count > 1 && !b.evaluable && is_function_like(g, step[count - 1].node)) restart_what(&b, "", step[count - 1].node);
     if (b.part.count == 0 && count > 0) {
         size_t length = 0;

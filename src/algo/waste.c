@@ -4,7 +4,6 @@
 #include "algo/waste.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "algo/signature.h"
 #include "algo/steps.h"
@@ -43,8 +42,7 @@ static void know_types(waste_work *w) {
     for (size_t i = 0; i < w->g->type_count; i++) {
         const mpr_type *t = &w->g->types[i];
         for (size_t k = 0; k < sizeof known / sizeof *known && !(t->flags & MPR_TYPE_HEAP); k++)
-            if (t->name_length == strlen(known[k].name) && memcmp(w->g->strings + t->name, known[k].name, t->name_length) == 0)
-                w->what[i] = (uint8_t)known[k].what;
+            if (mpr_graph_is_called(w->g, t, known[k].name)) w->what[i] = (uint8_t)known[k].what;
     }
 }
 

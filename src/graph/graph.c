@@ -84,6 +84,10 @@ const char *mpr_graph_text(const mpr_graph *g, uint32_t node, size_t *length) {
     return g->strings + g->texts[low].text;
 }
 
+bool mpr_graph_is_called(const mpr_graph *g, const mpr_type *type, const char *name) {
+    return type->name_length == strlen(name) && memcmp(g->strings + type->name, name, type->name_length) == 0;
+}
+
 const mpr_digest *mpr_graph_digest(const mpr_graph *g, uint32_t node) {
     size_t low = 0, high = g->hashed_count;
     while (low < high) {

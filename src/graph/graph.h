@@ -128,6 +128,13 @@ static inline uint64_t mpr_graph_size(const mpr_graph *g, uint32_t node) {
 /* The contents or name of a node, or NULL; *length is set when not NULL. UTF-8, not NUL-terminated. */
 const char *mpr_graph_text(const mpr_graph *g, uint32_t node, size_t *length);
 
+/* Has a type, or a node's type, this name? */
+bool mpr_graph_is_called(const mpr_graph *g, const mpr_type *type, const char *name);
+
+static inline bool mpr_graph_type_is(const mpr_graph *g, uint32_t node, const char *name) {
+    return mpr_graph_is_called(g, &g->types[g->type[node]], name);
+}
+
 /* The digest of a node's contents, or NULL. */
 const mpr_digest *mpr_graph_digest(const mpr_graph *g, uint32_t node);
 
