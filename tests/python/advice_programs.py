@@ -18,8 +18,8 @@ WORDS = "def words(n): return [f'word {n}/{i}' for i in range(8)]\n"
 
 RIGHT = [
     ("queue", "import queue\njobs = queue.Queue()\nfor n in range(8000): jobs.put((n, str(n)))", "filled faster"),
-    ("queue of an object", "import queue\nclass Worker: pass\nworker = Worker()\nworker.jobs = queue.LifoQueue()\nfor n in range(8000): worker.jobs.put([n])", "filled faster"),
-    ("asyncio queue", "import asyncio\njobs = asyncio.Queue()\nfor n in range(8000): jobs.put_nowait((n, str(n)))", "filled faster"),
+    ("queue of an object", "import queue\nclass Worker: pass\nworker = Worker()\nworker.jobs = queue.LifoQueue()\nfor n in range(20_000): worker.jobs.put([n])", "filled faster"),
+    ("asyncio queue", "import asyncio\njobs = asyncio.Queue()\nfor n in range(20_000): jobs.put_nowait((n, str(n)))", "filled faster"),
     ("functools.cache", "import functools\n@functools.cache\ndef render(n): return words(n)\nfor n in range(2000): render(n)", "functools cache"),
     ("lru_cache(None)", "import functools\n@functools.lru_cache(maxsize=None)\ndef render(n): return words(n)\nfor n in range(2000): render(n)", "maxsize"),
     ("cache of a method", "import functools\nclass Report:\n    def __init__(self, n): self.rows = words(n)\n    @functools.cache\n    def total(self): return len(self.rows)\nfor n in range(2000): Report(n).total()", "functools cache"),
