@@ -194,9 +194,10 @@ static int make_objects(proof *p) {
     return done == NULL ? -1 : 0;
 }
 
-/* The destructor of every struct sequence: that of one which the interpreter makes, for what sys has could be anything. */
+/* The destructor of every struct sequence: that of one which the interpreter makes, for what sys has could be anything. (PyThread_GetInfo is not for
+ * this: a debug build allows one call of it.) */
 static destructor dealloc_of_records(void) {
-    PyObject *record = PyThread_GetInfo();
+    PyObject *record = PyLong_GetInfo();
     destructor found = record == NULL ? NULL : Py_TYPE(record)->tp_dealloc;
     Py_XDECREF(record);
     PyErr_Clear();
