@@ -79,7 +79,7 @@ class Stuck:
         data = bytearray()
         while self.thread.is_alive() or select.select([self.reader], [], [], 0)[0]:
             if select.select([self.reader], [], [], 0.02)[0]:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # it may end meanwhile
                     each()
                 data += os.read(self.reader, 1 << 14)
         return bytes(data)
