@@ -189,12 +189,23 @@ static void join_root(builder *b) {
     }
 }
 
+/* The module by this name in sys.modules: by its key, or by its own name where the contents of keys are not known. */
+static uint32_t module_called(const mpr_graph *g, uint32_t modules, const char *name, size_t length) {
+    uint32_t found = mpr_lookup_defined(g, modules, name, length);
+    for (uint64_t k = mpr_graph_first(g, modules); k < mpr_graph_first(g, modules + 1) && found == MPR_NO_NODE; k++) {
+        size_t own;
+        const char *text = g->flags[g->target[k]] & MPR_NODE_MODULE ? mpr_graph_text(g, g->target[k], &own) : NULL;
+        if (text && own == length && memcmp(text, name, length) == 0) found = g->target[k];
+    }
+    return found;
+}
+
 /* Is a.b, as Python looks it up, something else than the module of this name in sys.modules? A package may have a function by the
  * name of the module that it is from. */
 static bool is_hidden_module(const builder *b, const char *key, size_t length) {
     size_t stem = length;
     while (stem > 0 && key[stem - 1] != '.') stem--;
-    uint32_t package = stem > 1 ? mpr_lookup_defined(b->g, b->step[b->at].node, key, stem - 1) : MPR_NO_NODE;
+    uint32_t package = stem > 1 ? module_called(b->g, b->step[b->at].node, key, stem - 1) : MPR_NO_NODE;
     uint32_t namespace = package == MPR_NO_NODE ? MPR_NO_NODE : mpr_lookup_field(b->g, package, MPR_FIELD_NAMESPACE);
     return namespace != MPR_NO_NODE && mpr_lookup_defined(b->g, namespace, key + stem, length - stem) != next_node(b);
 }

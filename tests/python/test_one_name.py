@@ -75,3 +75,17 @@ def test_the_same_name_in_answers(found: dict[str, Any]) -> None:
 
 def test_where_the_name_begins_is_in_the_picture(found: dict[str, Any]) -> None:
     check(found, "pictures", "pictures_different", 3)
+
+
+def test_a_module_that_its_package_hides_is_named_live_by_its_key(tmp_path: Path) -> None:
+    """The package has a function by the module's name: what is said must lead to the module, also where keys have no contents."""
+    package = tmp_path / "hiding"
+    package.mkdir()
+    (package / "__init__.py").write_text("from hiding.inner import inner\n")
+    (package / "inner.py").write_text("def inner(): pass\nkept = [object()]\n")
+    source = "import sys, memprobe, hiding\ndef ask(one): return memprobe.why_alive(one)[0].expression\n"
+    source += (
+        "found = ask(sys.modules['hiding.inner'].kept[0])\nprint(found)\nassert eval(found) is sys.modules['hiding.inner'].kept[0]"
+    )
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done
