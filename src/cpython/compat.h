@@ -62,6 +62,9 @@ static inline bool cpy_is_immortal(PyObject *object) {
 #endif
 }
 
+/* May a word be the address of something that begins at one? It is not followed for that. */
+static inline bool cpy_is_pointer(uint64_t word) { return word > 4096 && word % sizeof(void *) == 0 && word >> 47 == 0; }
+
 /* The first word of an object as it may be: a count that is neither 0 nor absurd. From 3.14 on flags stand above it; a pointer is none. */
 static inline bool cpy_is_plausible_count(uint64_t word) {
     const uint64_t most = 100000000;

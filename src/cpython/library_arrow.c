@@ -92,26 +92,24 @@ static size_t owned_table(PyObject *object) { return share_of_table(of_python(ob
 
 /* ---- proofs: on objects that nothing else uses, with one buffer of 1,000 bytes ---- */
 
-static bool is_pointer(size_t word) { return word >= 4096 && word % sizeof(void *) == 0 && word >> 47 == 0; }
-
 /* Is it a shared pointer, and the only use of its object? To be asked before it is followed. */
 static bool is_only_use(const shared *pointer) {
-    return is_pointer((size_t)pointer->object) && is_pointer((size_t)pointer->control) &&
-           pointer->control[1] == (UINT64_C(1) << 32 | 1) && is_pointer(pointer->control[0]);
+    return cpy_is_pointer((size_t)pointer->object) && cpy_is_pointer((size_t)pointer->control) &&
+           pointer->control[1] == (UINT64_C(1) << 32 | 1) && cpy_is_pointer(pointer->control[0]);
 }
 
 static bool is_of_python(PyObject *object) { return is_only_use(of_python(object)); }
 
 static const shared *only_element(const size_t *vector, size_t wanted) {
     size_t count;
-    bool right = is_pointer(vector[0]) && is_pointer(vector[1]);
+    bool right = cpy_is_pointer(vector[0]) && cpy_is_pointer(vector[1]);
     const shared *items = right ? elements(vector, &count) : NULL;
     return items != NULL && count == wanted && is_only_use(&items[wanted - 1]) ? &items[wanted - 1] : NULL;
 }
 
 static bool proves_buffer(const shared *buffer) {
     const size_t *words = buffer->object;
-    return is_pointer(words[0]) && is_pointer(words[2]) && words[3] == 1000 && words[4] == 1024 &&
+    return cpy_is_pointer(words[0]) && cpy_is_pointer(words[2]) && words[3] == 1000 && words[4] == 1024 &&
            (pool_buffers == 0 || pool_buffers == words[0]);
 }
 

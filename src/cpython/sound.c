@@ -9,10 +9,6 @@ static size_t with_items(size_t body, Py_ssize_t count, size_t item, size_t most
     return count < 0 || (size_t)count > most / (item > 0 ? item : 1) ? 0 : body + (size_t)count * item;
 }
 
-static bool is_pointer(const void *at) {
-    return (uintptr_t)at > 4096 && (uintptr_t)at % sizeof(void *) == 0 && (uintptr_t)at >> 47 == 0;
-}
-
 /* Characters end with a zero of their width, and ASCII has no eighth bit. */
 static size_t sound_str(const PyObject *object, size_t bytes) {
     const PyASCIIObject *str = (const PyASCIIObject *)object;
@@ -87,7 +83,7 @@ static size_t sound_tuple(const PyObject *object, size_t bytes) {
         return 0;
     }
     for (Py_ssize_t i = 0; i < Py_SIZE(tuple); i++) {
-        if (!is_pointer(tuple->ob_item[i])) {
+        if (!cpy_is_pointer((uintptr_t)tuple->ob_item[i])) {
             return 0;
         }
     }

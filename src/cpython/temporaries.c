@@ -8,8 +8,7 @@
 bool cpy_temporaries_hidden(const cpy_frame *frame) { return frame->code != NULL && cpy_layout_hides_stack(frame); }
 
 static void emit_slot(cpy_walk *walk, uintptr_t word) {
-    bool may_be_object = word % sizeof(void *) == 0 && word != 0 && word < MPR_SYNTHETIC;
-    if (may_be_object && mpr_workset_has(&walk->work, word)) {
+    if (cpy_is_pointer(word) && mpr_workset_has(&walk->work, word)) {
         mpr_seen_edge edge = {.target = word, .label = mpr_label_field(MPR_FIELD_TEMPORARY)};
         walk->status = walk->status != MPR_OK ? walk->status : walk->sink->edges(walk->sink, &edge, 1);
     }

@@ -38,7 +38,7 @@ typedef struct scan {
 /* ---- what a block has ---- */
 
 static cpy_type *find_class(scan *s, uint64_t address) {
-    if (address % sizeof(void *) != 0 || address < 4096 || address >> 47 != 0 || !mpr_workset_has(&s->walk->work, address)) {
+    if (!cpy_is_pointer(address) || !mpr_workset_has(&s->walk->work, address)) {
         return NULL;
     }
     PyObject *class = (PyObject *)(uintptr_t)address;
