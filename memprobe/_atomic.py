@@ -15,8 +15,8 @@ from memprobe._native import Held
 @contextmanager
 def replacing(path: str) -> Iterator[Held]:
     """A descriptor to write the new contents of `path` to, readable by its owner alone. They have no name until they are whole,
-    where the file system can do that, and a temporary one beside it otherwise; when the block ends well they take the name, and
-    if not, an old file stays as it was. An OSError names `path`."""
+    where the file system can do that, and a temporary one beside it otherwise. When the block ends well they take the name; for a
+    moment they have the temporary one where an old file has it, which stays as it was until then. An OSError names `path`."""
     try:
         refuse_special(path)
         folder = os.path.dirname(path) or "."
@@ -29,9 +29,13 @@ def replacing(path: str) -> Iterator[Held]:
                     raise OSError(errno.EBADF, "the program closed the file meanwhile")
                 os.fsync(held.fd)
                 if not named:
-                    # a directory's descriptor, though unused, makes os.link follow the symbolic link
-                    os.link(f"/proc/self/fd/{held.fd}", temporary, src_dir_fd=held.fd, follow_symlinks=True)
-            os.replace(temporary, path)
+                    try:
+                        link(held.fd, path)
+                    except FileExistsError:
+                        link(held.fd, temporary)
+                        named = True
+            if named:
+                os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -50,6 +54,12 @@ def open_new(folder: str, temporary: str) -> tuple[Held, bool]:
             return file, False
         file.close()
     return Held.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW), True
+
+
+def link(fd: int, name: str) -> None:
+    """Give a file that has no name one that nobody has."""
+    # a directory's descriptor, though unused, makes os.link follow the symbolic link
+    os.link(f"/proc/self/fd/{fd}", name, src_dir_fd=fd, follow_symlinks=True)
 
 
 def refuse_special(path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -79,6 +80,26 @@ def test_askers_die(program, tmp_path: Path) -> None:
     assert until(lambda: descriptors(service.pid) == before, 20)  # the agent may still be closing the last connection
     assert attach.snapshot_process(service.pid, tmp_path / "a.snap").objects > 100_000
     assert service.end().code == 0
+
+
+DIES_NAMING = """
+import memprobe, os, signal
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+link = os.link
+def link_and_die(*args, **words):
+    link(*args, **words)
+    die()
+os.link, os.replace = link_and_die, die
+print("ready", flush=True)
+memprobe.snapshot("a.snap")
+"""
+
+
+def test_a_new_file_has_its_name_at_once(program, tmp_path: Path) -> None:
+    """Nothing is left of it by a temporary name, whenever one dies."""
+    assert program(DIES_NAMING).end().code == -signal.SIGKILL
+    assert whole_or_nothing(tmp_path)
 
 
 def test_the_asked_die(program, tmp_path: Path) -> None:
