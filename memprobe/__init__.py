@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         SnapshotInfo,
         TypeTable,
     )
+    from memprobe.sharing import Copied, Sharing
     from memprobe.waste import Waste, WasteRow
 
 __version__ = "0.1.0"
@@ -83,6 +84,7 @@ _HOMES = {
         *("Accounting", "Edge", "GcStats", "Growth", "HeapInfo", "Node", "PymallocStats", "RefCount"),
         *("Reference", "SnapshotInfo", "TypeTable"),
     ),
+    "sharing": ("Copied", "Sharing"),
     "waste": ("Waste", "WasteRow"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -90,6 +92,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Accounting",
     "AttachError",
+    "Copied",
     "Cycle",
     "Diff",
     "Dominated",
@@ -108,6 +111,7 @@ __all__ = [
     "PymallocStats",
     "RefCount",
     "Reference",
+    "Sharing",
     "SnapshotError",
     "SnapshotInfo",
     "Survivor",

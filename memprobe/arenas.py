@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memprobe import _names
+from memprobe._pieces import places, survivors
 from memprobe._readable import Json, Readable
 from memprobe._text import counted, number, size
 from memprobe.balance import is_worth
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
 
 ARENA = 1 << 20  # bytes of one, and what is given back at once; of malloc's regions, a piece
-PAGE = 4096
+KIB = 1024
 SPARSE = 4  # an arena is thinly filled when less than a quarter is in use
 SHOWN = 3  # variables that a line has, ...
 ARENAS_MOST = 2  # of malloc's, that a program with threads needs to have
@@ -143,12 +142,13 @@ def _pins(rows: tuple[Survivor, ...], sparse: int) -> str:
 def fragmentation(heap: Heap, limit: int) -> Fragmentation:
     """For Heap.fragmentation(). The names are looked for in a heap that has thinly filled places alone."""
     malloc = _malloc(heap, limit)
-    arenas = _places(heap, "mem_arenas")
+    arenas = places(heap, "mem_arenas")
     if arenas is None:
         return Fragmentation(None, 0, 0, 0, (), malloc)
-    sparse = [(begin, used) for begin, used in arenas if used * SPARSE < ARENA]
-    empty, rows = _survivors(heap, [begin for begin, _ in sparse], limit)
-    return Fragmentation(len(arenas), len(sparse), sum(used for _, used in sparse), empty, rows, malloc)
+    sparse = [(begin, used * KIB) for begin, used in arenas if used * KIB * SPARSE < ARENA]
+    empty, rows = survivors(heap, [begin for begin, _ in sparse], ARENA, limit)
+    used = sum(used for _, used in sparse)
+    return Fragmentation(len(arenas), len(sparse), used, empty, tuple(Survivor(*row) for row in rows), malloc)
 
 
 def _malloc(heap: Heap, limit: int) -> MallocFragmentation | None:
@@ -156,30 +156,9 @@ def _malloc(heap: Heap, limit: int) -> MallocFragmentation | None:
     arenas, others = facts.get("mem_malloc_arenas"), facts.get("mem_malloc_others_free")
     if arenas is None or others is None:
         return None
-    pieces = _places(heap, "mem_malloc_sparse") or []
-    empty, rows = _survivors(heap, [begin for begin, *_ in pieces], limit)
-    used, free = (sum(piece[column] for piece in pieces) for column in (1, 2))
+    pieces = places(heap, "mem_malloc_sparse") or []
+    empty, found = survivors(heap, [begin for begin, *_ in pieces], ARENA, limit)
+    used, free = (KIB * sum(piece[column] for piece in pieces) for column in (1, 2))
     all_free = facts["mem_malloc"] - facts["mem_malloc_unread"] - facts["mem_malloc_used"]
+    rows = tuple(Survivor(*row) for row in found)
     return MallocFragmentation(all_free, facts["mem_malloc_returnable"], arenas, others, len(pieces), used, free, empty, rows)
-
-
-def _survivors(heap: Heap, begins: list[int], limit: int) -> tuple[int, tuple[Survivor, ...]]:
-    """How many of these places have no object, and which variables have objects there."""
-    if not begins:
-        return 0, ()
-    empty, rows = heap._graph.survivors(array("Q", begins), ARENA, limit)
-    names = _names.names(heap, [row[0] for row in rows])
-    return empty, tuple(Survivor(name, *row[1:], row[0]) for name, row in zip(names, rows, strict=True))
-
-
-def _places(heap: Heap, fact: str) -> list[tuple[int, ...]] | None:
-    """Where each begins, and in bytes what else is known of it: docs/FORMAT.md, mem_arenas and mem_malloc_sparse."""
-    text = heap._graph.infos().get(fact)
-    if not isinstance(text, str):
-        return None
-    found, begin = [], 0
-    for word in text.split():
-        pages, *sizes = (int(digits, 16) for digits in word.split(":"))
-        begin += pages * PAGE
-        found.append((begin, *(count * 1024 for count in sizes)))
-    return found

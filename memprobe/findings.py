@@ -1,5 +1,5 @@
 """What a first screen says of a process's memory before it speaks of objects: which part has more than half of it, or of its
-growth, what is known of that part and what helps, and memory that is lost to fragmentation."""
+growth, what is known of that part and what helps, memory that is lost to fragmentation, and what was copied since a fork."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ NOBODYS = "No Python object is known to have the memory that C code has of mallo
 def findings(heap: Heap, older: Heap | None) -> tuple[str, ...]:
     """For Heap.findings()."""
     memory = heap.memory(older)
-    return (*_of_part(heap, older, memory), *_of_fragmentation(heap, memory))
+    shared = heap.sharing()
+    copied = shared.lines(memory.rss_bytes) if shared.matters(memory.rss_bytes) else ()
+    return (*_of_part(heap, older, memory), *_of_fragmentation(heap, memory), *copied)
 
 
 def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:

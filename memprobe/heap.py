@@ -22,6 +22,7 @@ from memprobe.findings import findings
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
+from memprobe.sharing import Sharing, sharing
 from memprobe.waste import Waste
 
 Path = str | os.PathLike[str]
@@ -152,9 +153,14 @@ class Heap:
         arena is given back when nothing in it is in use. `malloc` is the same of glibc's malloc."""
         return self._once(fragmentation, limit)
 
+    def sharing(self, *, limit: int = 20) -> Sharing:
+        """Of a process that was forked, as a server's worker: what it shares with its parent still, what has been copied since and
+        why, and which variables (at most `limit`) have objects there."""
+        return self._once(sharing, limit)
+
     def findings(self, older: Heap | None = None) -> tuple[str, ...]:
         """Sentences on the process's memory beside its objects: the part that has more than half of it (with `older`, of its
-        growth), and fragmentation, each with what helps. Nothing where the balance alone says it."""
+        growth), fragmentation, and what was copied since a fork, each with what helps. Nothing where the balance alone says it."""
         return findings(self, older)
 
     def types(

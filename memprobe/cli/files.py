@@ -69,12 +69,13 @@ def memory(options: argparse.Namespace) -> int:
     heap, older = opened(options.file), None if options.older is None else opened(options.older)
     found, findings = heap.memory(older), heap.findings(older)
     if options.json:
-        more = {"arenas": heap.fragmentation().to_dict(), "findings": list(findings)}
+        more = {"arenas": heap.fragmentation().to_dict(), "sharing": heap.sharing().to_dict(), "findings": list(findings)}
         show.as_json("memprobe.memory/1", {**found.to_dict(), **more})
         return 0
     title = f"The memory of the process in {options.file}" + (f", and since {options.older}" if options.older else "")
     show.table(title, found.headers, found.cells())
-    for note in [*found.notes, *findings]:
+    shared = () if heap.sharing().matters(found.rss_bytes) else heap.sharing().lines(found.rss_bytes)  # else it is a finding
+    for note in [*found.notes, *findings, *shared]:
         show.text(note)
     show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows which Python objects keep most of theirs")
     return 0

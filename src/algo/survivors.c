@@ -5,22 +5,29 @@
 #include <stdlib.h>
 
 #include "algo/suspects.h"
+#include "base/addrset.h"
 #include "base/map.h"
 #include "base/status.h"
 
 #define NONE UINT32_MAX
 #define MANY (UINT32_MAX - 1) /* rows */
+#define HEAD 16               /* bytes before a tracked object, for the collector's notes */
 
 typedef struct of_type {
     uint64_t objects, bytes;
 } of_type;
 
-typedef struct work {
-    const mpr_graph *g;
-    const mpr_dominators *d;
+typedef struct pieces {
     const uint64_t *begin;
     uint32_t count;
     uint64_t size;
+    uint32_t last; /* that was found */
+} pieces;
+
+typedef struct work {
+    const mpr_graph *g;
+    const mpr_dominators *d;
+    pieces pieces;
     mpr_survivors *out;
     uint32_t *top;    /* by node: what its variable has */
     uint32_t *only;   /* by piece: the row that has an object there, NONE, or MANY */
@@ -48,18 +55,25 @@ static int find_tops(work *w) {
     return MPR_OK;
 }
 
-/* The piece that an address lies in, or NONE. */
-static uint32_t piece_of(const work *w, uint64_t address) {
-    uint32_t low = 0, high = w->count;
-    while (low < high) {
+/* The piece that an address lies in, or NONE. Objects that follow each other mostly lie in one, or in the next. */
+static uint32_t piece_of(pieces *p, uint64_t address) {
+    uint32_t low = p->last, high = p->count;
+    for (uint32_t end = low + 2; low < end && low < high; low++) {
+        if (address - p->begin[low] < p->size) {
+            return p->last = low;
+        }
+    }
+    for (low = 0; low < high;) {
         uint32_t middle = low + (high - low) / 2;
-        if (w->begin[middle] <= address) {
+        if (p->begin[middle] <= address) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low > 0 && address - w->begin[low - 1] < w->size ? low - 1 : NONE;
+    bool inside = low > 0 && address - p->begin[low - 1] < p->size;
+    p->last = inside ? low - 1 : p->last;
+    return inside ? low - 1 : NONE;
 }
 
 static uint32_t row_of(work *w, uint32_t top) {
@@ -117,10 +131,10 @@ static int count_objects(work *w) {
     int status = MPR_OK;
     for (uint32_t node = 0; node < g->nodes && status == MPR_OK; node++) {
         bool counts = mpr_graph_is_object(g, node) && w->top[node] != NONE;
-        uint32_t piece = counts ? piece_of(w, mpr_graph_address(g, node)) : NONE;
+        uint32_t piece = counts ? piece_of(&w->pieces, mpr_graph_address(g, node)) : NONE;
         status = piece == NONE ? MPR_OK : count_object(w, node, piece);
     }
-    for (uint32_t piece = 0; piece < w->count && status == MPR_OK; piece++) {
+    for (uint32_t piece = 0; piece < w->pieces.count && status == MPR_OK; piece++) {
         uint32_t row = w->only[piece];
         w->out->empty += row == NONE;
         if (row != NONE && row != MANY) {
@@ -146,9 +160,7 @@ int mpr_survivors_find(const mpr_graph *g, const mpr_dominators *d, const uint64
     mpr_survivors found = {.alloc = g->alloc};
     work w = {.g = g,
               .d = d,
-              .begin = begin,
-              .count = count,
-              .size = size,
+              .pieces = {begin, count, size, 0},
               .out = &found,
               .top = mpr_alloc_array(g->alloc, g->nodes, sizeof *w.top),
               .only = mpr_alloc_array(g->alloc, count, sizeof *w.only),
@@ -183,4 +195,46 @@ void mpr_survivors_free(mpr_survivors *survivors) {
         mpr_vec_free(&survivors->rows, survivors->alloc);
     }
     *survivors = (mpr_survivors){0};
+}
+
+/* ---- what a collection writes to ---- */
+
+static bool is_noted(const mpr_graph *g, uint32_t node) {
+    return (g->flags[node] & (MPR_NODE_TRACKED | MPR_NODE_FROZEN)) == MPR_NODE_TRACKED;
+}
+
+static int count_all_noted(const mpr_graph *g, uint64_t size, uint32_t *noted) {
+    mpr_addrset met; /* pieces, by where they begin */
+    uint32_t handle;
+    int status = MPR_OK;
+    mpr_addrset_init(&met, g->alloc);
+    for (uint32_t node = 0; node < g->nodes && status >= 0; node++) {
+        uint64_t head = mpr_graph_address(g, node) - HEAD;
+        status = is_noted(g, node) ? mpr_addrset_add(&met, head - head % size, &handle) : status;
+    }
+    *noted = (uint32_t)met.members;
+    mpr_addrset_free(&met);
+    return status < 0 ? status : MPR_OK;
+}
+
+static int count_noted(const mpr_graph *g, pieces *p, uint32_t *noted) {
+    uint8_t *met = mpr_alloc_array(g->alloc, p->count, 1);
+    if (met == NULL) {
+        return MPR_ENOMEM;
+    }
+    for (uint32_t node = 0; node < g->nodes; node++) {
+        uint32_t piece = is_noted(g, node) ? piece_of(p, mpr_graph_address(g, node) - HEAD) : NONE;
+        if (piece != NONE) {
+            *noted += !met[piece];
+            met[piece] = 1;
+        }
+    }
+    mpr_alloc_free(g->alloc, met, p->count, 1);
+    return MPR_OK;
+}
+
+int mpr_survivors_noted(const mpr_graph *g, const uint64_t *begin, uint32_t count, uint64_t size, uint32_t *noted) {
+    pieces p = {begin, count, size, 0};
+    *noted = 0;
+    return begin == NULL ? count_all_noted(g, size, noted) : count_noted(g, &p, noted);
 }

@@ -220,6 +220,22 @@ PyObject *binding_graph_survivors(PyObject *self, PyObject *args) {
     return answer;
 }
 
+/* Arguments: an array of addresses as above, or None for all pieces; the size of a piece. */
+PyObject *binding_graph_noted(PyObject *self, PyObject *args) {
+    const mpr_graph *g = cast(self)->graph;
+    PyObject *array;
+    Py_buffer begins = {.buf = NULL};
+    unsigned long long size;
+    uint32_t noted = 0;
+    if (!PyArg_ParseTuple(args, "OK", &array, &size) ||
+        (array != Py_None && PyObject_GetBuffer(array, &begins, PyBUF_SIMPLE) < 0)) {
+        return NULL;
+    }
+    int failed = raised(mpr_survivors_noted(g, begins.buf, (uint32_t)((size_t)begins.len / sizeof(uint64_t)), size, &noted));
+    PyBuffer_Release(&begins);
+    return failed ? NULL : PyLong_FromUnsignedLong(noted);
+}
+
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {
     graph_object *o = cast(self);
     (void)unused;

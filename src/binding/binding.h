@@ -111,6 +111,7 @@ PyObject *binding_graph_dominator(PyObject *self, PyObject *id);
 PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_footprint(PyObject *self, PyObject *pools);
 PyObject *binding_graph_survivors(PyObject *self, PyObject *args);
+PyObject *binding_graph_noted(PyObject *self, PyObject *args);
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused);
 PyObject *binding_graph_paths(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_columns(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count, PyObject *names);

@@ -415,6 +415,7 @@ static PyMethodDef methods[] = {
      "What objects take of pymalloc (if it is in use) and of malloc, by who has them."},
     {"survivors", binding_graph_survivors, METH_VARARGS,
      "Which variables have objects in some pieces of memory, most pieces first, and how many pieces have none."},
+    {"noted", binding_graph_noted, METH_VARARGS, "How many of some pieces of memory, or of all of a size, a collection writes to."},
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
     {"kept", binding_graph_kept, METH_O, "Bytes that a node keeps in the rank tree."},

@@ -59,7 +59,7 @@ mpr_lock binding_gil(PyThreadState **saved) { return (mpr_lock){saved, release_g
 void binding_account(mpr_account *out, mpr_account_more *more) {
     PyThreadState *saved;
     mpr_lock gil = binding_gil(&saved);
-    mpr_snapshot_account(out, true, more, &mpr_headroom_here, &gil);
+    mpr_snapshot_account(out, more, NULL, &mpr_headroom_here, &gil);
 }
 
 /* {name: number} of what is known. */

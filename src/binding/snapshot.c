@@ -31,7 +31,8 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
                               .bulk = tools->notes,
                               .prepared = tools->emit_account,
                               .context = tools->context,
-                              .regions = tools->regions};
+                              .regions = tools->regions,
+                              .sharing = tools->sharing};
     return cpy_capture_walk(tools->sink, tools->alloc, &what);
 }
 

@@ -7,6 +7,7 @@
 #include "base/os/file.h"
 #include "base/os/process.h"
 #include "cpython/bulk.h"
+#include "cpython/copied.h"
 #include "cpython/kinds.h"
 #include "cpython/selfcheck.h"
 #include "cpython/temporaries.h"
@@ -122,6 +123,9 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     if (status == MPR_OK) {
         cpy_temporaries_emit(&walk);
         status = walk.status;
+    }
+    if (status == MPR_OK && what->sharing != NULL) {
+        status = cpy_copied_tell(&walk, what->sharing);
     }
     if (status == MPR_OK) {
         status = cpy_capture_tell(sink, "native_types", walk.native_types);

@@ -5,6 +5,7 @@
 
 #include "cpython/walk.h"
 #include "native/chunks.h"
+#include "native/sharing.h"
 
 /* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. */
 typedef struct cpy_contents {
@@ -30,6 +31,7 @@ typedef struct cpy_capture {
     void *context;
     const mpr_chunks_regions
         *regions; /* where a child looks for objects that only C holds (unseen.h), once `prepared` was called */
+    mpr_sharing *sharing; /* in a child, of a process that was forked itself: copied.h; else NULL */
     PyObject *argument; /* of the question that needs the capture: cpy_walk_set_argument; or NULL */
     cpy_caller *caller; /* where to say who asked, or NULL */
 } cpy_capture;

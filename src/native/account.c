@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One pass over the mappings; anonymous ones are kept, joined with their neighbours (madvise splits them), and looked into afterwards. */
+ * One pass over the mappings; anonymous ones are kept, joined with their neighbours (madvise splits them, and what a heap grows by after a
+ * fork), and looked into afterwards. */
 #include "native/account.h"
 
 #include <string.h>
@@ -91,7 +92,7 @@ static void take_file(taking *t, const mpr_mapping *m) {
 static int take_anonymous(taking *t, const mpr_mapping *m, uint64_t image_end) {
     bool heap = strncmp(m->name, "[heap]", 6) == 0;
     run *last = t->runs.count > 0 ? &t->runs.items[t->runs.count - 1] : NULL;
-    if (last != NULL && last->end == m->begin && !last->heap && !heap) {
+    if (last != NULL && last->end == m->begin && last->heap == heap) {
         last->end = m->end;
         last->resident += m->resident;
         return MPR_OK;
@@ -478,8 +479,8 @@ static int take_all(taking *t, int64_t pid) {
 }
 
 static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,     MPR_ACCOUNT_SHARED,
-                                          MPR_ACCOUNT_OTHER,        MPR_ACCOUNT_OTHER_USED,  MPR_ACCOUNT_SELF,
-                                          MPR_ACCOUNT_CGROUP_USED,  MPR_ACCOUNT_CGROUP_LIMIT};
+                                          MPR_ACCOUNT_ANONYMOUS,    MPR_ACCOUNT_OTHER,       MPR_ACCOUNT_OTHER_USED,
+                                          MPR_ACCOUNT_SELF,         MPR_ACCOUNT_CGROUP_USED, MPR_ACCOUNT_CGROUP_LIMIT};
 
 int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_account_more *more) {
     mpr_account found = {{0}};
@@ -516,6 +517,7 @@ static int take_shares(void *context, const mpr_mapping *m) {
     out->value[MPR_ACCOUNT_PROPORTIONAL] = m->proportional;
     out->value[MPR_ACCOUNT_PRIVATE] = m->private_bytes;
     out->value[MPR_ACCOUNT_SHARED] = m->shared_bytes;
+    out->value[MPR_ACCOUNT_ANONYMOUS] = m->anonymous;
     return MPR_OK;
 }
 

@@ -26,6 +26,7 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_SWAPPED,
     MPR_ACCOUNT_PRIVATE,
     MPR_ACCOUNT_SHARED,         /* with other processes */
+    MPR_ACCOUNT_ANONYMOUS,      /* of no file: what a fork shares until one of the two writes to it */
     MPR_ACCOUNT_HUGETLB,        /* in none of the others */
     MPR_ACCOUNT_MAPPINGS,       /* how many */
     MPR_ACCOUNT_IMAGES,         /* resident, and so are the next six */
@@ -73,7 +74,7 @@ void mpr_account_more_free(mpr_account_more *more);
 /* "resident" ..., as in mpr_account_item. Static. */
 const char *mpr_account_name(mpr_account_item item);
 
-/* Before a fork, which makes all memory shared: PSS, private and shared bytes, what malloc says of itself (unless a child will look at it), and what memprobe has
+/* Before a fork, which makes all memory shared: PSS, private, shared and anonymous bytes, what malloc says of itself (unless a child will look at it), and what memprobe has
  * mapped. Needs no lock of the interpreter. `totals`: its smaps_rollup, opened by mpr_maps_open. */
 void mpr_account_begin(mpr_account *out, bool still, const mpr_held *totals);
 

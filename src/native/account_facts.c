@@ -4,10 +4,9 @@
 
 #include "base/status.h"
 #include "native/account.h"
+#include "native/places.h"
 
-#define PAGE UINT64_C(4096)
 #define KIB UINT64_C(1024)
-#define ENTRY_MOST 64 /* characters: three numbers and what separates them */
 
 static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_RESIDENT] = "mem_resident",
@@ -15,6 +14,7 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_SWAPPED] = "mem_swapped",
     [MPR_ACCOUNT_PRIVATE] = "mem_private",
     [MPR_ACCOUNT_SHARED] = "mem_shared",
+    [MPR_ACCOUNT_ANONYMOUS] = "mem_anonymous",
     [MPR_ACCOUNT_HUGETLB] = "mem_hugetlb",
     [MPR_ACCOUNT_MAPPINGS] = "mem_mappings",
     [MPR_ACCOUNT_IMAGES] = "mem_images",
@@ -44,62 +44,28 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
 
 const char *mpr_account_name(mpr_account_item item) { return names[item] + strlen("mem_"); }
 
-/* ---- places, as text ---- */
+/* ---- where memory is thinly filled ---- */
 
-/* "pages:number:number pages:number ...", hexadecimal: where each place begins, in pages from the one before it, and what is known of it. */
-typedef struct place_list {
-    char *text;
-    size_t length;
-    uint64_t last;
-} place_list;
+static uint64_t kib_up(uint64_t bytes) { return (bytes + KIB - 1) / KIB; }
 
-static void put_hex(place_list *list, uint64_t number, char behind) {
-    char digits[16];
-    size_t count = 0;
-    do {
-        digits[count++] = "0123456789abcdef"[number & 15];
-        number >>= 4;
-    } while (number > 0);
-    while (count > 0) {
-        list->text[list->length++] = digits[--count];
+static int emit_arenas(const mpr_account_more *more, mpr_sink *sink) {
+    mpr_places places;
+    int status = mpr_places_begin(&places, more->alloc, more->arenas.count);
+    for (size_t i = 0; status == MPR_OK && i < more->arenas.count; i++) {
+        uint64_t used = kib_up(more->arenas.items[i].used);
+        mpr_places_add(&places, more->arenas.items[i].begin, &used, 1);
     }
-    list->text[list->length++] = behind;
+    return status == MPR_OK ? mpr_places_emit(&places, sink, "mem_arenas") : status;
 }
 
-static void put_place(place_list *list, uint64_t begin) {
-    put_hex(list, (begin - list->last) / PAGE, ':');
-    list->last = begin;
-}
-
-static void put_arenas(place_list *list, const mpr_account_more *more) {
-    for (size_t i = 0; i < more->arenas.count; i++) {
-        put_place(list, more->arenas.items[i].begin);
-        put_hex(list, (more->arenas.items[i].used + KIB - 1) / KIB, ' ');
-    }
-}
-
-static void put_sparse(place_list *list, const mpr_account_more *more) {
-    for (size_t i = 0; i < more->regions.sparse.count; i++) {
+static int emit_sparse(const mpr_account_more *more, mpr_sink *sink) {
+    mpr_places places;
+    int status = mpr_places_begin(&places, more->alloc, more->regions.sparse.count);
+    for (size_t i = 0; status == MPR_OK && i < more->regions.sparse.count; i++) {
         const mpr_chunks_piece *piece = &more->regions.sparse.items[i];
-        put_place(list, piece->begin);
-        put_hex(list, (piece->used + KIB - 1) / KIB, ':');
-        put_hex(list, piece->free / KIB, ' ');
+        mpr_places_add(&places, piece->begin, (uint64_t[]){kib_up(piece->used), piece->free / KIB}, 2);
     }
-}
-
-/* Emit a list of `count` places; nothing for none. */
-static int emit_places(const mpr_account_more *more, mpr_sink *sink, const char *key, size_t count,
-                       void (*put)(place_list *, const mpr_account_more *)) {
-    size_t room = ENTRY_MOST * count;
-    place_list list = {.text = count == 0 ? NULL : mpr_alloc_array(more->alloc, room, 1)};
-    if (list.text == NULL) {
-        return count == 0 ? MPR_OK : MPR_ENOMEM;
-    }
-    put(&list, more);
-    mpr_seen_info info = {.key = key, .text = list.text, .length = list.length - 1};
-    int status = sink->info(sink, &info);
-    mpr_alloc_free(more->alloc, list.text, room, 1);
-    return status;
+    return status == MPR_OK ? mpr_places_emit(&places, sink, "mem_malloc_sparse") : status;
 }
 
 int mpr_account_tell(const mpr_account *account, const mpr_account_more *more, mpr_sink *sink) {
@@ -111,8 +77,8 @@ int mpr_account_tell(const mpr_account *account, const mpr_account_more *more, m
         }
     }
     if (status == MPR_OK && more != NULL) {
-        status = emit_places(more, sink, "mem_arenas", more->arenas.count, put_arenas);
-        status = status != MPR_OK ? status : emit_places(more, sink, "mem_malloc_sparse", more->regions.sparse.count, put_sparse);
+        status = emit_arenas(more, sink);
+        status = status != MPR_OK ? status : emit_sparse(more, sink);
     }
     return status;
 }

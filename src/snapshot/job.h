@@ -16,6 +16,7 @@ typedef struct mpr_job {
     mpr_headroom headroom;
     mpr_account account; /* what is known of it; a child finds out more, in its own copy of this */
     mpr_account_more more;
+    mpr_sharing sharing; /* with the process that forked this one */
     void *notes;
     int64_t pid;     /* of the process */
     mpr_child child; /* under way, or none */

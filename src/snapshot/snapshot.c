@@ -32,7 +32,7 @@ static mpr_job *job_new(mpr_snapshots *all, const mpr_snapshot_request *request,
     }
     *job = (mpr_job){.request = request, .host = host, .pid = mpr_process_id(), .next = all->under_way};
     mpr_alloc_pages(&job->alloc);
-    job->more.alloc = &job->alloc;
+    job->more.alloc = job->sharing.alloc = &job->alloc;
     if (mpr_headroom_open(&job->headroom, &request->places) != MPR_OK) {
         mpr_alloc_free(&alloc, job, 1, sizeof *job);
         return NULL;
@@ -50,6 +50,7 @@ static void job_end(mpr_snapshots *all, mpr_job *job) {
     if (*place == job) {
         *place = job->next;
         mpr_account_more_free(&job->more);
+        mpr_sharing_free(&job->sharing);
         job_free(job);
     }
 }
@@ -114,6 +115,7 @@ static bool stream_forked(mpr_snapshots *all, mpr_job *job, int64_t start, mpr_s
     if (mpr_child_start(child, size, job->request->file.fd, job->request->seconds, work_in_child, job) != MPR_OK) {
         return false;
     }
+    all->children++;
     mpr_job_report *report = child->shared;
     report->cost.fork_ns = child->fork_ns;
     __atomic_store_n(&report->cost.pause_ns, child->started - start, __ATOMIC_RELEASE);
@@ -142,11 +144,13 @@ static void stream_here(mpr_job *job, mpr_snapshot_result *out) {
 
 /* ---- one snapshot ---- */
 
-void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, const mpr_headroom_places *places,
+void mpr_snapshot_account(mpr_account *out, mpr_account_more *more, mpr_sharing *sharing, const mpr_headroom_places *places,
                           const mpr_lock *lock) {
     mpr_alloc alloc;
+    bool whole = sharing == NULL;
     mpr_alloc_pages(&alloc);
     mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL); /* opened and closed with the lock held: base/os/held.h */
+    mpr_sharing_files files = whole ? (mpr_sharing_files){0} : mpr_sharing_open();
     uint64_t used = MPR_ACCOUNT_UNKNOWN, limit = MPR_ACCOUNT_UNKNOWN; /* what headroom does not know is the same number */
     mpr_headroom_cgroup(places, &used, &limit);
     lock->release(lock->context);
@@ -155,9 +159,12 @@ void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, 
     out->value[MPR_ACCOUNT_CGROUP_LIMIT] = limit;
     if (whole) {
         mpr_account_finish(out, &alloc, 0, false, more); /* else what is known is less */
+    } else {
+        mpr_sharing_begin(sharing, &files);
     }
     lock->take(lock->context);
     mpr_held_close(&totals);
+    mpr_sharing_close(&files);
 }
 
 /* May there be a child? If one is asked for and may not be, `reason` says why. */
@@ -194,7 +201,11 @@ static void take(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     }
     job->notes = all->notes;
     /* Before this process stands still; without a fork nobody can look at it later. */
-    mpr_snapshot_account(&job->account, !fork, &job->more, &job->request->places, &job->host->lock);
+    uint64_t children = all->children;
+    mpr_snapshot_account(&job->account, &job->more, fork ? &job->sharing : NULL, &job->request->places, &job->host->lock);
+    if (all->children != children || job->next != NULL) { /* a child of ours shares everything */
+        job->sharing.parent = 0;
+    }
     int64_t start = mpr_process_monotonic_ns(), pid = job->pid;
     job->host->prepare(job->host->context);
     if (!mpr_job_is_of(pid)) {

@@ -22,6 +22,7 @@
 #include "base/os/held.h"
 #include "graph/sink.h"
 #include "native/account.h"
+#include "native/sharing.h"
 #include "snapshot/headroom.h"
 
 /* ---- what the host brings ---- */
@@ -45,6 +46,7 @@ typedef struct mpr_snapshot_tools {
     int (*emit_account)(void *context, mpr_sink *sink, uint64_t discarded);
     void *context; /* of emit_account */
     const mpr_chunks_regions *regions; /* of a child: malloc's memory, from emit_account on; else NULL */
+    mpr_sharing *sharing; /* of a child: to be finished with the walk; else NULL */
 } mpr_snapshot_tools;
 
 typedef struct mpr_snapshot_host {
@@ -61,6 +63,7 @@ typedef struct mpr_snapshot_host {
 /* It belongs to the lock: those under way, and what the last child left for the next one. {0} is valid, and has none. */
 typedef struct mpr_snapshots {
     struct mpr_job *under_way;
+    uint64_t children; /* how many there have been */
     void *notes; /* NULL until a child is wanted */
     size_t notes_size;
 } mpr_snapshots;
@@ -116,9 +119,9 @@ typedef struct mpr_snapshot_result {
 void mpr_snapshot_take(mpr_snapshots *all, const mpr_snapshot_request *request, const mpr_snapshot_host *host,
                        mpr_snapshot_result *out);
 
-/* The account of this process's memory, mostly without the lock: what is known of it; unless `whole`, what a forked child cannot find out
- * later. `more` may be NULL. */
-void mpr_snapshot_account(mpr_account *out, bool whole, mpr_account_more *more, const mpr_headroom_places *places,
+/* The account of this process's memory, mostly without the lock: what is known of it, or with `sharing` (else NULL) what a forked child
+ * cannot find out later. `more` may be NULL. */
+void mpr_snapshot_account(mpr_account *out, mpr_account_more *more, mpr_sharing *sharing, const mpr_headroom_places *places,
                           const mpr_lock *lock);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Checks, the generator, and the allocator that can fail. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,13 @@ int test_check(test *t, int condition, const char *text, const char *file, int l
     t->failed++;
     if (t->failed <= 20) fprintf(stderr, "%s:%d: %s: failed: %s\n", file, line, t->name, text);
     return 0;
+}
+
+bool test_has_glibc(void) {
+    void *block = malloc(1000);
+    struct mallinfo2 info = mallinfo2();
+    free(block);
+    return info.uordblks >= 1000;
 }
 
 uint64_t dice_next(dice *d) {

@@ -25,6 +25,7 @@ static const struct {
     {"paths", test_paths},
     {"signature", test_signature},
     {"suspects", test_suspects},
+    {"sharing", test_sharing},
     {"survivors", test_survivors},
     {"diff", test_diff},
     {"growth", test_growth},

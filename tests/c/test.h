@@ -24,6 +24,9 @@ typedef struct test {
 /* Count one check; returns the condition. */
 int test_check(test *t, int condition, const char *text, const char *file, int line);
 
+/* Valgrind and sanitizers bring a malloc of their own; and memory that is anybody's may not be read directly there. */
+bool test_has_glibc(void);
+
 /* ---- a repeatable generator (splitmix64) ---- */
 
 typedef struct dice {
@@ -133,6 +136,7 @@ void test_dominators(test *t);
 void test_paths(test *t);
 void test_signature(test *t);
 void test_suspects(test *t);
+void test_sharing(test *t);
 void test_survivors(test *t);
 void test_diff(test *t);
 void test_growth(test *t);

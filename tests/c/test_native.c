@@ -19,14 +19,6 @@
 #define PAGE ((uint64_t)4096)
 #define MIB ((size_t)1 << 20)
 
-/* Valgrind and sanitizers bring a malloc of their own; and memory that is anybody's may not be read directly there. */
-static bool has_glibc(void) {
-    void *block = malloc(1000);
-    struct mallinfo2 info = mallinfo2();
-    free(block);
-    return info.uordblks >= 1000;
-}
-
 /* ---- made-up regions ---- */
 
 static void *fresh(size_t size) {
@@ -157,14 +149,14 @@ static void gives_blocks_of_pools(test *t) {
     head[0] = 7;
     *(uint64_t *)(uintptr_t)(base + 8) = free_at[0];
     head[8] = 1, head[9] = 2, head[10] = (uint32_t)(48 + 10 * size), head[11] = (uint32_t)(MPR_POOLS_POOL - size);
-    for (int still = 0; still <= has_glibc(); still++) { /* valgrind watches what is read directly */
+    for (int still = 0; still <= test_has_glibc(); still++) { /* valgrind watches what is read directly */
         tally sum = {0};
         CHECK(t, mpr_pools_each_block(still, is_at, add_block_of_arena, (bounded[]){{base, &sum}}) == MPR_OK);
         CHECK(t, sum.count == 7 && sum.bytes == 7 * size && sum.ordered);
     }
     *(uint64_t *)(uintptr_t)free_at[1] = free_at[0]; /* a circle */
     tally none = {0};
-    mpr_pools_each_block(has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none}});
+    mpr_pools_each_block(test_has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none}});
     CHECK(t, none.count == 0);
     munmap(arena, 64 * PAGE);
 }
@@ -255,10 +247,10 @@ static void agrees_with_malloc(test *t) {
     for (size_t i = 0; i < BLOCKS; i += 3) free(blocks[i]), blocks[i] = NULL;
     void *large = memset(malloc(40 * MIB), 1, MIB); /* a mapping of its own, however high the threshold rose; most of it not touched */
     struct mallinfo2 before = mallinfo2();
-    if (CHECK(t, take(&account, &a, has_glibc()) == MPR_OK && value(&account, MPR_ACCOUNT_MALLOC_UNREAD) == 0)) {
+    if (CHECK(t, take(&account, &a, test_has_glibc()) == MPR_OK && value(&account, MPR_ACCOUNT_MALLOC_UNREAD) == 0)) {
         uint64_t in_use = before.uordblks + before.hblkhd + before.fsmblks; /* fast bins count as in use */
         CHECK(t, is_near(value(&account, MPR_ACCOUNT_MALLOC_GIVEN), in_use, 4096));
-        CHECK(t, !has_glibc() || value(&account, MPR_ACCOUNT_MALLOC_USED) + 2 * MIB <= value(&account, MPR_ACCOUNT_MALLOC_GIVEN) + 8192);
+        CHECK(t, !test_has_glibc() || value(&account, MPR_ACCOUNT_MALLOC_USED) + 2 * MIB <= value(&account, MPR_ACCOUNT_MALLOC_GIVEN) + 8192);
         CHECK(t, value(&account, MPR_ACCOUNT_MALLOC_USED) <= value(&account, MPR_ACCOUNT_MALLOC));
         CHECK(t, explained(&account) <= value(&account, MPR_ACCOUNT_RESIDENT));
     }
@@ -296,14 +288,14 @@ static void knows_threads(test *t) {
     pthread_attr_setstacksize(&attributes, MIB);
     pthread_barrier_init(&ready, NULL, THREADS + 1);
     pthread_barrier_init(&done, NULL, THREADS + 1);
-    bool took = take(&before, &a, has_glibc()) == MPR_OK;
+    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
     for (int i = 0; i < THREADS; i++) {
         workers[i] = (worker){.ready = &ready, .done = &done};
         pthread_create(&workers[i].thread, &attributes, use_stack, &workers[i]);
     }
     pthread_barrier_wait(&ready);
     void *nobodys = memset(fresh(4 * MIB), 7, 4 * MIB);
-    took = took && take(&during, &a, has_glibc()) == MPR_OK;
+    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
     pthread_barrier_wait(&done);
     for (int i = 0; i < THREADS; i++) pthread_join(workers[i].thread, NULL);
     if (CHECK(t, took)) {
@@ -312,9 +304,9 @@ static void knows_threads(test *t) {
         uint64_t rest_before = value(&before, MPR_ACCOUNT_RESIDENT) - explained(&before);
         CHECK(t, value(&during, MPR_ACCOUNT_MALLOC_UNREAD) == 0);
 #ifdef __x86_64__ /* elsewhere control blocks are not recognised */
-        CHECK(t, !has_glibc() || stacks >= THREADS * 100000);
+        CHECK(t, !test_has_glibc() || stacks >= THREADS * 100000);
         CHECK(t, stacks <= THREADS * MIB);
-        CHECK(t, !has_glibc() || is_near(rest - rest_before, 4 * MIB, 256 << 10));
+        CHECK(t, !test_has_glibc() || is_near(rest - rest_before, 4 * MIB, 256 << 10));
 #endif
         (void)stacks, (void)rest, (void)rest_before;
     }

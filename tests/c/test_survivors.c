@@ -32,9 +32,23 @@ static uint32_t cut(const mpr_graph *g, uint64_t *begin, uint32_t most) {
     return most;
 }
 
-static bool lies_in(const mpr_graph *g, uint32_t node, uint64_t begin) {
-    uint64_t address = mpr_graph_address(g, node);
-    return address >= begin && address - begin < PIECE;
+static bool lies_in_at(uint64_t address, uint64_t begin) { return address >= begin && address - begin < PIECE; }
+static bool lies_in(const mpr_graph *g, uint32_t node, uint64_t begin) { return lies_in_at(mpr_graph_address(g, node), begin); }
+
+static bool is_noted(const mpr_graph *g, uint32_t node) {
+    return (g->flags[node] & MPR_NODE_TRACKED) != 0 && (g->flags[node] & MPR_NODE_FROZEN) == 0;
+}
+
+/* Each distinct piece once. */
+static uint32_t noted_of(const mpr_graph *g) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->nodes; i++) {
+        bool again = !is_noted(g, i);
+        for (uint32_t k = 0; k < i && !again; k++)
+            again = is_noted(g, k) && (mpr_graph_address(g, k) - 16) / PIECE == (mpr_graph_address(g, i) - 16) / PIECE;
+        count += !again;
+    }
+    return count;
 }
 
 static void check_row(test *t, const mpr_graph *g, const uint32_t *top, const uint64_t *begin, uint32_t count, const mpr_survivor *row) {
@@ -57,7 +71,7 @@ static void check_row(test *t, const mpr_graph *g, const uint32_t *top, const ui
 
 static void check_heap(test *t, const mpr_graph *g, const mpr_dominators *d, uint32_t most) {
     uint64_t *begin = calloc(most, sizeof *begin);
-    uint32_t *top = calloc(g->nodes, sizeof *top), count = cut(g, begin, most), empty = 0;
+    uint32_t *top = calloc(g->nodes, sizeof *top), count = cut(g, begin, most), empty = 0, noted = 0, seen;
     uint8_t *transparent = calloc(g->nodes, 1);
     mpr_survivors found = {0};
     mpr_suspects_transparent(g, transparent);
@@ -68,11 +82,14 @@ static void check_heap(test *t, const mpr_graph *g, const mpr_dominators *d, uin
             CHECK(t, i == 0 || found.rows.items[i].pieces <= found.rows.items[i - 1].pieces);
         }
         for (uint32_t k = 0; k < count; k++) {
-            bool any = false;
+            bool any = false, head = false;
             for (uint32_t i = 0; i < g->nodes && !any; i++) any = top[i] != MPR_NO_NODE && lies_in(g, i, begin[k]);
-            empty += !any;
+            for (uint32_t i = 0; i < g->nodes; i++) head |= is_noted(g, i) && lies_in_at(mpr_graph_address(g, i) - 16, begin[k]);
+            empty += !any, noted += head;
         }
         CHECK(t, found.empty == empty);
+        CHECK(t, mpr_survivors_noted(g, begin, count, PIECE, &seen) == MPR_OK && seen == noted);
+        CHECK(t, mpr_survivors_noted(g, NULL, 0, PIECE, &seen) == MPR_OK && seen == noted_of(g));
     }
     mpr_survivors_free(&found);
     free(begin), free(top), free(transparent);

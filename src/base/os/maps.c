@@ -64,6 +64,7 @@ static void add_size(reading *r, const char *line) {
         size_t offset;
     } keys[] = {{"Rss:", offsetof(mpr_mapping, resident)},
                 {"Pss:", offsetof(mpr_mapping, proportional)},
+                {"Anonymous:", offsetof(mpr_mapping, anonymous)},
                 {"Swap:", offsetof(mpr_mapping, swapped)},
                 {"Private_Clean:", offsetof(mpr_mapping, private_bytes)},
                 {"Private_Dirty:", offsetof(mpr_mapping, private_bytes)},
@@ -138,7 +139,7 @@ static void write_path(char *path, int64_t pid, const char *file) {
 }
 
 mpr_held mpr_maps_open(int64_t pid, mpr_maps_detail detail) {
-    static const char *const files[] = {"/maps", "/smaps", "/smaps_rollup"};
+    static const char *const files[] = {"/maps", "/smaps", "/smaps_rollup", "/pagemap", "/mem"};
     char path[64];
     write_path(path, pid, files[detail]);
     return mpr_held_open(path);
@@ -154,6 +155,16 @@ int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void
     int status = mpr_maps_read_file(&file, each, context);
     mpr_held_close(&file);
     return status;
+}
+
+size_t mpr_maps_read_memory(const mpr_held *file, uint64_t begin, size_t size, void *out) {
+    ssize_t got = file->inode == 0 ? 0 : pread(mpr_held_fd(file), out, size, (off_t)begin);
+    return got < 0 ? 0 : (size_t)got;
+}
+
+size_t mpr_maps_read_pages(const mpr_held *file, uint64_t begin, size_t pages, uint64_t *out) {
+    uint64_t at = begin / (uint64_t)sysconf(_SC_PAGESIZE) * sizeof *out;
+    return mpr_maps_read_memory(file, at, pages * sizeof *out, out) / sizeof *out;
 }
 
 bool mpr_maps_is_anonymous(const mpr_mapping *m) {

@@ -21,6 +21,7 @@ typedef struct mpr_mapping {
     bool read, write, execute, shared;
     const char *name;    /* of its file, or as "[heap]"; "" for none. Valid during the call */
     uint64_t resident, proportional, swapped, private_bytes, shared_bytes;
+    uint64_t anonymous;  /* resident, of no file, or written to in a private mapping of one */
     uint64_t huge;       /* of hugetlbfs, in none of the others */
 } mpr_mapping;
 
@@ -28,8 +29,9 @@ typedef struct mpr_mapping {
 typedef int mpr_maps_each(void *context, const mpr_mapping *mapping);
 
 /* What is read: /proc/PID/maps; smaps, with the sizes, which takes the kernel about a millisecond for each 40 MiB that are resident; or
- * smaps_rollup, one mapping with the sums of all, in half of that time. */
-typedef enum mpr_maps_detail { MPR_MAPS_PLAIN, MPR_MAPS_SIZES, MPR_MAPS_TOTAL } mpr_maps_detail;
+ * smaps_rollup, one mapping with the sums of all, in half of that time. Two more are no maps: pagemap (mpr_maps_read_pages) and mem
+ * (mpr_maps_read_memory). */
+typedef enum mpr_maps_detail { MPR_MAPS_PLAIN, MPR_MAPS_SIZES, MPR_MAPS_TOTAL, MPR_MAPS_PAGES, MPR_MAPS_MEMORY } mpr_maps_detail;
 
 /* pid 0 is this process. MPR_OK, MPR_EIO when it cannot be read, or what `each` returned. Memory is bounded, none is allocated. */
 int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void *context);
@@ -37,6 +39,19 @@ int mpr_maps_read(int64_t pid, mpr_maps_detail detail, mpr_maps_each *each, void
 /* The same in parts, for who may open and close a file only at some times. */
 mpr_held mpr_maps_open(int64_t pid, mpr_maps_detail detail);
 int mpr_maps_read_file(const mpr_held *file, mpr_maps_each *each, void *context);
+
+/* What the kernel says of each page (Documentation/admin-guide/mm/pagemap.rst). */
+#define MPR_MAPS_PRESENT (UINT64_C(1) << 63)
+#define MPR_MAPS_SWAPPED (UINT64_C(1) << 62)
+#define MPR_MAPS_OF_FILE (UINT64_C(1) << 61) /* or of shared memory */
+#define MPR_MAPS_ALONE (UINT64_C(1) << 56)   /* in this process's page tables and no other's */
+
+/* Of `pages` pages from `begin` on, of a file that was opened as MPR_MAPS_PAGES: of how many it says it. */
+size_t mpr_maps_read_pages(const mpr_held *file, uint64_t begin, size_t pages, uint64_t *out);
+
+/* Of `size` bytes from `begin` on, of one that was opened as MPR_MAPS_MEMORY: how many were copied. Another process's are given to who may
+ * trace it. */
+size_t mpr_maps_read_memory(const mpr_held *file, uint64_t begin, size_t size, void *out);
 
 /* Private, readable and writable memory of no file: where allocators have what they manage. */
 bool mpr_maps_is_anonymous(const mpr_mapping *mapping);

@@ -77,6 +77,17 @@ uint64_t mpr_process_guard(void) {
 }
 
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }
+/* The kernel gives each program that begins an auxiliary vector, in which the addresses of its stack and of the vDSO are random; a fork has
+ * its parent's. */
+int64_t mpr_process_forked_by(void) {
+    char mine[2048], theirs[sizeof mine], path[64];
+    int64_t parent = (int64_t)getppid();
+    snprintf(path, sizeof path, "/proc/%lld/auxv", (long long)parent);
+    size_t size = mpr_file_read_text("/proc/self/auxv", mine, sizeof mine);
+    bool same = size > 0 && mpr_file_read_text(path, theirs, sizeof theirs) == size && memcmp(mine, theirs, size) == 0;
+    return same ? parent : 0;
+}
+
 bool mpr_process_is_first_thread(void) { return syscall(SYS_gettid) == getpid(); }
 
 bool mpr_process_pid_namespace_blocks_fork(void) {

@@ -21,6 +21,11 @@ void mpr_process_other_malloc(uint64_t *resident, uint64_t *used);
 uint64_t mpr_process_break(void); /* the end of the memory that malloc gets by brk(2) */
 uint64_t mpr_process_guard(void); /* the word that each thread's control block has against broken stacks; 0 if unknown */
 int64_t mpr_process_id(void);
+
+/* The process that forked this one, if this one has not begun a program of its own since, and that process is still there and may be
+ * looked at; else 0. Files are opened and closed by low numbers: call it while no code of the program can run that may close them. */
+int64_t mpr_process_forked_by(void);
+
 bool mpr_process_is_first_thread(void); /* is this the thread that the process began with? */
 
 /* Of a thread that called unshare(CLONE_NEWPID) a child would be the first process of its namespace, and when that ends nobody can
