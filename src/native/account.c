@@ -43,6 +43,7 @@ typedef struct taking {
     mpr_chunks chunks;
     uint64_t malloc_used; /* as begin was told */
     mpr_account_more *more; /* or NULL */
+    const run *run; /* that is looked into */
     bool still;
 } taking;
 
@@ -91,7 +92,7 @@ static void take_file(taking *t, const mpr_mapping *m) {
 static int take_anonymous(taking *t, const mpr_mapping *m, uint64_t image_end) {
     bool heap = strncmp(m->name, "[heap]", 6) == 0;
     run *last = t->runs.count > 0 ? &t->runs.items[t->runs.count - 1] : NULL;
-    if (last != NULL && last->end == m->begin && !last->heap && !heap) {
+    if (last != NULL && last->end == m->begin && last->heap == heap) {
         last->end = m->end;
         last->resident += m->resident;
         return MPR_OK;
@@ -132,6 +133,13 @@ static int take_mapping(void *context, const mpr_mapping *m) {
 }
 
 /* ---- what anonymous memory is ---- */
+
+/* Bytes of a part of the run that are resident. A page that was read and never written is in memory and not in the resident size: where the
+ * part is all of the run, its size is exact. */
+static uint64_t resident_bytes(const taking *t, uint64_t begin, uint64_t end) {
+    bool all = begin == t->run->begin && end == t->run->end;
+    return all ? t->run->resident : mpr_maps_resident_bytes(begin, end);
+}
 
 static void take_malloc(taking *t, uint64_t resident, bool walked) {
     add(t, MPR_ACCOUNT_MALLOC, resident);
@@ -188,7 +196,7 @@ static uint64_t take_stack(taking *t, uint64_t page, uint64_t known, uint64_t li
         return 0;
     }
     end = end + BEHIND_MOST >= limit ? limit : end;
-    add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(first_in_memory(page, known), end));
+    add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, first_in_memory(page, known), end));
     return end;
 }
 
@@ -222,7 +230,7 @@ static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_he
 }
 
 static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
-    uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    uint64_t resident = resident_bytes(t, begin, end);
     mpr_chunks_note(&t->chunks, begin, end);
     t->chunks.used++;
     t->chunks.used_bytes += end - begin;
@@ -233,13 +241,13 @@ static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
 /* What begins at a page of no arena of pymalloc's: *end is where it ends, 0 for what is nobody's. */
 static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_head *head, uint64_t *end) {
     if ((*end = mpr_chunks_heap_end(begin, head)) != 0 && *end <= limit) { /* of another arena than malloc's main one */
-        take_malloc(t, mpr_maps_resident_bytes(begin, *end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, *end));
+        take_malloc(t, resident_bytes(t, begin, *end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, *end));
     } else if ((*end = mpr_chunks_mapped_end(begin, limit, head)) != 0) {
         take_mapped_chunk(t, begin, *end);
     } else if ((*end = frames_end(begin, limit, head)) != 0) {
-        add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(begin, *end));
+        add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, begin, *end));
     } else if ((*end = mimalloc_end(begin, limit, head)) != 0) {
-        add(t, MPR_ACCOUNT_MIMALLOC, mpr_maps_resident_bytes(begin, *end));
+        add(t, MPR_ACCOUNT_MIMALLOC, resident_bytes(t, begin, *end));
     }
 }
 
@@ -325,7 +333,7 @@ static uint64_t arena_begin(const taking *t, const uint64_t *arenas, size_t coun
 
 static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
     uint64_t at = r->image_end > r->begin ? least(r->image_end, r->end) : r->begin;
-    add(t, MPR_ACCOUNT_IMAGES, mpr_maps_resident_bytes(r->begin, at));
+    add(t, MPR_ACCOUNT_IMAGES, resident_bytes(t, r->begin, at));
     if (is_reserved(t, r)) {
         heads h = {.count = 0};
         if (at < r->end) {
@@ -343,12 +351,13 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
         if (pool < r->end) {
             uint64_t begin = arena_begin(t, arenas, count, pool, known, r->end);
             at = least(r->end, begin + MPR_POOLS_ARENA);
-            add(t, MPR_ACCOUNT_POOLS, mpr_maps_resident_bytes(begin, at));
+            add(t, MPR_ACCOUNT_POOLS, resident_bytes(t, begin, at));
         }
     }
 }
 
 static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+    t->run = r;
     if (r->heap) {
         take_heap(t, r);
     } else if (r->resident > 0) {
@@ -384,18 +393,12 @@ static int find_pools(taking *t) {
     return status;
 }
 
-/* pymalloc's arenas that have a block in use, by address. */
+/* pymalloc's arenas, by address; those that have a block in use are told. */
 static int sort_arenas(taking *t) {
-    size_t count = 0;
-    for (size_t i = 0; i < t->pools.arena.count; i++) {
-        if (t->pools.arena.items[i].used > 0) {
-            t->pools.arena.items[count++] = t->pools.arena.items[i];
-        }
-    }
-    t->pools.arena.count = count;
-    sort(t->pools.arena.items, count);
-    for (size_t i = 0; t->more != NULL && i < count; i++) {
-        if (mpr_vec_push(&t->more->arenas, t->more->alloc, t->pools.arena.items[i]) != MPR_OK) {
+    sort(t->pools.arena.items, t->pools.arena.count);
+    for (size_t i = 0; t->more != NULL && i < t->pools.arena.count; i++) {
+        const mpr_pools_arena *arena = &t->pools.arena.items[i];
+        if (arena->used > 0 && mpr_vec_push(&t->more->arenas, t->more->alloc, *arena) != MPR_OK) {
             return MPR_ENOMEM;
         }
     }
