@@ -16,14 +16,17 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import page
@@ -36,6 +39,7 @@ BIN = Path(sys.executable).parent
 MEBIBYTE = 1 << 20
 PATIENCE = 30.0  # seconds for a service to start, to answer, to come to rest, to end
 FORKS = 15  # bare ones a second
+LARGEST = 8 << 30  # bytes of a mapping: more is only reserved
 SELDOM = 0.01  # of all pauses may be longer than allowed: a machine has pauses of its own
 
 HEAD = """## Real servers under load
@@ -56,6 +60,16 @@ snapshot; wrote is the median time until the file was whole, while the service w
 
 | service | processes | RSS MiB | allowed ms | pause ms | late | bare fork ms | late | copied MiB | wrote ms |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+"""
+HELD = """## Objects that only C code holds, in real servers
+
+Made by `make bench-servers ARGS="--held --objects {objects}"` with CPython {python}, of all processes of each service, at rest
+after some requests. They are found by looking at each block that is in use (docs/MEMORY.md). Then all memory that the process can
+write to is searched for words that lead to them: in static data of the program and its libraries, or in objects that are held so;
+elsewhere, as in what a library has of malloc (or a word that was left there); nowhere, and then the object is a false one.
+
+| service | objects | held by C code alone | of all | by static data | elsewhere | nowhere | of them |
+|---|---:|---:|---:|---:|---:|---:|---|
 """
 TAIL = """
 In all, {late} of {pauses} pauses and {late_forks} of {forks} bare forks were late.
@@ -373,6 +387,121 @@ def measure(kind: Kind, seconds: float, objects: int, snapshots: bool) -> Run:
     return run
 
 
+# ---- objects that only C code holds ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Held:
+    """What was found in a service's processes; `places` counts where words lead to it."""
+
+    objects: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    places: Counter[str] = field(default_factory=Counter)
+
+    def add(self, pid: int, file: Path) -> None:
+        """Of a process at rest."""
+        memprobe.snapshot_process(pid, file, timeout=PATIENCE)
+        heap = memprobe.load(file)
+        last = (heap.node(id) for id in range(len(heap.columns()["address"]) - 1, -1, -1))
+        count = heap.accounting().unseen_objects or 0
+        nodes = list(islice((node for node in last if "synthetic" not in node.flags), count))
+        self.objects += heap.info.objects
+        self.types.update(node.type for node in nodes)
+        self.places.update(find_holders(pid, sorted((node.address, node.address + node.size) for node in nodes)))
+
+    def row(self) -> str:
+        count = self.types.total()
+        places = " | ".join(f"{self.places[place]:,}" for place in ("static", "elsewhere", "nowhere"))
+        most = ", ".join(f"{number} {name}" for name, number in self.types.most_common(5))
+        return f"{self.objects:,} | {count:,} | {100 * count / self.objects:.2f} % | {places} | {most}"
+
+
+def image_end(file: str, begin: int) -> int:
+    """Where the data of an ELF file that is loaded at `begin` end, the zeroed ones among them; 0 for another file."""
+    with suppress(OSError, struct.error), open(file, "rb") as image:
+        head = image.read(64)
+        image.seek(int.from_bytes(head[32:40], "little"))
+        size, count = struct.unpack_from("<HH", head, 54)
+        programs = [struct.unpack_from("<IIQQQQQQ", image.read(size)) for _ in range(count if head[:4] == b"\x7fELF" else 0)]
+        loaded = [(address, memory) for kind, _, _, address, _, _, memory, _ in programs if kind == 1]
+        if loaded:
+            fixed = head[16] == 2  # at its own addresses
+            return max(address + memory for address, memory in loaded) + (0 if fixed else begin - min(loaded)[0])
+    return 0
+
+
+def writable_memory(pid: int) -> Iterator[tuple[int, bytes, bool]]:
+    """Where a piece begins, what is in it, and whether it is static data of a program or library."""
+    file, static_end = "", 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, access, _, _, inode, *name = line.split(None, 5)
+            begin, end = (int(number, 16) for number in span.split("-"))
+            if inode != "0" and name[0] != file:
+                file, static_end = name[0], image_end(name[0].strip(), begin)
+            if not access.startswith("rw") or end - begin > LARGEST:
+                continue
+            middle = min(max(begin, static_end & ~7), end)
+            for first, last, static in ((begin, middle, True), (middle, end, False)):
+                memory.seek(first)
+                with suppress(OSError):
+                    if last > first:
+                        yield first, memory.read(last - first), static
+
+
+def find_holders(pid: int, spans: list[tuple[int, int]]) -> Iterator[str]:
+    """For each of the objects: "static", "elsewhere" or "nowhere". Words in the object itself do not count."""
+    import numpy
+
+    begins, ends = numpy.array(spans, dtype=numpy.uint64).reshape(-1, 2).T
+    static, found = numpy.zeros(len(begins), dtype=bool), numpy.zeros(len(begins), dtype=bool)
+    inner = []  # from one object to another
+
+    def lead_to(addresses: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        which = numpy.maximum(numpy.searchsorted(begins, addresses, side="right"), 1) - 1
+        return which, (addresses >= begins[which]) & (addresses < ends[which])
+
+    for begin, content, is_static in writable_memory(pid):
+        words = numpy.frombuffer(content, dtype=numpy.uint64)
+        target, leads = lead_to(words)
+        (at,) = numpy.nonzero(leads)
+        source, within = lead_to(begin + 8 * at.astype(numpy.uint64))
+        target = target[at]
+        other = ~within | (source != target)
+        (static if is_static else found)[target[other]] = True
+        inner += zip(source[within & other].tolist(), target[within & other].tolist(), strict=True)
+    changed = True
+    while changed:
+        held = [target for source, target in inner if static[source] and not static[target]]
+        static[held], changed = True, bool(held)
+    return ("static" if s else "elsewhere" if f else "nowhere" for s, f in zip(static.tolist(), found.tolist(), strict=True))
+
+
+def find_held(kind: Kind, objects: int) -> Held:
+    held = Held()
+    with tempfile.TemporaryDirectory(prefix="memprobe-servers-") as name, running(kind, objects, Path(name)) as server:
+        load(kind, server, 2.0, Run())
+        time.sleep(1.0)
+        for pid in server.family():
+            held.add(pid, Path(name) / f"{pid}.snap")
+    return held
+
+
+def write_held(objects: int, only: str) -> int:
+    """How many services have more than a thousandth of false ones."""
+    text = HELD.format(python=platform.python_version(), objects=objects)
+    badly = 0
+    for kind in KINDS:
+        if only in kind.name and (not kind.beside or shutil.which(kind.beside.split()[0])):
+            held = find_held(kind, objects)
+            badly += 1000 * held.places["nowhere"] > held.objects
+            text += f"| {kind.name} | {held.row()} |\n"
+            print(text.splitlines()[-1], flush=True)
+    if not only:
+        page.put(text)
+    return badly
+
+
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
@@ -404,7 +533,10 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="pauses are as they are, for the machine does other things; writes no page"
     )
+    parser.add_argument("--held", action="store_true", help="only the objects that C code alone holds, which needs root")
     options = parser.parse_args()
+    if options.held:
+        sys.exit(write_held(options.objects, options.only))
     upper = HEAD.format(
         python=platform.python_version(),
         cores=os.cpu_count(),

@@ -340,6 +340,36 @@ void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context) {
 #endif
 }
 
+#define CODE_REFERENCES 9 /* that each code object has, in every version */
+
+typedef struct code_references {
+    int pointers, others;
+} code_references;
+
+static void count_reference(void *context, PyObject *object, int field) {
+    code_references *count = context;
+    (void)field;
+    count->pointers += cpy_is_pointer((uintptr_t)object);
+    count->others += object != NULL && !cpy_is_pointer((uintptr_t)object);
+}
+
+static bool has_type(const PyObject *object, const PyTypeObject *type) {
+    return mpr_maps_in_memory(object, sizeof *object) && Py_TYPE((PyObject *)(uintptr_t)object) == type;
+}
+
+bool cpy_layout_code_is_sound(PyCodeObject *code) {
+    code_references count = {0, 0};
+#if PY_VERSION_HEX >= 0x030C0000
+    const void *cached = code->_co_cached;
+    if (cached != NULL && (!cpy_is_pointer((uintptr_t)cached) || !mpr_maps_in_memory(cached, sizeof *code->_co_cached))) {
+        return false;
+    }
+#endif
+    cpy_layout_code(code, count_reference, &count);
+    return count.pointers >= CODE_REFERENCES && count.others == 0 && has_type(code->co_consts, &PyTuple_Type) &&
+           has_type(code->co_linetable, &PyBytes_Type);
+}
+
 size_t cpy_layout_code_bytes(PyCodeObject *code) {
 #if PY_VERSION_HEX >= 0x030C0000
     return code->_co_cached != NULL ? sizeof *code->_co_cached : 0;

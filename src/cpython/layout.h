@@ -182,6 +182,9 @@ typedef void (*cpy_owned)(void *context, PyObject *object, int field); /* field:
 
 void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context);
 size_t cpy_layout_code_bytes(PyCodeObject *code); /* private buffers that are not objects */
+/* Does what may be a code object have pointers where one has references, to a tuple and to bytes among them? Outside of its body only what is in memory is
+ * read. */
+bool cpy_layout_code_is_sound(PyCodeObject *code);
 void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context);
 size_t cpy_layout_type_bytes(PyTypeObject *type); /* private buffers of a heap type: shared keys, docstring, names */
 /* What a generator owns and its tp_traverse does not visit. */

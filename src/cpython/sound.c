@@ -103,9 +103,15 @@ static size_t sound_other(const cpy_type *record, const PyObject *object, size_t
     return with_items(body, Py_SIZE(object), item, bytes);
 }
 
+static size_t sound_code(const cpy_type *record, const PyObject *object, size_t bytes) {
+    size_t need = sound_other(record, object, bytes);
+    PyCodeObject *code = (PyCodeObject *)(uintptr_t)object;
+    return need > 0 && need <= bytes && cpy_layout_code_is_sound(code) ? need : 0;
+}
+
 bool cpy_sound_knows(const cpy_type *record) {
     PyTypeObject *type = record->type;
-    bool whole = record->is_class || record->is_code || record->is_module || record->has_frame || record->own;
+    bool whole = record->is_class || record->is_module || record->has_frame || record->own;
     return !whole && (!record->is_gc || type == &PyTuple_Type || type == &PyDict_Type);
 }
 
@@ -113,6 +119,9 @@ size_t cpy_sound_bytes(const cpy_type *record, const PyObject *object, size_t by
     PyTypeObject *type = record->type;
     if (record->is_str) {
         return sound_str(object, bytes);
+    }
+    if (record->is_code) {
+        return sound_code(record, object, bytes);
     }
     return type == &PyBytes_Type   ? sound_bytes(object, bytes)
            : type == &PyLong_Type  ? sound_int(object, bytes)

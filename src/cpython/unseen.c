@@ -163,8 +163,14 @@ static bool is_interned_dict(const cpy_walk *walk, PyObject *dict, const cpy_tab
     return dict == walk->interned;
 }
 
+static void tell_field(void *context, PyObject *object, int field) {
+    tell_if_known(context, object, mpr_label_field((mpr_field)field));
+}
+
 static void tell_references(scan *s, PyObject *object) {
-    if (PyTuple_CheckExact(object)) {
+    if (PyCode_Check(object)) {
+        cpy_layout_code((PyCodeObject *)object, tell_field, s);
+    } else if (PyTuple_CheckExact(object)) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); i++) {
             tell_if_known(s, PyTuple_GET_ITEM(object, i), mpr_label_make(MPR_LABEL_INDEX, (uint64_t)i));
         }
@@ -200,6 +206,11 @@ static size_t size_of(cpy_walk *walk, const unseen *one, const cpy_type *type, u
     return one->bytes;
 }
 
+/* Of a code object only a name that is known is read. */
+static bool has_name(const cpy_walk *walk, PyObject *object) {
+    return !PyCode_Check(object) || mpr_workset_has(&walk->work, (uint64_t)(uintptr_t)((PyCodeObject *)object)->co_name);
+}
+
 static void tell(scan *s, const unseen *one) {
     cpy_walk *walk = s->walk;
     PyObject *object = one->object;
@@ -217,7 +228,7 @@ static void tell(scan *s, const unseen *one) {
     walk->object = object;
     walk->type = type;
     cpy_walk_tell_node(walk, &node);
-    if (walk->sink->text != NULL) {
+    if (walk->sink->text != NULL && has_name(walk, object)) {
         cpy_text_tell(walk, flags);
     }
     if (walk->hashes) {

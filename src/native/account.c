@@ -44,7 +44,9 @@ typedef struct taking {
     mpr_chunks chunks;
     uint64_t malloc_used; /* as begin was told */
     mpr_account_more *more; /* or NULL */
+    const run *run; /* that is looked into */
     bool still;
+    bool stack; /* what was recognised last is one: it may have pages behind the end that is known */
 } taking;
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -134,6 +136,13 @@ static int take_mapping(void *context, const mpr_mapping *m) {
 
 /* ---- what anonymous memory is ---- */
 
+/* Bytes of a part of the run that are resident. A page that was read and never written is in memory and not in the resident size: where the
+ * part is all of the run, its size is exact. */
+static uint64_t resident_bytes(const taking *t, uint64_t begin, uint64_t end) {
+    bool all = begin == t->run->begin && end == t->run->end;
+    return all ? t->run->resident : mpr_maps_resident_bytes(begin, end);
+}
+
 static void take_malloc(taking *t, uint64_t resident, bool walked) {
     add(t, MPR_ACCOUNT_MALLOC, resident);
     add(t, MPR_ACCOUNT_MALLOC_UNREAD, walked ? 0 : resident);
@@ -183,13 +192,14 @@ static uint64_t first_in_memory(uint64_t page, uint64_t lowest) {
 
 /* At the end of a thread's stack lies its control block, and below it what of the stack is in memory. The end of a stack that ends in a page, or
  * 0. Nothing below `known` belongs to it. */
-static uint64_t take_stack(taking *t, uint64_t page, uint64_t known, uint64_t limit) {
-    uint64_t end = (control_block_end(t, page) + PAGE - 1) & ~(PAGE - 1);
+static uint64_t take_stack(taking *t, uint64_t page, uint64_t known) {
+    uint64_t end = (control_block_end(t, page) + PAGE - 1) & ~(PAGE - 1), limit = t->run->end;
     if (end == 0) {
         return 0;
     }
     end = end + BEHIND_MOST >= limit ? limit : end;
-    add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(first_in_memory(page, known), end));
+    t->stack = true;
+    add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, first_in_memory(page, known), end));
     return end;
 }
 
@@ -223,7 +233,7 @@ static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_he
 }
 
 static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
-    uint64_t resident = mpr_maps_resident_bytes(begin, end);
+    uint64_t resident = resident_bytes(t, begin, end);
     mpr_chunks_note(&t->chunks, begin, end);
     t->chunks.used++;
     t->chunks.used_bytes += end - begin;
@@ -234,13 +244,13 @@ static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
 /* What begins at a page of no arena of pymalloc's: *end is where it ends, 0 for what is nobody's. */
 static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_head *head, uint64_t *end) {
     if ((*end = mpr_chunks_heap_end(begin, head)) != 0 && *end <= limit) { /* of another arena than malloc's main one */
-        take_malloc(t, mpr_maps_resident_bytes(begin, *end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, *end));
+        take_malloc(t, resident_bytes(t, begin, *end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, *end));
     } else if ((*end = mpr_chunks_mapped_end(begin, limit, head)) != 0) {
         take_mapped_chunk(t, begin, *end);
     } else if ((*end = frames_end(begin, limit, head)) != 0) {
-        add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(begin, *end));
+        add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, begin, *end));
     } else if ((*end = mimalloc_end(begin, limit, head)) != 0) {
-        add(t, MPR_ACCOUNT_MIMALLOC, mpr_maps_resident_bytes(begin, *end));
+        add(t, MPR_ACCOUNT_MIMALLOC, resident_bytes(t, begin, *end));
     }
 }
 
@@ -284,7 +294,8 @@ static void take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *know
         for (size_t i = 0; i < h.count; i++) {
             if (h.page[i] >= *known) {
                 take_at(t, h.page[i], end, &h.head[i], &stop);
-                stop = stop != 0 ? stop : take_stack(t, h.page[i], *known, end);
+                t->stack = stop == 0 && t->stack;
+                stop = stop != 0 ? stop : take_stack(t, h.page[i], *known);
                 *known = stop != 0 ? stop : *known;
             }
         }
@@ -306,27 +317,28 @@ static bool begins(const taking *t, uint64_t page, uint64_t limit) {
 }
 
 /* An arena begins at a page, its first pool where one may. Where the arena begins is told by what lies before it, up to `known`, or behind it and
- * the arenas that follow it. */
+ * the arenas that follow it; by these first where a stack lies before it. */
 static uint64_t arena_begin(const taking *t, const uint64_t *arenas, size_t count, uint64_t pool, uint64_t known, uint64_t limit) {
     uint64_t last = pool;
-    if (pool - known < MPR_POOLS_POOL) {
+    bool follows = pool - known < MPR_POOLS_POOL;
+    if (follows && !t->stack) {
         return known;
     }
     while (next_arena(arenas, count, last + MPR_POOLS_ARENA, limit) == last + MPR_POOLS_ARENA && last + MPR_POOLS_ARENA < limit) {
         last += MPR_POOLS_ARENA;
     }
-    for (uint64_t before = 0; before < MPR_POOLS_POOL; before += PAGE) {
+    for (uint64_t before = 0; before < MPR_POOLS_POOL && before <= pool - known; before += PAGE) {
         uint64_t end = last + MPR_POOLS_ARENA - before;
         if (end == limit || (end < limit && begins(t, end, limit))) {
             return pool - before;
         }
     }
-    return pool;
+    return follows ? known : pool;
 }
 
 static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t count) {
     uint64_t at = r->image_end > r->begin ? least(r->image_end, r->end) : r->begin;
-    add(t, MPR_ACCOUNT_IMAGES, mpr_maps_resident_bytes(r->begin, at));
+    add(t, MPR_ACCOUNT_IMAGES, resident_bytes(t, r->begin, at));
     if (is_reserved(t, r)) {
         heads h = {.count = 0};
         if (at < r->end) {
@@ -343,13 +355,19 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
         at = r->end;
         if (pool < r->end) {
             uint64_t begin = arena_begin(t, arenas, count, pool, known, r->end);
+            if (t->stack && begin - known <= BEHIND_MOST) {
+                add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(known, begin));
+            }
+            t->stack = false;
             at = least(r->end, begin + MPR_POOLS_ARENA);
-            add(t, MPR_ACCOUNT_POOLS, mpr_maps_resident_bytes(begin, at));
+            add(t, MPR_ACCOUNT_POOLS, resident_bytes(t, begin, at));
         }
     }
 }
 
 static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+    t->run = r;
+    t->stack = false;
     if (r->heap) {
         take_heap(t, r);
     } else if (r->resident > 0) {
@@ -385,18 +403,12 @@ static int find_pools(taking *t) {
     return status;
 }
 
-/* pymalloc's arenas that have a block in use, by address. */
+/* pymalloc's arenas, by address; those that have a block in use are told. */
 static int sort_arenas(taking *t) {
-    size_t count = 0;
-    for (size_t i = 0; i < t->pools.arena.count; i++) {
-        if (t->pools.arena.items[i].used > 0) {
-            t->pools.arena.items[count++] = t->pools.arena.items[i];
-        }
-    }
-    t->pools.arena.count = count;
-    sort(t->pools.arena.items, count);
-    for (size_t i = 0; t->more != NULL && i < count; i++) {
-        if (mpr_vec_push(&t->more->arenas, t->more->alloc, t->pools.arena.items[i]) != MPR_OK) {
+    sort(t->pools.arena.items, t->pools.arena.count);
+    for (size_t i = 0; t->more != NULL && i < t->pools.arena.count; i++) {
+        const mpr_pools_arena *arena = &t->pools.arena.items[i];
+        if (arena->used > 0 && mpr_vec_push(&t->more->arenas, t->more->alloc, *arena) != MPR_OK) {
             return MPR_ENOMEM;
         }
     }

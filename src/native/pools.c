@@ -12,6 +12,7 @@
 #define PAGE_BYTES 4096
 #define POOLS_AN_ARENA (MPR_POOLS_ARENA / POOL_BYTES)
 #define MOST_ARENAS 65536
+#define FREE_LEAST 16u /* headers of free pools that prove an arena of which nothing is in use */
 
 /* The same in every version from 3.10 on. */
 typedef struct pool {
@@ -42,9 +43,7 @@ static int note_arena(mpr_pools *out, mpr_alloc *alloc, const pool *p, uint64_t 
     }
     mpr_pools_arena *arena = &out->arena.items[p->arena];
     arena->begin = arena->begin == 0 || base < arena->begin ? base : arena->begin;
-    if (p->count > 0 && arena->used == 0) {
-        out->arenas++;
-    }
+    arena->headers++;
     arena->used += p->count * 16 * ((uint64_t)p->size_class + 1);
     return MPR_OK;
 }
@@ -130,7 +129,17 @@ int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, bool still, const mpr_mappin
     return look_into(still, m, rss, count_one, &c);
 }
 
+/* pymalloc keeps one arena of which nothing is in use: its headers are those of free pools. A few such headers may be anybody's bytes. */
+static bool is_arena(const mpr_pools_arena *arena) { return arena->used > 0 || arena->headers >= FREE_LEAST; }
+
 void mpr_pools_finish(mpr_pools *out) {
+    size_t count = 0;
+    for (size_t i = 0; i < out->arena.count; i++) {
+        if (is_arena(&out->arena.items[i])) {
+            out->arena.items[count++] = out->arena.items[i];
+        }
+    }
+    out->arenas = out->arena.count = count;
     uint64_t room = out->arenas * POOLS_AN_ARENA;
     out->free_pools = room > out->pools ? room - out->pools : 0;
     out->free_bytes += out->free_pools * POOL_BYTES;

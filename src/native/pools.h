@@ -15,8 +15,9 @@
 #define MPR_POOLS_POOL (UINT64_C(16) << 10) /* bytes, and what pools begin at multiples of */
 
 typedef struct mpr_pools_arena {
-    uint64_t begin; /* of its first pool that is known; 0: no pool of this arena was seen */
-    uint64_t used;  /* bytes in blocks in use */
+    uint64_t begin;   /* of its first pool that is known; 0: no pool of this arena was seen */
+    uint64_t used;    /* bytes in blocks in use */
+    uint64_t headers; /* pools that are known, free ones among them */
 } mpr_pools_arena;
 
 typedef struct mpr_pools {
@@ -26,14 +27,14 @@ typedef struct mpr_pools {
     struct {
         uint64_t pools, used, free; /* blocks of 16 * (i + 1) bytes */
     } classes[MPR_POOLS_CLASSES];
-    MPR_VEC(mpr_pools_arena) arena; /* by pymalloc's own number of it */
+    MPR_VEC(mpr_pools_arena) arena; /* by pymalloc's own number of it; when finished, the arenas alone */
 } mpr_pools;
 
 /* Look at one mapping, when it is anonymous, and add what is there. What is only reserved is not looked at: more than 16 times `resident`, the
  * bytes of the process that are. Unless the process stands `still` it may vanish meanwhile. MPR_OK, MPR_ENOMEM, MPR_EUNSUPPORTED when the kernel does not let us. */
 int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapping *mapping, uint64_t resident);
 
-/* When all mappings have been added: pools that are free, which nothing but the arenas' size tells. */
+/* When all mappings have been added: which arenas there are, and pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);
 
 /* Is a pool at `base`, with so many blocks in use, to be looked into? */

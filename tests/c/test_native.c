@@ -259,6 +259,42 @@ static void agrees_with_malloc(test *t) {
     CHECK(t, a.used == 0);
 }
 
+/* madvise makes two mappings of the heap, as for an array of numpy's: its chunks go on from one to the other. */
+static void joins_parts_of_the_heap(test *t) {
+    mpr_alloc a;
+    mpr_account account;
+    mpr_alloc_pages(&a);
+    char *block = malloc(100000), *page = (char *)(((uintptr_t)block + 2 * PAGE) & ~(uintptr_t)(PAGE - 1));
+    bool split = madvise(page, PAGE, MADV_DONTDUMP) == 0;
+    struct mallinfo2 before = mallinfo2();
+    if (CHECK(t, split && take(&account, &a, test_has_glibc()) == MPR_OK && value(&account, MPR_ACCOUNT_MALLOC_UNREAD) == 0)) {
+        CHECK(t, is_near(value(&account, MPR_ACCOUNT_MALLOC_GIVEN), before.uordblks + before.hblkhd + before.fsmblks, 4096));
+    }
+    madvise(page, PAGE, MADV_DODUMP);
+    free(block);
+}
+
+/* Pages that are read and never written are zero pages of the kernel's: no resident bytes of what they are in. */
+static void leaves_out_what_was_only_read(test *t) {
+    enum { SIZE = 32 << 20 };
+    mpr_alloc a;
+    mpr_account before, during;
+    mpr_alloc_pages(&a);
+    char *reserved = mmap(NULL, 2 * SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *arena = (char *)(((uintptr_t)reserved + SIZE / 2) & ~(uintptr_t)0xFFFF);
+    mprotect(arena, SIZE, PROT_READ | PROT_WRITE);
+    uint64_t head[] = {(uintptr_t)arena, SIZE}; /* as of mimalloc */
+    memcpy(arena, head, sizeof head);
+    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
+    volatile char sum = 0;
+    for (uint64_t at = PAGE; at < SIZE / 2; at += PAGE) sum = (char)(sum + arena[at]);
+    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
+    if (CHECK(t, took && mpr_maps_resident_bytes((uintptr_t)arena, (uintptr_t)arena + SIZE) >= SIZE / 2)) {
+        CHECK(t, value(&before, MPR_ACCOUNT_MIMALLOC) == PAGE && value(&during, MPR_ACCOUNT_MIMALLOC) == PAGE);
+    }
+    munmap(reserved, 2 * SIZE);
+}
+
 typedef struct worker {
     pthread_t thread;
     pthread_barrier_t *ready, *done;
@@ -316,6 +352,30 @@ static void knows_threads(test *t) {
     pthread_barrier_destroy(&done);
 }
 
+/* The end of a thread's stack, an arena whose first pool begins a page later, and a chunk behind it: each ends where the next begins. */
+static void knows_what_lies_behind_a_stack(test *t) {
+    mpr_alloc a;
+    mpr_account before, during;
+    mpr_alloc_pages(&a);
+    uint8_t *block = fresh(4 * MIB);
+    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
+    uint64_t arena = (((uint64_t)(uintptr_t)block + MIB) & ~(MPR_POOLS_POOL - 1)) - PAGE, chunk = arena + MPR_POOLS_ARENA;
+    uint64_t *control = (uint64_t *)(uintptr_t)(arena - 2304), *head = (uint64_t *)(uintptr_t)chunk;
+    uint32_t *pool = (uint32_t *)(uintptr_t)(arena + PAGE);
+    memset((void *)(uintptr_t)(arena - PAGE), 1, PAGE + MPR_POOLS_ARENA + (256 << 10));
+    control[0] = control[2] = (uint64_t)(uintptr_t)control, control[5] = mpr_process_guard();
+    memset(pool, 0, MPR_POOLS_POOL);
+    pool[0] = 7, pool[8] = 1, pool[9] = 2, pool[10] = 48 + 10 * 48, pool[11] = (uint32_t)(MPR_POOLS_POOL - 48);
+    head[0] = 0, head[1] = (256 << 10) | 2;
+    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
+    if (CHECK(t, took) && mpr_process_guard() != 0) {
+        CHECK(t, value(&during, MPR_ACCOUNT_POOLS) - value(&before, MPR_ACCOUNT_POOLS) == MPR_POOLS_ARENA);
+        CHECK(t, is_near(value(&during, MPR_ACCOUNT_STACKS) - value(&before, MPR_ACCOUNT_STACKS), PAGE, PAGE));
+        CHECK(t, is_near(value(&during, MPR_ACCOUNT_MALLOC) - value(&before, MPR_ACCOUNT_MALLOC), 256 << 10, 64 << 10));
+    }
+    munmap(block, 4 * MIB);
+}
+
 /* Facts: a name and a number for what is known, and nothing for what is not. */
 static int count_fact(mpr_sink *sink, const mpr_seen_info *info) {
     (void)sink;
@@ -331,7 +391,7 @@ static int keep_arenas(mpr_sink *sink, const mpr_seen_info *info) {
 /* Each from the one before it, in pages; what is in use rounded up. */
 static void tells_arenas(test *t) {
     char text[100] = "";
-    mpr_pools_arena arenas[] = {{0x7f0000004000, 1}, {0x7f0000104000, 1 << 20}, {0x7f0000304000, 1025}};
+    mpr_pools_arena arenas[] = {{0x7f0000004000, 1, 1}, {0x7f0000104000, 1 << 20, 64}, {0x7f0000304000, 1025, 9}};
     mpr_account account;
     mpr_alloc a;
     mpr_alloc_pages(&a);
@@ -384,7 +444,10 @@ void test_native(test *t) {
     peeks(t);
     reads_maps(t);
     agrees_with_malloc(t);
+    joins_parts_of_the_heap(t);
+    leaves_out_what_was_only_read(t);
     knows_threads(t);
+    knows_what_lies_behind_a_stack(t);
     tells_facts(t);
     tells_arenas(t);
     without_memory(t);

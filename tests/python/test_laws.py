@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -488,6 +489,27 @@ print(s.arena_bytes, s.used_bytes, s.free_bytes, s.lost_bytes, s.pools, sum(c.us
     assert abs(int(used) - theirs) < 0.005 * theirs, (used, theirs)
     assert sums == "True" and int(pools) > 100
     assert int(used) + int(free) + int(lost) == pytest.approx(int(arenas), rel=0.03)
+
+
+def test_an_arena_of_which_nothing_is_in_use(tmp_path: Path) -> None:
+    """pymalloc keeps one: it is its own, and free. Arenas as the interpreter counts them."""
+    if os.environ.get("PYTHONMALLOC", "pymalloc") != "pymalloc" or sys.flags.dev_mode or hasattr(sys, "gettotalrefcount"):
+        pytest.skip("pymalloc is not in use, or its blocks are padded")
+    program = """
+import sys, memprobe
+memprobe.snapshot("a.snap")
+peak = [object() for _ in range(2_000_000)]
+del peak
+print(memprobe.pymalloc_stats().arenas)
+memprobe.snapshot("b.snap")
+sys._debugmallocstats()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    theirs = number_after(done.stderr, "# arenas allocated current")
+    facts = memprobe.load(tmp_path / "b.snap")._graph.infos()
+    assert int(done.stdout) == facts["mem_pools_arenas"] == theirs
+    told = str(facts["mem_arenas"]).split()
+    assert len(told) == theirs - 1, "none was kept"
 
 
 def test_generations_agree_with_gc() -> None:

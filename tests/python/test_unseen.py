@@ -111,6 +111,22 @@ def test_references_lead_to_what_is_known() -> None:
     assert all("C code" in heap.name(node) for node in held)
 
 
+def test_code_and_what_it_holds() -> None:
+    """As Cython makes it for each function, for tracebacks: what it has is its own, and no object of its own account."""
+    make = lambda n: compile(f"first = {n}.5; second = ({n}, 'word {n}')", f"file {n}.py", "exec")  # noqa: E731
+    with Leaked(make, 200) as leaked:
+        gc.collect()
+        heap = memprobe.capture()
+        codes = [heap.at(address) for address in leaked.addresses]
+        truth = [ctypes.cast(address, ctypes.py_object).value for address in leaked.addresses]
+    assert {node.type for node in codes} == {"code"} and all("C code" in heap.name(node) for node in codes)
+    for node, code in zip(codes, truth, strict=True):
+        assert abs(node.size - sys.getsizeof(code)) <= 64
+        held = {reference.target.address for reference in node.references()}
+        assert {id(code.co_consts), id(code.co_filename), id(code.co_name)} <= held
+    assert not [residual for node in codes for residual in [heap.columns()["residual"][node.id]] if residual < 0]
+
+
 def test_nothing_leaks_nothing_is_found(tmp_path: Path) -> None:
     """Freed objects, entries of free lists, buffers that begin like objects: none is taken for one."""
     source = """
@@ -127,6 +143,10 @@ def test_nothing_leaks_nothing_is_found(tmp_path: Path) -> None:
         # arrays of words that look like a count and a class, at each place where an object could begin
         lies = [array.array("Q", [word, id(kind)] * words) for kind in (str, tuple, dict, int, bytes) for word in (0, 1, 3)
                 for words in range(1, 30)]
+        code = type(peak.__code__)
+        lies += [array.array("Q", [1, id(code), size, *[word] * 40]) for size in (0, 1, 8, 100) for word in (0, 1, 8, id(code))]
+        lies += [array.array("Q", [1, id(code), 0, *[id(code)] * k, 3, *[id(code)] * (words - k)]) for words in range(20, 40)
+                 for k in range(words)]
         kinds = (str, tuple, dict, bytes, int)
         lies += [array.array("Q", [0] * lead + [1, id(kind), 2**60, 7, 9]) for kind in kinds for lead in (0, 2, 4)]
         memprobe.snapshot("b.snap")
