@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-servers test-servers test-libraries accuracy demo format clean
+.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-servers test-servers test-libraries soak accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ lint: $(VENV)/linters ## check layers, names, formats and types
 format: $(VENV)/linters ## rewrite C and Python in the project's format
 	@$(VENV)/bin/clang-format -i $(SOURCES)
 	@$(VENV)/bin/ruff format -q .
+
+soak: build ## CPython's own tests with captures beside them all the time (ARGS: some of its modules, else 60 of them)
+	@$(PY) tests/soak/run.py $(ARGS)
 
 fuzz: ## run the fuzz targets over their corpus
 	@$(MAKE) --no-print-directory -C tests/fuzz run
