@@ -140,7 +140,7 @@ static int compare_window(const comparing *c, uint64_t begin, size_t pages) {
     uint64_t entries[WINDOW];
     unsigned char resident[MPR_MAPS_WINDOW];
     size_t known = mpr_maps_read_pages(&c->pages, begin, pages, entries), next;
-    int status = MPR_OK;
+    int status = known == pages ? MPR_OK : MPR_EIO; /* the parent has ended */
     mpr_maps_resident(begin, known, resident);
     for (size_t i = 0; i < known && status == MPR_OK; i = next) {
         next = i + 1;
@@ -215,7 +215,7 @@ int mpr_sharing_finish(mpr_sharing *s, mpr_sharing_is_note *is_note, void *conte
                    .theirs = mpr_alloc_array(s->alloc, WINDOW, PAGE)};
     s->compared = c.memory.inode != 0;
     int status = c.theirs == NULL ? MPR_ENOMEM : c.pages.inode == 0 ? MPR_OK : compare_all(&c);
-    status = status == MPR_OK && c.pages.inode != 0 ? emit(s, sink) : status;
+    status = status == MPR_OK && c.pages.inode != 0 ? emit(s, sink) : status == MPR_EIO ? MPR_OK : status;
     mpr_held_close(&c.pages);
     mpr_held_close(&c.memory);
     mpr_alloc_free(s->alloc, c.theirs, WINDOW, PAGE);

@@ -104,6 +104,44 @@ static int without_memory(void) {
     return 0;
 }
 
+static int count_info(mpr_sink *sink, const mpr_seen_info *info) {
+    (void)info;
+    ++*(int *)(void *)(sink + 1);
+    return MPR_OK;
+}
+
+/* A parent that ends after the first look: nothing is known of it any more, and nothing is told. */
+static int outlives_its_parent(void) {
+    int ends[2], wrong = -1;
+    struct {
+        mpr_sink sink;
+        int told;
+    } counter = {{.info = count_info}, 0};
+    int *answer = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (answer == MAP_FAILED || pipe(ends) != 0) return 1;
+    pid_t middle = fork();
+    if (middle == 0) {
+        pid_t parent = getpid();
+        if (fork() != 0) _exit(read(ends[0], answer + 1, 1) == 1 ? 0 : 1);
+        mpr_alloc alloc;
+        mpr_alloc_pages(&alloc);
+        mpr_sharing s = {.alloc = &alloc};
+        shared_pages[0]++;
+        mpr_sharing_files files = mpr_sharing_open();
+        mpr_sharing_begin(&s, &files);
+        mpr_sharing_close(&files);
+        bool began = s.parent == (int64_t)parent && has(&s.own, shared_pages);
+        if (write(ends[1], "", 1) != 1) _exit(1);
+        while (getppid() == parent) mpr_process_sleep_ms(1);
+        int status = mpr_sharing_finish(&s, is_note, NULL, &counter.sink);
+        __atomic_store_n(answer, !began ? 10 : status != MPR_OK ? 11 : counter.told > 0 ? 12 : 13, __ATOMIC_RELEASE);
+        _exit(0);
+    }
+    waitpid(middle, &wrong, 0);
+    for (int i = 0; i < 5000 && __atomic_load_n(answer, __ATOMIC_ACQUIRE) < 10; i++) mpr_process_sleep_ms(1);
+    return *answer == 13 ? 0 : *answer;
+}
+
 static int in_a_child(int (*work)(void)) {
     int status = -1;
     pid_t child = fork();
@@ -124,6 +162,7 @@ void test_sharing(test *t) {
     if (CHECK(t, in_a_child(is_forked) == 1 || !test_has_glibc())) {
         CHECK(t, in_a_child(is_forked) == 0 || in_a_child(find_what_it_did) == 0);
         CHECK(t, in_a_child(is_forked) == 0 || in_a_child(without_memory) == 0);
+        CHECK(t, in_a_child(is_forked) == 0 || outlives_its_parent() == 0);
     }
     munmap(shared_pages, PAGES * PAGE);
 }
