@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memprobe import _names
+from memprobe._readable import Json, Readable
+from memprobe._text import counted
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -29,6 +32,24 @@ def places(heap: Heap, fact: str) -> list[tuple[int, ...]] | None:
 
 
 Row = tuple[str, str, int, int, int, int, int, int]
+
+
+@dataclass(frozen=True, repr=False)
+class Variable(Readable):
+    """A variable that has objects in some pieces: `objects` of `bytes`, most of which are of `count` objects of `type`."""
+
+    name: str
+    type: str
+    count: int
+    objects: int
+    bytes: int
+
+    def to_dict(self) -> Json:
+        """The fields by name."""
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        return f"{self.name} ({counted(self.count, self.type)})"
 
 
 def survivors(heap: Heap, begins: Sequence[int], size: int, limit: int) -> tuple[int, list[Row]]:

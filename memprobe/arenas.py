@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memprobe._pieces import places, survivors
+from memprobe._pieces import Variable, places, survivors
 from memprobe._readable import Json, Readable
-from memprobe._text import counted, number, size
+from memprobe._text import number, size
 from memprobe.balance import is_worth
 
 if TYPE_CHECKING:
@@ -23,25 +23,13 @@ PINS = 0.2  # ... which have an object in that share of the thinly filled arenas
 
 
 @dataclass(frozen=True, repr=False)
-class Survivor(Readable):
+class Survivor(Variable):
     """A variable whose objects lie in thinly filled arenas: `objects` of `bytes`, most of which are of `count` objects of `type`.
     It has one in `arenas` of these, and in `alone` no other variable has one. `node` is the id of what the variable has."""
 
-    name: str
-    type: str
-    count: int
-    objects: int
-    bytes: int
     arenas: int
     alone: int
     node: int
-
-    def to_dict(self) -> Json:
-        """The fields by name."""
-        return dict(vars(self))
-
-    def __str__(self) -> str:
-        return f"{self.name} ({counted(self.count, self.type)})"
 
 
 @dataclass(frozen=True, repr=False)

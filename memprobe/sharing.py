@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memprobe._pieces import PAGE, noted, places, survivors
+from memprobe._pieces import PAGE, Variable, noted, places, survivors
 from memprobe._readable import Json, Readable
-from memprobe._text import counted, size
+from memprobe._text import size
 from memprobe.balance import is_worth
 
 if TYPE_CHECKING:
@@ -20,25 +20,13 @@ COLLECTED = 0.95  # share of the pages with tracked objects that nothing but a f
 
 
 @dataclass(frozen=True, repr=False)
-class Copied(Readable):
+class Copied(Variable):
     """A variable whose objects lie on copied pages: `objects` of `bytes`, most of which are of `count` objects of `type`. It has
     one on `pages` of these, and on `alone` no other variable has one. `node` is the id of what the variable has."""
 
-    name: str
-    type: str
-    count: int
-    objects: int
-    bytes: int
     pages: int
     alone: int
     node: int
-
-    def to_dict(self) -> Json:
-        """The fields by name."""
-        return dict(vars(self))
-
-    def __str__(self) -> str:
-        return f"{self.name} ({counted(self.count, self.type)})"
 
 
 @dataclass(frozen=True, repr=False)
