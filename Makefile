@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-servers test-servers test-libraries soak accuracy demo format clean
+.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-origins bench-servers test-servers test-libraries soak accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,9 @@ build/servers/ready: benchmarks/servers.txt
 build/servers/installed: build/servers/ready $(SOURCES) setup.py pyproject.toml $(wildcard memprobe/*.py startup/*)
 	@build/servers/bin/python -m pip install -qq --force-reinstall --no-build-isolation --no-deps .
 	@touch $@
+
+bench-origins: build ## what it costs to ask tracemalloc where objects were made; writes its part of docs/BENCHMARKS.md
+	@$(PY) benchmarks/origins.py $(ARGS)
 
 bench-servers: build/servers/installed ## snapshots of real servers under load (redis-server: from Debian); writes docs/BENCHMARKS.md
 	@build/servers/bin/python benchmarks/servers.py $(ARGS)

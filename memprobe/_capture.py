@@ -14,14 +14,20 @@ from memprobe._native import Held
 os.register_at_fork(after_in_child=_core.forget_snapshots)
 
 
+ORIGINS_MS = 20
+ORIGINS_MOST = 60_000
+
+
 @dataclass(frozen=True)
 class Options:
-    """How a snapshot is taken. `seconds` is the time that a forked child may take."""
+    """How a snapshot is taken. `seconds` is the time that a forked child may take; `origins_ms` how long, of the pause, tracemalloc
+    may be asked where objects were made, if it traces."""
 
     values: bool = False
     hashes: bool = False
     fork: bool = True
     seconds: int = 600
+    origins_ms: int = ORIGINS_MS
 
     @classmethod
     def of(cls, request: Mapping[str, object]) -> Options:
@@ -43,4 +49,14 @@ def write(file: Held, options: Options, watch: int = -1) -> dict[str, Any]:
     if file.identity is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     seconds = max(1, options.seconds)
-    return _core.snapshot(file.fd, options.values, options.hashes, options.fork, seconds, watch, file.identity)
+    return _core.snapshot(
+        *(file.fd, options.values, options.hashes, options.fork, seconds, watch, file.identity),
+        origins_ms=check_origins(options.origins_ms),
+    )
+
+
+def check_origins(milliseconds: int) -> int:
+    """A time that tracemalloc may be asked."""
+    if not 0 <= milliseconds <= ORIGINS_MOST:
+        raise ValueError(f"origins_ms is {milliseconds}: give 0 (off) to {ORIGINS_MOST:,} milliseconds.")
+    return milliseconds

@@ -85,7 +85,7 @@ class Cycles:
     def members(self, index: int, start: int, stop: int, /) -> list[int]: ...  # nodes of the first of a row's
     def components(self) -> int: ...  # cycles of all rows
 
-def capture(values: bool = False, hashes: bool = False) -> Graph: ...  # also infos: pause_ns
+def capture(values: bool = False, hashes: bool = False, origins_ms: int = 0) -> Graph: ...  # also infos: pause_ns
 # objects, edges, bytes, memory, pause_ns, duration_ns, fork_ns, cow_bytes (int); mode (str); reason (str or None)
 # ChildProcessError when memory is too short for it, or gets so while there is a child (src/snapshot/headroom.h)
 def snapshot(
@@ -98,6 +98,7 @@ def snapshot(
     file: Identity = ...,  # what fd must be; OSError (EBADF) when it is something else
     process: str = "/proc/self",  # where the kernel says how much memory there is
     cgroups: str = "/sys/fs/cgroup",
+    origins_ms: int = 0,  # that tracemalloc may be asked where objects were made, of the pause
 ) -> dict[str, Any]: ...
 # takes a descriptor over: the number that it has now, a high one, and what tells it from others; None when it is not open
 def hold(fd: int, /) -> tuple[int, Identity | None]: ...
@@ -146,16 +147,18 @@ def why_alive(
 def find_cycles(object: object, garbage: bool, housekeeping: bool, limit: int, /) -> tuple[Graph, Cycles, Held]: ...
 # those of a graph, or of what can be reached from a node
 def cycles(graph: Graph, garbage: bool, housekeeping: bool, start: int | None, /) -> Cycles: ...
-# bytes of the heap, threshold, [(kind, node, type, point or None, objects, bytes, up to 10,000 of the objects when they are many)]
-def suspects(
-    graph: Graph, permille: int = 100
-) -> tuple[int, int, list[tuple[str, int, str, int | None, int, int, tuple[int, ...]]]]: ...
+# kind, node, type, point or None, objects, bytes, up to 10,000 of the objects when they are many, those of `asked` that it keeps
+SuspectRow = tuple[str, int, str, int | None, int, int, tuple[int, ...], tuple[int, ...]]
+# bytes of the heap, threshold, rows
+def suspects(graph: Graph, permille: int, asked: tuple[int, ...]) -> tuple[int, int, list[SuspectRow]]: ...
 # type name, objects, bytes of all that each of the nodes alone keeps alive
 def below(graph: Graph, ids: tuple[int, ...], /) -> list[tuple[str, int, int]]: ...
 # bytes of each graph, bytes that no row has, rows: (kind, graph index, node, type, stands for several, objects and bytes from the
-# first heap to the second and to the last, new objects, objects and bytes that the first had, in use, owners), [(node, more
-# references of C code)]; None for graphs of several processes
-def growth(graphs: tuple[Graph, ...], /) -> tuple[tuple[int, ...], int, list[tuple[Any, ...]], list[tuple[int, int]]] | None: ...
+# first heap to the second and to the last, new objects, objects and bytes that the first had, in use, owners, examples, those of
+# `asked`, nodes of the newest, that came there), [(node, more references of C code)]; None for graphs of several processes
+def growth(
+    graphs: tuple[Graph, ...], asked: tuple[int, ...], /
+) -> tuple[tuple[int, ...], int, list[tuple[Any, ...]], list[tuple[int, int]]] | None: ...
 # bytes of each graph, [(holder, grown, objects, bytes)], each of the first two None or (graph index, node, type, objects in each
 # graph, bytes with all below in each graph)
 def diff(graphs: tuple[Graph, ...], /) -> tuple[tuple[int, ...], list[tuple[Any, Any, int, int]]]: ...

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from memprobe import leaks, waste
+from memprobe import _origins, leaks, waste
 from memprobe.leaks import BELOW, Below, Diff, DiffRow, Suspect, Suspects
 from memprobe.waste import Waste, WasteRow
 
@@ -72,6 +72,7 @@ def _suspect(rows: list[Suspect]) -> Suspect:
         percent=sum(row.percent for row in rows),
         below=tuple(most[:BELOW]),
         parts=tuple(part for row in rows for part in row.parts),
+        made_at=_origins.merged(row.made_at for row in rows),
     )
 
 
@@ -92,4 +93,5 @@ def _diff_row(rows: list[DiffRow]) -> DiffRow:
         new=sum(news) if news else None,
         slope=sum(slopes) if slopes else None,
         owners=tuple(dict.fromkeys(owner for row in rows for owner in row.owners)),
+        made_at=_origins.merged(row.made_at for row in rows),
     )

@@ -29,28 +29,40 @@ Path = str | os.PathLike[str]
 Answer = TypeVar("Answer")
 
 
-def capture(*, values: bool = False, hashes: bool = False) -> Heap:
+def capture(*, values: bool = False, hashes: bool = False, origins_ms: int = _capture.ORIGINS_MS) -> Heap:
     """The whole heap of this process, now, as a Heap. Other threads wait while it is walked.
 
     Contents of strings are kept only where they are names; with `values`, all of them. With `hashes` it is known which str, bytes
-    and numbers contain the same, and nothing else about them: waste() then finds duplicates."""
-    return Heap(_core.capture(values, hashes))
+    and numbers contain the same, and nothing else about them: waste() then finds duplicates.
+
+    While tracemalloc traces, it is asked for at most `origins_ms` milliseconds (0: not at all) where a sample of the objects was
+    made: diff() and suspects() then name lines, `made_at`."""
+    return Heap(_core.capture(values, hashes, _capture.check_origins(origins_ms)))
 
 
-def snapshot(path: Path, *, values: bool = False, hashes: bool = False, fork: bool = True, seconds: int = 600) -> SnapshotInfo:
+def snapshot(
+    path: Path,
+    *,
+    values: bool = False,
+    hashes: bool = False,
+    fork: bool = True,
+    seconds: int = 600,
+    origins_ms: int = _capture.ORIGINS_MS,
+) -> SnapshotInfo:
     """Write the whole heap of this process to a file, for load() here or on another machine.
 
     A forked child writes it, of the moment of the fork: other threads stand still for milliseconds only (`pause_ms`). Without
     `fork`, or where forking is not possible or memory too scarce, this process streams it itself and stands still as long as
     that takes. The file appears whole or not at all, readable by its owner alone; an old one is replaced. With `values` the
     contents of all strings are in it, not only names: secrets, too. With `hashes` it says which contents are equal, and nothing
-    else about them (by a keyed hash whose key is thrown away). Raises OSError when it cannot be written, and SnapshotError when
-    the child was ended, by somebody or because it took longer than `seconds`."""
+    else about them (by a keyed hash whose key is thrown away). While tracemalloc traces, `origins_ms` milliseconds of the pause
+    (0: none) go into asking it where a sample of the objects was made, as capture() does. Raises OSError when it cannot be
+    written, and SnapshotError when the child was ended, by somebody or because it took longer than `seconds`."""
     target = os.fspath(path)
     sys.audit("memprobe.snapshot", target)
     with replacing(target) as file:
         try:
-            facts = _capture.write(file, _capture.Options(values, hashes, fork, seconds))
+            facts = _capture.write(file, _capture.Options(values, hashes, fork, seconds, origins_ms))
         except ChildProcessError as problem:
             raise SnapshotError(f"No snapshot of this process: {problem}.") from None
     return snapshot_info(target, facts)
@@ -108,6 +120,8 @@ class Heap:
             duration_ms=_ms(facts.get("duration_ns")),
             fork_ms=_ms(facts.get("fork_ns")),
             cow_bytes=_known(facts.get("cow_bytes")),
+            origins_ms=_ms(facts.get("origins_ns")),
+            origins_asked=_known(facts.get("origins_asked")),
             cut=str(facts.get("cut_message", "the file ends too early")) if facts.get("cut") else None,
         )
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from memprobe import _core, _names, _text, advice
+from memprobe import _core, _names, _origins, _text, advice
 from memprobe._labels import Label
 from memprobe._names import Steps
+from memprobe._origins import MadeAt
 from memprobe._readable import Json, Readable, Row
 from memprobe._text import counted, number, size
 from memprobe.results import Node
@@ -24,7 +25,7 @@ BELOW = 20  # types shown below a suspect
 FEW = 100  # what is less than a hundredth of the objects is not what a container is called after
 MANY = ("group", "C references")
 FUNCTIONS = ("<frame>", "frame", "generator", "coroutine", "async_generator")
-HIDDEN = ("below", "locals", "node", "parts", "point", "related")
+HIDDEN = ("below", "locals", "made_at", "node", "parts", "point", "related")
 PATHLIKE = ("index", "element", "key", "value")
 FLOOR = 4096  # bytes: less is no row of a diff
 DEEPEST = 1000  # steps of a path that are looked at
@@ -63,7 +64,9 @@ class Suspect(Readable):
     (one object), 'group' (many of one type), 'C references' (objects that only C code holds) or 'garbage' (cycles that wait for the
     collector). `holder` is the nearest module, class, function or instance on the way to it that is not of the standard library.
     `frame` is the running function whose local variables hold it, with file and line, or None; `locals` are those variables.
-    `node` is the object, or the biggest of many; `point` where it piles up, or None."""
+    `node` is the object, or the biggest of many; `point` where it piles up, or None. `made_at` are the lines that made most of what
+    it keeps, of the type of most bytes that was asked about: one, or two where none made nearly all; empty where tracemalloc was
+    not asked, or did not know."""
 
     kind: str
     name: str
@@ -80,6 +83,7 @@ class Suspect(Readable):
     related: tuple[str, ...] = field(repr=False)  # names of suspects that are held by the same variable
     node: Node = field(repr=False)
     point: Node | None = field(repr=False)
+    made_at: tuple[MadeAt, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> Json:
         """Every field; nodes by their ids."""
@@ -88,7 +92,9 @@ class Suspect(Readable):
         ends = {"node": self.node.id, "point": None if self.point is None else self.point.id}
         parts = [row.to_dict() for row in self.parts]
         variables = [row.to_dict() for row in self.locals]
-        return {**plain, "locals": variables, "below": below, "parts": parts, "related": list(self.related), **ends}
+        made = [row.to_dict() for row in self.made_at]
+        lists = {"locals": variables, "below": below, "parts": parts, "related": list(self.related), "made_at": made}
+        return {**plain, **lists, **ends}
 
     def __str__(self) -> str:
         one = self.type if self.point is None else self.point.type
@@ -97,6 +103,8 @@ class Suspect(Readable):
         if self.below:
             top = ", ".join(f"{counted(row.count, row.type)} {size(row.bytes)}" for row in self.below[:3])
             lines.append(f"    mostly {top}")
+        if self.made_at:
+            lines.append(f"    {_origins.text(self.made_at)}")
         if self.parts:
             shown = ", ".join(f"{row.type} {size(row.bytes)} (node {row.node})" for row in self.parts[:3])
             lines.append(f"    with {shown}")
@@ -139,15 +147,13 @@ def suspects(heap: Heap, percent: float, keep_stdlib: bool) -> Suspects:
     """All of them, some of which may read alike."""
     if not 0.1 <= percent <= 100:
         raise ValueError(f"percent is {percent}: a suspect keeps 0.1 to 100 percent of the heap.")
-    whole, threshold, found = _core.suspects(heap._graph, round(10 * percent))
+    whole, threshold, found = _core.suspects(heap._graph, round(10 * percent), _origins.of(heap).nodes)
     rows = [_suspect(heap, whole, row, keep_stdlib) for row in found]
     return Suspects(tuple(_related(rows)), whole, threshold)
 
 
-def _suspect(
-    heap: Heap, whole: int, row: tuple[str, int, str, int | None, int, int, tuple[int, ...]], keep_stdlib: bool
-) -> Suspect:
-    kind, id, type, point, count, total, members = row
+def _suspect(heap: Heap, whole: int, row: _core.SuspectRow, keep_stdlib: bool) -> Suspect:
+    kind, id, type, point, count, total, members, asked = row
     point = None if point is None else _variable_of(heap, point)
     at = id if point is None else point
     (steps,) = _names.steps(heap, (at,))
@@ -171,6 +177,7 @@ def _suspect(
         related=(),
         node=heap.node(id),
         point=None if point is None else heap.node(point),
+        made_at=_origins.of(heap).made_at(heap, asked, [row.type for row in below]),
     )
 
 
@@ -279,7 +286,10 @@ class DiffRow(Row):
     straight line that fits three heaps best; None for two, or when their times do not rise. `owners` are the names of those that
     refer to what grew, where it is several or another than `name`. `in_use` says that a running function's own variables hold it.
     `of` is the class that most of what came belongs to, where `type` is one of Python's own (5,000 `app.Conn` that came in one new
-    `list`), else None, as between processes. `node` is the id of the holder, in the newest heap that has it."""
+    `list`), else None, as between processes. `node` is the id of the holder, in the newest heap that has it.
+
+    `made_at` are the lines that made most of what came, of the class `of` or of `type` or of what else came with them: one, or two
+    where none made nearly all; empty where tracemalloc was not asked, or did not know, and between processes."""
 
     name: str
     type: str
@@ -293,9 +303,15 @@ class DiffRow(Row):
     in_use: bool
     of: str | None
     node: int
+    made_at: tuple[MadeAt, ...] = ()
+
+    def to_dict(self) -> Json:
+        """The values by name; made_at as a list of {type, place, caller, count, asked}."""
+        return {**vars(self), "made_at": [row.to_dict() for row in self.made_at]}
 
     def __str__(self) -> str:
-        return f"{_held_by(self)}: {self.count:+,} {_with_class(self.type, self.of)}, {_signed(self.bytes)}"
+        made = f"; {_origins.text(self.made_at)}" if self.made_at else ""
+        return f"{_held_by(self)}: {self.count:+,} {_with_class(self.type, self.of)}, {_signed(self.bytes)}{made}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -375,11 +391,17 @@ class Diff(Readable):
         more = (*(("new",) if known else ()), "growth", *(("an hour",) if three else ()))
         return ("held by", "type", "objects", *more, *"ABC"[: len(self.bytes)])
 
+    @property
+    def notes(self) -> list[str]:
+        """The sentences below the table: which lines made what came, and references of C code."""
+        made = [f"{row.name}: {_origins.text(row.made_at)}" for row in self.rows if row.made_at]
+        return [*made, *map(str, self.references)]
+
     def __str__(self) -> str:
-        return "\n".join([_text.plain(self.headers, self.cells()), *map(str, self.references)])
+        return "\n".join([_text.plain(self.headers, self.cells()), *self.notes])
 
     def _repr_html_(self) -> str:
-        return _text.html(self.headers, self.cells()) + "".join(f"<p>{_text.escape(str(row))}</p>" for row in self.references)
+        return _text.html(self.headers, self.cells()) + "".join(f"<p>{_text.escape(note)}</p>" for note in self.notes)
 
 
 def _held_by(row: DiffRow) -> str:
@@ -408,7 +430,7 @@ def _slope(times: Sequence[float], sizes: Sequence[int]) -> float | None:
 def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
     """For Heap.diff(): two or three heaps, the oldest first."""
     graphs = tuple(heap._graph for heap in heaps)
-    found = _core.growth(graphs)
+    found = _core.growth(graphs, _origins.of(heaps[-1]).nodes)
     if found is None:
         return _between_processes(heaps, limit)
     totals, unattributed, rows, references = found
@@ -440,7 +462,7 @@ def _is_variable(heap: Heap, steps: Steps) -> bool:
 
 
 def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -> DiffRow:
-    kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners, examples = row
+    kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners, examples, asked = row
     if kind == "C references":
         name = f"held by C code: {heaps[index]._graph.what(node)}"
     elif kind == "garbage":
@@ -453,7 +475,8 @@ def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -
     slope = _slope([heap.info.time for heap in heaps], all_sizes)
     named = _owners(heaps[-1], owners, name, several)
     of = _class_of(type, _below(heaps[-1], tuple(examples), 1.0)) if examples and "." not in type else None
-    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, of, place)
+    made = _origins.of(heaps[-1]).made_at(heaps[-1], asked, [type] if of is None else [of, type])
+    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, of, place, made)
 
 
 def _owners(heap: Heap, owners: Sequence[int], name: str, several: bool) -> tuple[str, ...]:

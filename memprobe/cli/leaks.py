@@ -90,8 +90,8 @@ def diff(options: argparse.Namespace) -> int:
     say_memory(heaps[-1], heaps[0])
     headers, cells = grown.headers[: -len(names)], [cell[: -len(names)] for cell in grown.cells()]
     show.table(f"What grew {span}", headers, cells, last_is_total=True, texts=(0, 1))
-    for more in grown.references:
-        show.text(str(more))
+    for note in grown.notes:
+        show.text(note)
     if grown.rows or not heaps[-1].memory(heaps[0]).grew:
         nothing = "nothing grew: shows what keeps most alive"
         _after(names[-1], grown.rows, "shows the paths that keep the first of them alive", nothing)

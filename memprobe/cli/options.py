@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from memprobe import _text
+from memprobe._capture import ORIGINS_MS, check_origins
 from memprobe._select import SORTS, Selection
 from memprobe.cli.program import USAGE
 
@@ -72,13 +73,21 @@ def parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--values", action="store_true", help="record the contents of all strings, secrets too; without it, only names"
     )
+    asking.add_argument(
+        "--origins-ms",
+        type=milliseconds,
+        metavar="MS",
+        default=ORIGINS_MS,
+        help=f"while tracemalloc traces, how long to ask it where objects were made, of the pause ({ORIGINS_MS}; 0: not at all)",
+    )
     asking.add_argument("--hashes", action="store_true", help="record hashes of contents, so that `waste` finds duplicates")
 
     snap = verbs.add_parser(
         "snapshot",
         parents=[common, asking],
         help="take a snapshot of a running process, or of a program that is run for it",
-        usage="memprobe snapshot [-o FILE] [--gdb] [--timeout SECONDS] [--no-fork] [--values] [--hashes] [--json] PID\n"
+        usage="memprobe snapshot [-o FILE] [--gdb] [--timeout SECONDS] [--no-fork] [--values] [--hashes]\n"
+        "                         [--origins-ms MS] [--json] PID\n"
         "       memprobe snapshot [-o FILE] [--after SECONDS [--keep-running]] ... {-m MODULE | -- SCRIPT} [ARG ...]",
     )
     snap.add_argument("pid", nargs="?", type=process, metavar="PID", help="a running process")
@@ -259,6 +268,13 @@ def seconds(text: str) -> float:
     if not 0 <= value < 1e9:
         raise argparse.ArgumentTypeError("must be a number of seconds")
     return value
+
+
+def milliseconds(text: str) -> int:
+    try:
+        return check_origins(whole(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be 0 to 60,000 milliseconds") from None
 
 
 def timeout(text: str) -> float:

@@ -44,6 +44,8 @@ typedef struct work {
     mpr_map by_holder;  /* signature of a holder -> its row of most bytes */
     MPR_VEC(uint32_t) sampled; /* by row: samples so far */
     MPR_VEC(sample) samples;
+    const mpr_growth_heap *newest;
+    MPR_VEC(sample) asked; /* what came of what was asked for */
     /* the span in hand */
     uint32_t newer, span;
     uint32_t *twin;     /* of each node of the newer heap: its node in the first, or NONE */
@@ -345,6 +347,17 @@ static int count_changes(work *w, bool came) {
     return MPR_OK;
 }
 
+/* The rows of what was asked for, of what came. */
+static int find_asked(work *w) {
+    for (size_t i = 0; i < w->newest->asked_count; i++) {
+        uint32_t node = w->newest->asked[i];
+        if (!changed(w, true, node)) continue;
+        uint32_t index = row_of(w, true, node);
+        if (index == NONE || mpr_vec_push(&w->asked, w->alloc, ((sample){.row = index, .node = node})) != MPR_OK) return MPR_ENOMEM;
+    }
+    return MPR_OK;
+}
+
 /* ---- what grew by itself ----------------------------------------------------------------------------------------------- */
 
 /* For each holder its row of most bytes: there the growth of its own buffer belongs. */
@@ -472,6 +485,7 @@ static int compare(work *w, uint32_t newer, uint32_t span) {
     w->row[1] = mpr_alloc_array(w->alloc, new->g->nodes, sizeof **w->row);
     int status = w->twin && w->stays && w->heir && w->known && w->row[0] && w->row[1] ? match_nodes(w, old, new) : MPR_ENOMEM;
     if (status == MPR_OK) status = count_changes(w, true);
+    if (status == MPR_OK && newer + 1 == w->sides) status = find_asked(w);
     if (status == MPR_OK) status = count_changes(w, false);
     if (status == MPR_OK) status = count_own_growth(w);
     if (status == MPR_OK) status = count_references(w);
@@ -609,6 +623,24 @@ static int compare_all(work *w) {
     return status;
 }
 
+static int by_row(const void *left, const void *right) {
+    const sample *a = left, *b = right;
+    return a->row != b->row ? (a->row < b->row ? -1 : 1) : (a->node > b->node) - (a->node < b->node);
+}
+
+/* Give each row its part of what was asked for. */
+static int share_asked(work *w) {
+    mpr_growth *out = w->out;
+    if (w->asked.count > 1) qsort(w->asked.items, w->asked.count, sizeof *w->asked.items, by_row);
+    if (mpr_vec_reserve(&out->asked, w->alloc, w->asked.count) != MPR_OK) return MPR_ENOMEM;
+    for (size_t i = 0; i < w->asked.count; i++) {
+        mpr_growth_row *row = &out->rows.items[w->asked.items[i].row];
+        if (row->asked_count++ == 0) row->asked = i;
+        out->asked.items[out->asked.count++] = w->asked.items[i].node;
+    }
+    return MPR_OK;
+}
+
 /* Samples of rows that are no growth are not looked at; then the rows themselves go. */
 static int keep_growth(work *w) {
     mpr_growth *out = w->out;
@@ -617,6 +649,7 @@ static int keep_growth(work *w) {
         if (is_growth(w, &out->rows.items[w->samples.items[i].row])) w->samples.items[kept++] = w->samples.items[i];
     w->samples.count = kept;
     int status = find_owners(w);
+    if (status == MPR_OK) status = share_asked(w);
     kept = 0;
     for (size_t i = 0; i < out->rows.count; i++) {
         if (!is_growth(w, &out->rows.items[i])) continue;
@@ -666,8 +699,12 @@ static int run(work *w) {
 int mpr_growth_find(const mpr_growth_heap *heaps, uint32_t count, mpr_progress progress, void *context, mpr_growth *out) {
     if (count < 2 || count > MPR_GROWTH_MOST) return MPR_ELIMIT;
     mpr_growth found = {.alloc = heaps[count - 1].graph->alloc, .graphs = count};
-    work w = {
-        .sides = count, .out = &found, .alloc = found.alloc, .rows = {.alloc = found.alloc}, .by_holder = {.alloc = found.alloc}};
+    work w = {.sides = count,
+              .out = &found,
+              .newest = &heaps[count - 1],
+              .alloc = found.alloc,
+              .rows = {.alloc = found.alloc},
+              .by_holder = {.alloc = found.alloc}};
     int status = MPR_OK;
     for (uint32_t i = 0; i < count && status == MPR_OK; i++) status = begin_side(&w, &w.side[i], &heaps[i], progress, context);
     if (status == MPR_OK) status = run(&w);
@@ -677,6 +714,7 @@ int mpr_growth_find(const mpr_growth_heap *heaps, uint32_t count, mpr_progress p
     mpr_map_free(&w.by_holder);
     mpr_vec_free(&w.sampled, w.alloc);
     mpr_vec_free(&w.samples, w.alloc);
+    mpr_vec_free(&w.asked, w.alloc);
     mpr_vec_free(&w.path, w.alloc);
     if (status == MPR_OK)
         *out = found;
@@ -689,5 +727,6 @@ void mpr_growth_free(mpr_growth *growth) {
     if (!growth->alloc) return;
     mpr_vec_free(&growth->rows, growth->alloc);
     mpr_vec_free(&growth->references, growth->alloc);
+    mpr_vec_free(&growth->asked, growth->alloc);
     *growth = (mpr_growth){0};
 }

@@ -52,6 +52,7 @@ typedef struct mpr_growth_row {
     uint32_t
         owner[MPR_GROWTH_OWNERS]; /* nodes of the newest heap that refer to what came, the most first; MPR_NO_NODE for no more */
     uint32_t example[MPR_GROWTH_EXAMPLES]; /* nodes of the newest heap that came right below the holder; MPR_NO_NODE for no more */
+    size_t asked, asked_count; /* of the nodes that were asked for, those that came in this row: in `asked` */
 } mpr_growth_row;
 
 typedef struct mpr_growth_reference {
@@ -66,6 +67,7 @@ typedef struct mpr_growth {
     int64_t unattributed;
     MPR_VEC(mpr_growth_row) rows; /* what lasts first, most bytes first */
     MPR_VEC(mpr_growth_reference) references; /* most first */
+    MPR_VEC(uint32_t) asked;
 } mpr_growth;
 
 /* A heap with what was computed of it. */
@@ -74,6 +76,8 @@ typedef struct mpr_growth_heap {
     const mpr_ranks *ranks;
     const mpr_dominators *dominators; /* of the rank tree */
     mpr_name_tree *names; /* searched as far as what several hold needs it */
+    const uint32_t *asked; /* nodes whose rows are asked for, of the newest heap; else ignored */
+    size_t asked_count;
 } mpr_growth_heap;
 
 /* Are these heaps of one process? By their facts, and by where the process has its sys.modules. */

@@ -37,6 +37,7 @@ typedef struct work {
     MPR_VEC(uint32_t) open;   /* transparent nodes at the top */
     MPR_VEC(member) members;  /* top nodes that are no single suspects */
     uint32_t *count;      /* by node: paths that lead through it */
+    uint32_t *suspect;    /* by node: index of the suspect that keeps it + 1, as far as known; NULL when nothing is asked for */
 } work;
 
 /* ---- what is looked through ------------------------------------------------------------------------------------------- */
@@ -284,6 +285,8 @@ static int add_group(work *w, size_t at, const cluster *found) {
                      .sample = w->out->members.count};
     int status = take_samples(w, at, found->count);
     s.samples = w->out->members.count - s.sample;
+    for (uint64_t i = 0; i < found->count && w->suspect; i++)
+        w->suspect[w->members.items[at + i].node] = (uint32_t)w->out->found.count + 1;
     return status == MPR_OK ? add_suspect(w, s) : status;
 }
 
@@ -365,6 +368,51 @@ static int find_points(work *w) {
     return MPR_OK;
 }
 
+/* ---- what is asked for ------------------------------------------------------------------------------------------------ */
+
+#define NO_SUSPECT UINT32_MAX
+
+/* The index of the suspect of a node + 1, or NO_SUSPECT: that of the nearest above it which is known. What the way up says holds for all
+ * on it. */
+static uint32_t suspect_of(work *w, uint32_t node) {
+    uint32_t at = node, found = NO_SUSPECT;
+    for (; at != MPR_NO_NODE; at = w->d->parent[at]) {
+        if (w->suspect[at] != 0) {
+            found = w->suspect[at];
+            break;
+        }
+        if (w->d->parent[at] == at) break;
+    }
+    for (; node != at && node != MPR_NO_NODE; node = w->d->parent[node]) w->suspect[node] = found;
+    return found;
+}
+
+/* The members of groups are known; what other suspects are, is marked now. */
+static void mark_suspects(work *w) {
+    for (size_t i = 0; i < w->out->found.count; i++) {
+        const mpr_suspect *s = &w->out->found.items[i];
+        uint32_t node = s->kind == MPR_SUSPECT_GARBAGE  ? w->g->group[MPR_GROUP_UNREACHABLE]
+                        : s->kind == MPR_SUSPECT_SINGLE ? (s->point == MPR_NO_NODE ? s->node : s->point)
+                                                        : MPR_NO_NODE;
+        if (node != MPR_NO_NODE) w->suspect[node] = (uint32_t)i + 1;
+    }
+}
+
+static int find_asked(work *w) {
+    if (!w->suspect) return MPR_OK;
+    mark_suspects(w);
+    int status = MPR_OK;
+    for (size_t i = 0; i < w->out->found.count && status == MPR_OK; i++) {
+        mpr_suspect *s = &w->out->found.items[i];
+        s->asked = w->out->asked.count;
+        for (size_t k = 0; k < w->options.asked_count && status == MPR_OK; k++)
+            if (suspect_of(w, w->options.asked[k]) == i + 1)
+                status = mpr_vec_push(&w->out->asked, w->g->alloc, w->options.asked[k]);
+        s->asked_count = w->out->asked.count - s->asked;
+    }
+    return status;
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
 
 static int by_bytes(const void *left, const void *right) {
@@ -386,7 +434,8 @@ static int run(work *w) {
     size_t nodes = w->g->nodes;
     w->transparent = mpr_alloc_array(w->g->alloc, nodes, 1);
     w->namespace = mpr_alloc_array(w->g->alloc, nodes, 1);
-    if (!w->transparent || !w->namespace) return MPR_ENOMEM;
+    w->suspect = w->options.asked_count > 0 ? mpr_alloc_array(w->g->alloc, nodes, sizeof *w->suspect) : NULL;
+    if (!w->transparent || !w->namespace || (w->options.asked_count > 0 && !w->suspect)) return MPR_ENOMEM;
     for (uint64_t k = 0; k < w->g->edges; k++)
         if (mpr_steps_is_namespace(w->g->label[k])) w->namespace[w->g->target[k]] = 1;
     measure_whole(w);
@@ -395,6 +444,7 @@ static int run(work *w) {
     if (status == MPR_OK) status = find_groups(w);
     if (status == MPR_OK) status = find_garbage(w);
     if (status == MPR_OK) status = find_points(w);
+    if (status == MPR_OK) status = find_asked(w);
     if (status == MPR_OK && w->out->found.count > 1)
         qsort(w->out->found.items, w->out->found.count, sizeof *w->out->found.items, by_bytes);
     return status;
@@ -408,6 +458,7 @@ int mpr_suspects_find(const mpr_graph *g, const mpr_dominators *d, const mpr_tre
     int status = run(&w);
     mpr_alloc_free(g->alloc, w.transparent, g->nodes, 1);
     mpr_alloc_free(g->alloc, w.namespace, g->nodes, 1);
+    mpr_alloc_free(g->alloc, w.suspect, g->nodes, sizeof *w.suspect);
     mpr_vec_free(&w.wanted, g->alloc);
     mpr_alloc_free(g->alloc, w.count, g->nodes, sizeof *w.count);
     mpr_vec_free(&w.open, g->alloc);
@@ -423,6 +474,7 @@ void mpr_suspects_free(mpr_suspects *s) {
     if (!s->alloc) return;
     mpr_vec_free(&s->found, s->alloc);
     mpr_vec_free(&s->members, s->alloc);
+    mpr_vec_free(&s->asked, s->alloc);
     *s = (mpr_suspects){0};
 }
 

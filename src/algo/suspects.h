@@ -36,6 +36,8 @@ typedef struct mpr_suspect {
     uint64_t count;      /* objects that are suspected together: 1 for a single one */
     uint64_t bytes;      /* what they retain */
     size_t sample, samples; /* of many: up to 10,000 of them, evenly taken, in `members` */
+    size_t asked,
+        asked_count; /* of the nodes that were asked for, those that it, and no other suspect below it, keeps: in `asked` */
 } mpr_suspect;
 
 typedef struct mpr_suspects {
@@ -43,10 +45,13 @@ typedef struct mpr_suspects {
     uint64_t whole, threshold; /* bytes */
     MPR_VEC(mpr_suspect) found; /* most bytes first */
     MPR_VEC(uint32_t) members;
+    MPR_VEC(uint32_t) asked;
 } mpr_suspects;
 
 typedef struct mpr_suspects_options {
     unsigned permille; /* of the whole: the threshold. 0: 100 */
+    const uint32_t *asked; /* nodes whose suspects are asked for */
+    size_t asked_count;
     mpr_progress progress;
     void *context;
 } mpr_suspects_options;

@@ -25,6 +25,7 @@ static int give_account(mpr_builder *builder, mpr_alloc *alloc) {
 
 int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller) {
     cpy_facts facts;
+    cpy_origins origins;
     mpr_builder *builder = NULL;
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK && caller == NULL) { /* of a question about one object nobody asks */
@@ -32,6 +33,7 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
     }
     cpy_capture_prepare(&facts, &state->proofs);
     int64_t start = mpr_process_monotonic_ns();
+    cpy_origins_take(&origins, &state->proofs, contents.origins_ns);
     if (status == MPR_OK) {
         mpr_sink *sink = mpr_builder_sink(builder), whole = *sink;
         sink->text = contents.nameless ? NULL : sink->text;
@@ -39,11 +41,13 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
                             .proofs = &state->proofs,
                             .contents = contents,
                             .mode = "in process",
+                            .origins = &origins,
                             .argument = argument,
                             .caller = caller};
         status = cpy_capture_walk(sink, &out->alloc, &what);
         sink->text = whole.text; /* root groups have names */
     }
+    cpy_origins_free(&origins);
     if (status == MPR_OK) {
         status = cpy_capture_tell(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);
     }
@@ -72,14 +76,16 @@ int binding_capture_reachable(mod_state *state, graph_object *out, PyObject *obj
 }
 
 static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"values", "hashes", NULL};
+    static char *names[] = {"values", "hashes", "origins_ms", NULL};
     int values = 0, hashes = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|pp", names, &values, &hashes)) {
+    unsigned origins_ms = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|ppI", names, &values, &hashes, &origins_ms)) {
         return NULL;
     }
     mod_state *state = binding_state(module);
     graph_object *out = binding_graph_new(state);
-    if (out != NULL && binding_capture(state, out, (cpy_contents){values != 0, hashes != 0}) < 0) {
+    cpy_contents contents = {values != 0, hashes != 0, false, (int64_t)origins_ms * 1000000};
+    if (out != NULL && binding_capture(state, out, contents) < 0) {
         Py_CLEAR(out);
     }
     return (PyObject *)out;

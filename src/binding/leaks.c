@@ -16,6 +16,28 @@ static graph_object *graph_of(PyObject *module, PyObject *argument) {
     return binding_graph_dominate(graph) < 0 ? NULL : graph;
 }
 
+/* The nodes of a tuple of ids: an array that the caller frees, or NULL with an exception. */
+static uint32_t *nodes_of(graph_object *o, PyObject *ids) {
+    Py_ssize_t count = PyTuple_GET_SIZE(ids), known = 0;
+    uint32_t *nodes = mpr_alloc_array(&o->alloc, (size_t)count, sizeof *nodes);
+    if (nodes == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    while (known < count && (nodes[known] = binding_graph_node(o->graph, PyTuple_GET_ITEM(ids, known))) != MPR_NO_NODE) {
+        known++;
+    }
+    if (known == count) {
+        return nodes;
+    }
+    mpr_alloc_free(&o->alloc, nodes, (size_t)count, sizeof *nodes);
+    return NULL;
+}
+
+static void free_nodes(graph_object *o, uint32_t *nodes, PyObject *ids) {
+    mpr_alloc_free(&o->alloc, nodes, (size_t)PyTuple_GET_SIZE(ids), sizeof *nodes);
+}
+
 /* ---- suspects ---- */
 
 static PyObject *id_tuple(const uint32_t *items, size_t count) {
@@ -39,14 +61,16 @@ static PyObject *suspect_row(const graph_object *o, const mpr_suspects *found, c
     const mpr_graph *g = o->graph;
     PyObject *type = binding_type_text(g, s->type);
     PyObject *members = type == NULL ? NULL : id_tuple(found->members.items + s->sample, s->samples);
-    PyObject *point = members == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
+    PyObject *asked = members == NULL ? NULL : id_tuple(found->asked.items + s->asked, s->asked_count);
+    PyObject *point = asked == NULL ? NULL : s->point == MPR_NO_NODE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(s->point);
     if (point == NULL) {
         Py_XDECREF(type);
         Py_XDECREF(members);
+        Py_XDECREF(asked);
         return NULL;
     }
-    return Py_BuildValue("(sINNKKN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
-                         (unsigned long long)s->bytes, members);
+    return Py_BuildValue("(sINNKKNN)", kinds[s->kind], (unsigned int)s->node, type, point, (unsigned long long)s->count,
+                         (unsigned long long)s->bytes, members, asked);
 }
 
 static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *found) {
@@ -59,10 +83,10 @@ static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *foun
 }
 
 static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"graph", "permille", NULL};
-    PyObject *argument;
-    int permille = 100;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|i", names, &argument, &permille)) {
+    static char *names[] = {"graph", "permille", "asked", NULL};
+    PyObject *argument, *asked;
+    int permille;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OiO!", names, &argument, &permille, &PyTuple_Type, &asked)) {
         return NULL;
     }
     if (permille < 1 || permille > 1000) {
@@ -72,11 +96,19 @@ static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) 
     if (o == NULL || binding_graph_make_tree(o) < 0 || binding_graph_begin_names(o) < 0) {
         return NULL;
     }
+    uint32_t *nodes = nodes_of(o, asked);
+    if (nodes == NULL) {
+        return NULL;
+    }
     mpr_suspects found = {0};
-    mpr_suspects_options options = {.permille = (unsigned)permille, .progress = binding_progress};
+    mpr_suspects_options options = {.permille = (unsigned)permille,
+                                    .asked = nodes,
+                                    .asked_count = (size_t)PyTuple_GET_SIZE(asked),
+                                    .progress = binding_progress};
     int status = mpr_suspects_find(o->graph, &o->dominators, &o->tree, &o->names, &options, &found);
     PyObject *answer = status == MPR_OK ? suspects_answer(o, &found) : binding_error(status);
     mpr_suspects_free(&found);
+    free_nodes(o, nodes, asked);
     return answer;
 }
 
@@ -96,22 +128,16 @@ static PyObject *total_rows(const mpr_graph *g, const mpr_group_total *total) {
 
 /* Add up what is below some nodes: 0, or -1 with an exception. */
 static int add_below(graph_object *o, PyObject *ids, mpr_group_total *total) {
-    size_t count = (size_t)PyTuple_GET_SIZE(ids), known = 0;
-    uint32_t *nodes = mpr_alloc_array(&o->alloc, count, sizeof *nodes);
+    uint32_t *nodes = nodes_of(o, ids);
     if (nodes == NULL) {
-        PyErr_NoMemory();
         return -1;
     }
-    while (known < count &&
-           (nodes[known] = binding_graph_node(o->graph, PyTuple_GET_ITEM(ids, (Py_ssize_t)known))) != MPR_NO_NODE) {
-        known++;
-    }
-    int status = known < count ? MPR_OK : mpr_suspects_below(o->graph, &o->tree, nodes, count, total);
-    mpr_alloc_free(&o->alloc, nodes, count, sizeof *nodes);
+    int status = mpr_suspects_below(o->graph, &o->tree, nodes, (size_t)PyTuple_GET_SIZE(ids), total);
+    free_nodes(o, nodes, ids);
     if (status != MPR_OK) {
         binding_error(status);
     }
-    return known < count || status != MPR_OK ? -1 : 0;
+    return status != MPR_OK ? -1 : 0;
 }
 
 static PyObject *below(PyObject *module, PyObject *args) {
@@ -152,7 +178,7 @@ static PyObject *ids_until_none(const uint32_t *node, uint32_t most) {
     return binding_ids(node, count);
 }
 
-static PyObject *growth_row(const mpr_growth_row *row, graph_object *const *graphs) {
+static PyObject *growth_row(const mpr_growth *growth, const mpr_growth_row *row, graph_object *const *graphs) {
     static const char *const kinds[] = {[MPR_GROWTH_HELD] = "held",
                                         [MPR_GROWTH_VARIABLE] = "variable",
                                         [MPR_GROWTH_ITSELF] = "itself",
@@ -161,22 +187,24 @@ static PyObject *growth_row(const mpr_growth_row *row, graph_object *const *grap
     PyObject *type = binding_type_text(graphs[row->type_graph]->graph, row->type);
     PyObject *owners = type == NULL ? NULL : ids_until_none(row->owner, MPR_GROWTH_OWNERS);
     PyObject *examples = owners == NULL ? NULL : ids_until_none(row->example, MPR_GROWTH_EXAMPLES);
-    if (examples == NULL) {
+    PyObject *asked = examples == NULL ? NULL : binding_ids(growth->asked.items + row->asked, row->asked_count);
+    if (asked == NULL) {
         Py_XDECREF(type);
         Py_XDECREF(owners);
+        Py_XDECREF(examples);
         return NULL;
     }
-    return Py_BuildValue("(sIINO(LL)(LL)KKKONN)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
+    return Py_BuildValue("(sIINO(LL)(LL)KKKONNN)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
                          row->several ? Py_True : Py_False, (long long)row->count[0], (long long)row->count[1],
                          (long long)row->bytes[0], (long long)row->bytes[1], (unsigned long long)row->came[1],
                          (unsigned long long)row->base_count, (unsigned long long)row->base_bytes, row->in_use ? Py_True : Py_False,
-                         owners, examples);
+                         owners, examples, asked);
 }
 
 static PyObject *growth_rows(const mpr_growth *growth, graph_object *const *graphs) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < growth->rows.count; i++) {
-        binding_append(&list, growth_row(&growth->rows.items[i], graphs));
+        binding_append(&list, growth_row(growth, &growth->rows.items[i], graphs));
     }
     return list;
 }
@@ -201,7 +229,8 @@ static PyObject *growth_answer(const mpr_growth *growth, graph_object *const *gr
     return Py_BuildValue("(NLNN)", bytes, (long long)growth->unattributed, rows, references);
 }
 
-static PyObject *make_growth(graph_object *const *graphs, uint32_t count) {
+/* `asked`: nodes of the newest graph. */
+static PyObject *make_growth(graph_object *const *graphs, uint32_t count, const uint32_t *asked, size_t asked_count) {
     mpr_growth_heap heaps[MPR_GROWTH_MOST];
     mpr_growth growth = {0};
     for (uint32_t i = 0; i < count; i++) {
@@ -213,6 +242,8 @@ static PyObject *make_growth(graph_object *const *graphs, uint32_t count) {
             return NULL;
         }
     }
+    heaps[count - 1].asked = asked;
+    heaps[count - 1].asked_count = asked_count;
     int status = mpr_growth_find(heaps, count, binding_progress, NULL, &growth);
     PyObject *answer = status == MPR_OK ? growth_answer(&growth, graphs) : binding_error(status);
     mpr_growth_free(&growth);
@@ -235,11 +266,12 @@ static uint32_t graphs_of(PyObject *module, PyObject *tuple, graph_object **grap
     return (uint32_t)count;
 }
 
-static PyObject *growth(PyObject *module, PyObject *argument) {
+static PyObject *growth(PyObject *module, PyObject *args) {
     graph_object *graphs[MPR_GROWTH_MOST];
     const mpr_graph *graph[MPR_GROWTH_MOST];
-    if (!PyTuple_Check(argument)) {
-        return PyErr_Format(PyExc_TypeError, "a tuple of graphs is needed, not %.100s", Py_TYPE(argument)->tp_name);
+    PyObject *argument, *asked;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &argument, &PyTuple_Type, &asked)) {
+        return NULL;
     }
     uint32_t count = graphs_of(module, argument, graphs);
     for (uint32_t i = 0; i < count; i++) {
@@ -251,7 +283,10 @@ static PyObject *growth(PyObject *module, PyObject *argument) {
     if (!mpr_growth_is_one_process(graph, count)) {
         Py_RETURN_NONE;
     }
-    return make_growth(graphs, count);
+    uint32_t *nodes = nodes_of(graphs[count - 1], asked);
+    PyObject *answer = nodes == NULL ? NULL : make_growth(graphs, count, nodes, (size_t)PyTuple_GET_SIZE(asked));
+    free_nodes(graphs[count - 1], nodes, asked);
+    return answer;
 }
 
 /* ---- diff between processes ---- */
@@ -350,7 +385,7 @@ static PyObject *grouped(PyObject *module, PyObject *argument) {
 PyMethodDef binding_leak_methods[] = {
     {"suspects", KEYWORDS(suspects), "Leak suspects of a graph, most bytes first."},
     {"below", below, METH_VARARGS, "What some nodes alone keep alive, by type."},
-    {"growth", growth, METH_O,
+    {"growth", growth, METH_VARARGS,
      "What grew between two graphs of one process, or among three; None for graphs of several processes."},
     {"diff", diff, METH_O, "What grew between two graphs of any processes, or among three, by path signature."},
     {"grouped", grouped, METH_O, "The dominator tree of a graph, grouped by path signature."},

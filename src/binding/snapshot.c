@@ -13,6 +13,7 @@
 typedef struct host {
     PyThreadState *saved;
     cpy_facts facts;
+    cpy_origins origins;
     cpy_proofs *proofs;
     cpy_contents contents;
 } host;
@@ -20,14 +21,16 @@ typedef struct host {
 static void prepare(void *context) {
     host *h = context;
     cpy_capture_prepare(&h->facts, h->proofs);
+    cpy_origins_take(&h->origins, h->proofs, h->contents.origins_ns);
 }
 
 static int walk(void *context, const mpr_snapshot_tools *tools) {
-    const host *h = context;
+    host *h = context;
     const cpy_capture what = {.facts = &h->facts,
                               .proofs = h->proofs,
                               .contents = h->contents,
                               .mode = tools->forked ? "forked" : "streamed",
+                              .origins = &h->origins,
                               .bulk = tools->notes,
                               .prepared = tools->emit_account,
                               .context = tools->context,
@@ -102,19 +105,21 @@ static PyObject *take(mod_state *state, const mpr_snapshot_request *request, cpy
                                      .interrupted = interrupted};
     mpr_snapshot_result result;
     mpr_snapshot_take(&state->snapshots, request, &calls, &result);
+    cpy_origins_free(&h.origins);
     return answer(&result, request->seconds);
 }
 
 static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "file", "process", "cgroups", NULL};
+    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "file", "process", "cgroups", "origins_ms", NULL};
     mod_state *state = binding_state(module);
     PyObject *file;
     int values = 0, hashes = 0, fork = 0;
     unsigned long long device = 0, inode = 0;
     long long born = 0;
+    unsigned origins_ms = 0;
     mpr_snapshot_request r = {.watch = -1, .places = mpr_headroom_here};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIi(KKL)ss", names, &file, &values, &hashes, &fork, &r.seconds, &r.watch,
-                                     &device, &inode, &born, &r.places.process, &r.places.cgroups)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIi(KKL)ssI", names, &file, &values, &hashes, &fork, &r.seconds, &r.watch,
+                                     &device, &inode, &born, &r.places.process, &r.places.cgroups, &origins_ms)) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
@@ -126,7 +131,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (cpy_capture_needs_interpreter(&state->proofs)) {
         r.no_fork = "this interpreter's own lists could not be proved (see accounting(), fallbacks)";
     }
-    return take(state, &r, (cpy_contents){values != 0, hashes != 0, false});
+    cpy_contents contents = {values != 0, hashes != 0, false, (int64_t)origins_ms * 1000000};
+    return take(state, &r, contents);
 }
 
 static PyObject *forget_snapshots(PyObject *module, PyObject *none) {

@@ -111,6 +111,9 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     if (status == MPR_OK) {
         status = tell_facts(sink, what->facts, what->mode);
     }
+    if (status == MPR_OK && what->origins != NULL) {
+        status = cpy_origins_emit(what->origins, alloc, sink);
+    }
     if (status == MPR_OK && what->argument != NULL) {
         cpy_walk_set_argument(&walk, what->argument);
     }

@@ -3,13 +3,16 @@
 #ifndef CPY_CAPTURE_H
 #define CPY_CAPTURE_H
 
+#include "cpython/origins.h"
 #include "cpython/walk.h"
 #include "native/chunks.h"
 #include "native/sharing.h"
 
-/* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. */
+/* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. And how long
+ * tracemalloc may be asked where objects were made. */
 typedef struct cpy_contents {
     bool values, hashes, nameless;
+    int64_t origins_ns;
 } cpy_contents;
 
 /* Facts that only the interpreter can tell, from before the walk. */
@@ -25,6 +28,7 @@ typedef struct cpy_capture {
     const cpy_proofs *proofs;
     cpy_contents contents;
     const char *mode; /* told as a fact */
+    cpy_origins *origins; /* told as facts; or NULL */
     cpy_bulk *bulk; /* in a forked child, what the one before it gave back, and then what this one did; else NULL */
     /* Called when that was given back and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
     int (*prepared)(void *context, mpr_sink *sink, uint64_t given_back);
@@ -43,7 +47,7 @@ void cpy_capture_prepare(cpy_facts *facts, cpy_proofs *proofs);
 bool cpy_capture_needs_interpreter(const cpy_proofs *proofs);
 
 /* Walk everything: roots, then the heap. Facts told (docs/FORMAT.md, "Facts"): python, pid, time_ns, mode, rss_bytes, traced_bytes,
- * fallbacks, and what containers take in this version (cpy_layout_costs). MPR_OK or a negative status. */
+ * fallbacks, what containers take in this version (cpy_layout_costs), and where objects were made. MPR_OK or a negative status. */
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what);
 
 /* Walk what can be reached from one object, with housekeeping references if asked; no roots and no facts. Layouts of libraries are proved as by

@@ -296,6 +296,17 @@ PyObject *cpy_allocation_traceback(PyObject *object) {
     return _PyTraceMalloc_GetTraceback(0, (uintptr_t)object - before);
 }
 
+/* Python's module may never have been imported: `-X tracemalloc` starts it without. */
+bool cpy_layout_traces_allocations(void) {
+    PyObject *block = PyBytes_FromStringAndSize(NULL, 1000); /* from no list of free objects */
+    PyObject *trace = block == NULL ? NULL : cpy_allocation_traceback(block);
+    bool traces = trace != NULL && trace != Py_None;
+    Py_XDECREF(trace);
+    Py_XDECREF(block);
+    PyErr_Clear();
+    return traces;
+}
+
 void cpy_layout_prefetch(PyObject *object) {
     if (PyDict_CheckExact(object)) {
         const char *keys = (const char *)((PyDictObject *)object)->ma_keys;

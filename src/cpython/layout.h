@@ -33,6 +33,9 @@ size_t cpy_layout_preheader(PyTypeObject *type, bool is_gc);
 /* Where tracemalloc saw the object being made: ((file, line), ...), the innermost first; None if it did not. A new reference. */
 PyObject *cpy_allocation_traceback(PyObject *object);
 
+/* Does tracemalloc trace now, whoever started it? Allocates a block to see that, and frees it; sets no exception. */
+bool cpy_layout_traces_allocations(void);
+
 /* Begin to fetch what the object keeps outside its body: a list's items, a dict's table, inline values. A hint: nothing is believed. */
 void cpy_layout_prefetch(PyObject *object);
 

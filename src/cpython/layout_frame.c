@@ -123,7 +123,7 @@ void *cpy_layout_top_frame(PyThreadState *thread) {
 #if PY_VERSION_HEX >= 0x030D0000
     return thread->current_frame;
 #else
-    return thread->cframe->current_frame;
+    return thread->cframe == NULL ? NULL : thread->cframe->current_frame; /* a thread that is just being made has none */
 #endif
 }
 

@@ -19,6 +19,7 @@ typedef struct mpr_job {
     mpr_sharing sharing; /* with the process that forked this one */
     void *notes;
     int64_t pid;     /* of the process */
+    int64_t start;   /* when it began to stand still */
     mpr_child child; /* under way, or none */
     struct mpr_job *next;
 } mpr_job;

@@ -108,8 +108,8 @@ static void take_report(const mpr_job_report *report, mpr_snapshot_result *out) 
     out->error = report->error;
 }
 
-/* `start`: when the pause began. False when there could be no child; errno says why. */
-static bool stream_forked(mpr_snapshots *all, mpr_job *job, int64_t start, mpr_snapshot_result *out) {
+/* False when there could be no child; errno says why. */
+static bool stream_forked(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     mpr_child *child = &job->child;
     size_t size = sizeof(mpr_job_report) + job->host->notes_size;
     if (mpr_child_start(child, size, job->request->file.fd, job->request->seconds, work_in_child, job) != MPR_OK) {
@@ -118,7 +118,7 @@ static bool stream_forked(mpr_snapshots *all, mpr_job *job, int64_t start, mpr_s
     all->children++;
     mpr_job_report *report = child->shared;
     report->cost.fork_ns = child->fork_ns;
-    __atomic_store_n(&report->cost.pause_ns, child->started - start, __ATOMIC_RELEASE);
+    __atomic_store_n(&report->cost.pause_ns, child->started - job->start, __ATOMIC_RELEASE);
     out->forked = true;
     out->ending = mpr_job_wait(job, &out->left);
     if (out->ending == MPR_SNAPSHOT_ABANDONED) {
@@ -206,7 +206,8 @@ static void take(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     if (all->children != children || job->next != NULL) { /* a child of ours shares everything */
         job->sharing.parent = 0;
     }
-    int64_t start = mpr_process_monotonic_ns(), pid = job->pid;
+    job->start = mpr_process_monotonic_ns();
+    int64_t pid = job->pid;
     job->host->prepare(job->host->context);
     if (!mpr_job_is_of(pid)) {
         out->ending = MPR_SNAPSHOT_ABANDONED;
@@ -215,7 +216,7 @@ static void take(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     if (!file_is_ours(job, out)) {
         return;
     }
-    if (fork && stream_forked(all, job, start, out)) {
+    if (fork && stream_forked(all, job, out)) {
         return;
     }
     if (fork) {

@@ -82,11 +82,11 @@ static int walk(mpr_job *job, mpr_sink *sink, bool forked) {
     return status;
 }
 
-static int write_all(mpr_job *job, mpr_writer *writer, mpr_snapshot_cost *cost, int64_t start, bool forked) {
+static int write_all(mpr_job *job, mpr_writer *writer, mpr_snapshot_cost *cost, bool forked) {
     mpr_sink *sink = mpr_writer_sink(writer);
     int status = walk(job, sink, forked);
     if (status == MPR_OK) {
-        measure(cost, writer, start, forked);
+        measure(cost, writer, job->start, forked);
         status = emit_cost(sink, cost, forked);
     }
     return status == MPR_OK ? mpr_writer_finish(writer) : status;
@@ -94,10 +94,9 @@ static int write_all(mpr_job *job, mpr_writer *writer, mpr_snapshot_cost *cost, 
 
 void mpr_job_stream(mpr_job *job, mpr_job_report *out, bool forked) {
     mpr_writer *writer = NULL;
-    int64_t start = mpr_process_monotonic_ns();
     int status = mpr_writer_new(&writer, &job->alloc, job->request->file.fd);
     if (status == MPR_OK) {
-        status = write_all(job, writer, &out->cost, start, forked);
+        status = write_all(job, writer, &out->cost, forked);
     }
     out->status = status;
     out->error = errno;

@@ -101,6 +101,7 @@ typedef struct heaps {
     mpr_dominators d[3];
     mpr_name_tree names[3];
     mpr_growth_heap heap[3];
+    uint32_t *all; /* nodes of the newest: what is asked for */
 } heaps;
 
 static bool prepare(heaps *h, uint32_t count) {
@@ -108,18 +109,42 @@ static bool prepare(heaps *h, uint32_t count) {
         if (!h->graph[i] || mpr_ranks_find(h->graph[i], &h->ranks[i]) != MPR_OK) return false;
         if (mpr_dominators_find(h->graph[i], &h->ranks[i], NULL, NULL, &h->d[i]) != MPR_OK) return false;
         if (mpr_name_tree_begin(h->graph[i], false, &h->names[i]) != MPR_OK) return false;
-        h->heap[i] = (mpr_growth_heap){h->graph[i], &h->ranks[i], &h->d[i], &h->names[i]};
+        h->heap[i] = (mpr_growth_heap){.graph = h->graph[i], .ranks = &h->ranks[i], .dominators = &h->d[i], .names = &h->names[i]};
     }
+    uint32_t nodes = h->graph[count - 1]->nodes;
+    h->all = malloc(nodes * sizeof *h->all);
+    for (uint32_t i = 0; i < nodes; i++) h->all[i] = i;
+    h->heap[count - 1].asked = h->all;
+    h->heap[count - 1].asked_count = nodes;
     return true;
 }
 
 static void forget(heaps *h, uint32_t count) {
+    free(h->all);
     for (uint32_t i = count; i-- > 0;) {
         mpr_name_tree_free(&h->names[i]);
         mpr_dominators_free(&h->d[i]);
         mpr_ranks_free(&h->ranks[i]);
         mpr_graph_free(h->graph[i]);
     }
+}
+
+/* Each node stands in one row at most, and below its holder, which is of the newest heap where anything came. */
+static void check_asked(test *t, const heaps *h, const mpr_growth *growth, uint32_t count) {
+    const mpr_dominators *d = &h->d[count - 1];
+    uint8_t *met = calloc(h->graph[count - 1]->nodes, 1);
+    for (size_t i = 0; i < growth->rows.count; i++) {
+        const mpr_growth_row *row = &growth->rows.items[i];
+        CHECK(t, row->asked_count == 0 || (row->graph == count - 1 && row->kind != MPR_GROWTH_ITSELF));
+        for (size_t k = row->asked; k < row->asked + row->asked_count; k++) {
+            uint32_t node = growth->asked.items[k], at = node;
+            CHECK(t, !met[node]);
+            met[node] = 1;
+            while (row->kind == MPR_GROWTH_HELD && !row->several && at != row->node && d->parent[at] != at && d->parent[at] != MPR_NO_NODE) at = d->parent[at];
+            CHECK(t, row->kind != MPR_GROWTH_HELD || row->several || at == row->node || at == d->order[0]);
+        }
+    }
+    free(met);
 }
 
 static void check_sum(test *t, const mpr_growth *growth, uint32_t count) {
@@ -141,7 +166,10 @@ static void random_heaps(test *t, uint64_t seed) {
     uint32_t count = 2 + seed % 2;
     test_alloc_init(&a);
     for (uint32_t i = 0; i < count; i++) h.graph[i] = graph_make(&a.alloc, seed + i % (1 + seed % 3), &shape);
-    if (CHECK(t, prepare(&h, count) && mpr_growth_find(h.heap, count, NULL, NULL, &growth) == MPR_OK)) check_sum(t, &growth, count);
+    if (CHECK(t, prepare(&h, count) && mpr_growth_find(h.heap, count, NULL, NULL, &growth) == MPR_OK)) {
+        check_sum(t, &growth, count);
+        check_asked(t, &h, &growth, count);
+    }
     if (seed % 3 == 0) CHECK(t, growth.rows.count == 0 && growth.unattributed == 0); /* one heap, two or three times */
     mpr_growth_free(&growth);
     forget(&h, count);
@@ -164,6 +192,11 @@ static void planted(test *t, const program *p, uint32_t count, uint32_t variable
         CHECK(t, first->bytes[1] == items * (int64_t)(p->item_size + 8) && !first->in_use && !first->several);
         CHECK(t, first->graph == count - 1 && first->node == program_list(h.graph[count - 1], variable));
         CHECK(t, first->base_count == p[0].items[variable]);
+        uint64_t of_type = 0;
+        for (size_t i = first->asked; i < first->asked + first->asked_count; i++)
+            of_type += h.graph[count - 1]->type[growth.asked.items[i]] == first->type;
+        CHECK(t, of_type == new);
+        check_asked(t, &h, &growth, count);
     }
     mpr_growth_free(&growth);
     forget(&h, count);

@@ -14,11 +14,43 @@ typedef struct answer {
     mpr_suspects found;
 } answer;
 
+/* With all nodes asked for. */
+static int find(const mpr_graph *g, const answer *a, mpr_name_tree *names, mpr_suspects *out) {
+    uint32_t *all = malloc(g->nodes * sizeof *all);
+    for (uint32_t i = 0; i < g->nodes; i++) all[i] = i;
+    mpr_suspects_options options = {.asked = all, .asked_count = g->nodes};
+    int status = mpr_suspects_find(g, &a->d, &a->tree, names, &options, out);
+    free(all);
+    return status;
+}
+
 static bool ask(const mpr_graph *g, answer *out) {
     memset(out, 0, sizeof *out);
     return mpr_dominators_find(g, NULL, NULL, NULL, &out->d) == MPR_OK && mpr_tree_make(&out->d, &out->tree) == MPR_OK &&
-           mpr_name_tree_begin(g, false, &out->names) == MPR_OK &&
-           mpr_suspects_find(g, &out->d, &out->tree, &out->names, NULL, &out->found) == MPR_OK;
+           mpr_name_tree_begin(g, false, &out->names) == MPR_OK && find(g, out, &out->names, &out->found) == MPR_OK;
+}
+
+/* Each node is of one suspect at most, and of a single one just what is below its point and not below another's. */
+static void check_asked(test *t, const mpr_graph *g, const answer *a) {
+    uint32_t *owner = calloc(g->nodes, sizeof *owner), *at_point = calloc(g->nodes, sizeof *at_point);
+    bool groups = false;
+    for (size_t i = 0; i < a->found.found.count; i++) {
+        const mpr_suspect *s = &a->found.found.items[i];
+        groups = groups || s->kind == MPR_SUSPECT_GROUP || s->kind == MPR_SUSPECT_C_REFERENCES;
+        if (s->kind == MPR_SUSPECT_SINGLE) at_point[s->point == MPR_NO_NODE ? s->node : s->point] = (uint32_t)i + 1;
+        if (s->kind == MPR_SUSPECT_GARBAGE) at_point[g->group[MPR_GROUP_UNREACHABLE]] = (uint32_t)i + 1;
+        for (size_t k = s->asked; k < s->asked + s->asked_count; k++) {
+            CHECK(t, owner[a->found.asked.items[k]] == 0);
+            owner[a->found.asked.items[k]] = (uint32_t)i + 1;
+        }
+    }
+    for (uint32_t node = 0; node < g->nodes && !groups; node++) {
+        uint32_t at = node;
+        while (at != MPR_NO_NODE && at_point[at] == 0) at = a->d.parent[at] == at ? MPR_NO_NODE : a->d.parent[at];
+        CHECK(t, owner[node] == (at == MPR_NO_NODE ? 0 : at_point[at]));
+    }
+    free(owner);
+    free(at_point);
 }
 
 static void forget(answer *a) {
@@ -40,6 +72,8 @@ static void planted(test *t, const program *p, mpr_suspect_kind kind, uint32_t v
         const mpr_suspect *first = got.found.found.items;
         CHECK(t, first->kind == kind && first->count == count);
         CHECK(t, variable == MPR_NO_NODE || first->point == program_list(g, variable));
+        CHECK(t, first->asked_count >= (kind == MPR_SUSPECT_SINGLE ? p->items[variable] : count));
+        check_asked(t, g, &got);
     }
     forget(&got);
     mpr_graph_free(g);
@@ -108,6 +142,7 @@ static void against_the_rules(test *t, uint64_t seed) {
         CHECK(t, large ? bytes > got.found.threshold && bytes <= got.d.retained[i] : bytes == 0);
     }
     check_groups(t, g, &got, top);
+    check_asked(t, g, &got);
     for (size_t i = 0; i < got.found.found.count; i++) {
         CHECK(t, i == 0 || got.found.found.items[i].bytes <= got.found.found.items[i - 1].bytes);
     }
@@ -145,7 +180,7 @@ static int at_once(void *context, uint64_t done, uint64_t total) { return (void)
 static int ask_again(const mpr_graph *g, const answer *got, mpr_suspects *out) {
     mpr_name_tree names = {0};
     int status = mpr_name_tree_begin(g, false, &names);
-    if (status == MPR_OK) status = mpr_suspects_find(g, &got->d, &got->tree, &names, NULL, out);
+    if (status == MPR_OK) status = find(g, got, &names, out);
     mpr_name_tree_free(&names);
     return status;
 }

@@ -325,7 +325,7 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path, monkeypatch, problem: Ba
     path = tmp_path / "a.snap"
     path.write_text("old")
 
-    def fail(fd: int, *contents: bool) -> None:
+    def fail(fd: int, *contents: bool, **more: int) -> None:
         os.write(fd, b"half of it")
         raise problem
 
