@@ -230,6 +230,7 @@ def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
     else has."""
     found = dict(known)
     if "other" in found and "malloc" in found:
+        found["jemalloc"] = 0  # it is this one
         parts = ("images", "stacks", "files", "shared_memory", "pools", "malloc", "mimalloc", "self")
         left = max(0, found["resident"] - sum(found.get(part, 0) for part in parts))
         other = min(found["other"], left)
@@ -288,6 +289,7 @@ def _allocators(known: Mapping[str, int], in_pools: int, in_chunks: int) -> Iter
 
 def _mappings(known: Mapping[str, int], own_objects: int) -> Iterator[MemoryPart]:
     yield MemoryPart("mimalloc of a library, in use or free", known.get("mimalloc", 0))
+    yield MemoryPart("jemalloc of a library, in use or free", known.get("jemalloc", 0))
     yield MemoryPart("program and libraries", known["images"])
     yield MemoryPart("thread stacks", known["stacks"])
     yield MemoryPart("files", known["files"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SENTENCES = {
     "malloc, in use or free": "Regions of malloc whose chunks could not be followed are in use or free: take another snapshot.",
     "mimalloc of a library, in use or free": "Of pyarrow it is its pool: pyarrow.default_memory_pool().release_unused().",
+    "jemalloc of a library, in use or free": "Of polars it is what its frames have, and what is kept for the next ones.",
     "thread stacks": "Each thread has a stack: are there more threads than there should be?",
     "files": "The kernel drops pages of mapped files when memory is short.",
     "shared memory": "Shared mappings stay until they are unlinked, as of multiprocessing.shared_memory.",

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "native/chunks.h"
 #include "native/elf.h"
+#include "native/jemalloc.h"
 #include "native/pools.h"
 
 #define PAGE UINT64_C(4096)
@@ -42,6 +43,7 @@ typedef struct taking {
     bool files, anonymous; /* which mappings are counted in this reading */
     mpr_pools pools;
     mpr_chunks chunks;
+    mpr_jemalloc jemalloc;
     uint64_t malloc_used; /* as begin was told */
     mpr_account_more *more; /* or NULL */
     const run *run; /* that is looked into */
@@ -251,6 +253,8 @@ static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_
         add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, begin, *end));
     } else if ((*end = mimalloc_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_MIMALLOC, resident_bytes(t, begin, *end));
+    } else if ((*end = mpr_jemalloc_block_end(begin, limit, head)) != 0) {
+        add(t, MPR_ACCOUNT_JEMALLOC, resident_bytes(t, begin, *end));
     }
 }
 
@@ -365,14 +369,48 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
     }
 }
 
+/* What of a run lies between jemalloc's extents. */
+static void take_rest(taking *t, const run *r, uint64_t begin, uint64_t end, const uint64_t *arenas, size_t count) {
+    bool all = begin == r->begin && end == r->end;
+    run rest = {begin, end, all ? r->resident : mpr_maps_resident_bytes(begin, end), false, r->image_end};
+    if (rest.resident > 0) {
+        t->run = &rest;
+        t->stack = false;
+        take_parts(t, &rest, arenas, count);
+    }
+}
+
 static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
-    t->run = r;
-    t->stack = false;
+    uint64_t at = r->begin;
     if (r->heap) {
         take_heap(t, r);
-    } else if (r->resident > 0) {
-        take_parts(t, r, arenas, count);
+        return;
     }
+    for (size_t i = 0; i < t->jemalloc.span.count && r->resident > 0; i++) {
+        const mpr_jemalloc_span *span = &t->jemalloc.span.items[i];
+        if (span->begin >= at && span->end <= r->end) {
+            take_rest(t, r, at, span->begin, arenas, count);
+            t->run = r;
+            add(t, MPR_ACCOUNT_JEMALLOC, resident_bytes(t, span->begin, span->end));
+            at = span->end;
+        }
+    }
+    if (at < r->end) {
+        take_rest(t, r, at, r->end, arenas, count);
+    }
+}
+
+/* Libraries' own jemallocs, by their zeroed data. */
+static int find_jemalloc(taking *t) {
+    int status = MPR_OK;
+    for (size_t i = 0; i < t->runs.count && status == MPR_OK; i++) {
+        const run *r = &t->runs.items[i];
+        if (r->image_end > r->begin && r->resident > 0) {
+            status = mpr_jemalloc_add(&t->jemalloc, t->alloc, r->begin, least(r->image_end, r->end));
+        }
+    }
+    mpr_jemalloc_finish(&t->jemalloc);
+    return status;
 }
 
 /* ---- pymalloc ---- */
@@ -417,6 +455,7 @@ static int sort_arenas(taking *t) {
 
 static int take_runs(taking *t) {
     int status = sort_arenas(t);
+    status = status == MPR_OK ? find_jemalloc(t) : status;
     size_t count = t->pools.arena.count;
     uint64_t *arenas = status == MPR_OK ? mpr_alloc_array(t->alloc, count, sizeof *arenas) : NULL;
     if (arenas == NULL) {
@@ -513,6 +552,7 @@ int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool
         *account = found;
     }
     mpr_pools_free(&t.pools, alloc);
+    mpr_vec_free(&t.jemalloc.span, alloc);
     mpr_vec_free(&t.runs, alloc);
     return status;
 }

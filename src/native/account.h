@@ -36,6 +36,7 @@ typedef enum mpr_account_item {
     MPR_ACCOUNT_POOLS,          /* pymalloc's arenas */
     MPR_ACCOUNT_MALLOC,         /* glibc's regions */
     MPR_ACCOUNT_MIMALLOC,       /* arenas of mimalloc, which libraries bring (pyarrow) */
+    MPR_ACCOUNT_JEMALLOC,       /* extents of jemalloc, likewise (polars) */
     MPR_ACCOUNT_POOLS_USED,     /* in blocks in use */
     MPR_ACCOUNT_POOLS_ARENAS,   /* how many arenas */
     MPR_ACCOUNT_MALLOC_USED,    /* resident, in chunks in use */

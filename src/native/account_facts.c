@@ -24,6 +24,7 @@ static const char *const names[MPR_ACCOUNT_COUNT] = {
     [MPR_ACCOUNT_POOLS] = "mem_pools",
     [MPR_ACCOUNT_MALLOC] = "mem_malloc",
     [MPR_ACCOUNT_MIMALLOC] = "mem_mimalloc",
+    [MPR_ACCOUNT_JEMALLOC] = "mem_jemalloc",
     [MPR_ACCOUNT_POOLS_USED] = "mem_pools_used",
     [MPR_ACCOUNT_POOLS_ARENAS] = "mem_pools_arenas",
     [MPR_ACCOUNT_MALLOC_USED] = "mem_malloc_used",

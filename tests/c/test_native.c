@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "native/account.h"
 #include "native/chunks.h"
+#include "native/jemalloc.h"
 #include "native/pools.h"
 #include "test.h"
 
@@ -295,6 +296,152 @@ static void leaves_out_what_was_only_read(test *t) {
     munmap(reserved, 2 * SIZE);
 }
 
+/* ---- jemalloc ---- */
+
+#define PLACES ((uint64_t)1 << 18)
+
+static volatile uint64_t root[1 << 18]; /* zeroed data of this program; volatile, for nobody here reads it */
+
+typedef struct described {
+    uint64_t bits, address, size, other[13];
+} described;
+
+/* Enter an extent: the words of its first and its last page lead to its description, as in jemalloc. */
+static void enter(uint64_t *leaf, described *d, uint64_t begin, uint64_t size) {
+    *d = (described){.bits = 7, .address = begin + 64, .size = size | 5}; /* a large block begins somewhere in its first page */
+    leaf[(begin >> 12) % PLACES] = leaf[((begin + size - 1) >> 12) % PLACES] = (uint64_t)(uintptr_t)d | (UINT64_C(30) << 48) | 9;
+}
+
+/* Memory that lies in one gigabyte, whose leaf is filled. */
+static uint64_t extents_in_one_gigabyte(uint64_t **leaf, described **d) {
+    enum { SIZE = 64 * 4096 };
+    uint64_t at = (uint64_t)(uintptr_t)fresh(2 * SIZE);
+    at = at >> 30 == (at + SIZE - 1) >> 30 ? at : at + SIZE;
+    *leaf = fresh(PLACES * 8);
+    *d = fresh(PAGE);
+    enter(*leaf, &(*d)[0], at, 16 * PAGE);
+    enter(*leaf, &(*d)[1], at + 16 * PAGE, PAGE);
+    enter(*leaf, &(*d)[2], at + 32 * PAGE, 8 * PAGE);
+    return at;
+}
+
+static void knows_extents(test *t) {
+    uint64_t *leaf, *data = fresh(PLACES * 8 + PAGE);
+    described *d;
+    mpr_alloc a;
+    mpr_alloc_pages(&a);
+    uint64_t at = extents_in_one_gigabyte(&leaf, &d), begin = (uint64_t)(uintptr_t)data, end = begin + PLACES * 8 + PAGE;
+    data[(at >> 30) + 11] = (uint64_t)(uintptr_t)leaf; /* the root begins at the 12th word */
+    mpr_jemalloc found = {0};
+    CHECK(t, mpr_jemalloc_add(&found, &a, begin, end) == MPR_OK);
+    mpr_jemalloc_finish(&found);
+    if (CHECK(t, found.span.count == 2)) { /* the first two lie side by side */
+        CHECK(t, found.span.items[0].begin == at && found.span.items[0].end == at + 17 * PAGE);
+        CHECK(t, found.span.items[1].begin == at + 32 * PAGE && found.span.items[1].end == at + 40 * PAGE);
+    }
+    mpr_vec_free(&found.span, &a);
+    struct { uint64_t *word, wrong; } wrongs[] = {
+        {&d[0].address, at + PAGE},       /* not where the leaf's word says */
+        {&d[0].size, 0},                  /* of no page */
+        {&d[0].address, 0},               /* of the first gigabyte */
+        {&data[(at >> 30) + 11], 0},      /* nothing leads to the leaf */
+        {&data[(at >> 30) + 11], 8 * PAGE}, /* what is not there */
+        {&leaf[(at >> 12) % PLACES], 64 * PAGE},
+        {&d[0].size, UINT64_C(1) << 40},  /* a pointer read for a size: no word leads to its last page */
+    };
+    for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
+        uint64_t right = *wrongs[i].word;
+        *wrongs[i].word = wrongs[i].wrong;
+        mpr_jemalloc none = {0};
+        CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0);
+        *wrongs[i].word = right;
+    }
+    data[(at >> 30) + 11] = 0;
+    data[PAGE / 8] = (uint64_t)(uintptr_t)leaf; /* its root would lie before the data */
+    mpr_jemalloc none = {0};
+    CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0 && a.used == 0);
+    munmap(data, PLACES * 8 + PAGE);
+    munmap(leaf, PLACES * 8);
+    munmap(d, PAGE);
+}
+
+/* Damage at random: whatever is read leads to no fault, and to no extent that is none of the process's addresses. */
+static void survives_damaged_trees(test *t) {
+    uint64_t *leaf, *data = fresh(PLACES * 8);
+    described *d;
+    mpr_alloc a;
+    mpr_alloc_pages(&a);
+    uint64_t at = extents_in_one_gigabyte(&leaf, &d), begin = (uint64_t)(uintptr_t)data, seed = 7, good = 0;
+    const uint64_t values[] = {0, 1, PAGE, at, at + PAGE, at - PAGE, UINT64_MAX, UINT64_C(1) << 46, (uint64_t)(uintptr_t)d, (uint64_t)(uintptr_t)leaf};
+    for (int turn = 0; turn < 300; turn++) {
+        uint64_t *words[] = {&leaf[(at >> 12) % PLACES], (uint64_t *)d, &data[at >> 30]};
+        size_t room[] = {40, 3 * sizeof *d / 8, 2}, which = turn % 8 == 0 ? 2 : (size_t)turn % 2;
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        uint64_t *word = &words[which][(seed >> 33) % room[which]], right = *word;
+        data[at >> 30] = (uint64_t)(uintptr_t)leaf;
+        *word = values[(seed >> 50) % (sizeof values / sizeof *values)];
+        mpr_jemalloc found = {0};
+        bool sound = mpr_jemalloc_add(&found, &a, begin, begin + PLACES * 8) == MPR_OK;
+        mpr_jemalloc_finish(&found);
+        for (size_t i = 0; i < found.span.count; i++) {
+            sound = sound && found.span.items[i].begin < found.span.items[i].end && found.span.items[i].end >> 47 == 0;
+        }
+        good += sound;
+        mpr_vec_free(&found.span, &a);
+        *word = right;
+    }
+    CHECK(t, good == 300 && a.used == 0);
+    munmap(data, PLACES * 8);
+    munmap(leaf, PLACES * 8);
+    munmap(d, PAGE);
+}
+
+static void orders_spans(test *t) {
+    mpr_jemalloc_span spans[] = {{8 * PAGE, 9 * PAGE}, {2 * PAGE, 4 * PAGE}, {3 * PAGE, 5 * PAGE}, {5 * PAGE, 6 * PAGE}};
+    mpr_jemalloc all = {.span = {.items = spans, .count = 4, .capacity = 4}};
+    mpr_jemalloc_finish(&all);
+    CHECK(t, all.span.count == 3 && spans[0].begin == 2 * PAGE && spans[1].begin == 5 * PAGE && spans[2].begin == 8 * PAGE);
+}
+
+static void knows_blocks_of_jemalloc(test *t) {
+    uint64_t begin = UINT64_C(0x7f0000200000), limit = begin + 4 * MIB;
+    mpr_chunks_head head = {{2 * MIB, 0, 7, begin + 4096}};
+    CHECK(t, mpr_jemalloc_block_end(begin, limit, &head) == begin + 2 * MIB);
+    CHECK(t, mpr_jemalloc_block_end(begin, begin + MIB, &head) == 0 && mpr_jemalloc_block_end(begin + PAGE, limit, &head) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        mpr_chunks_head wrong = head;
+        wrong.word[i] += 4096 - 1;
+        CHECK(t, mpr_jemalloc_block_end(begin, limit, &wrong) == (i < 2 ? 0 : begin + 2 * MIB)); /* what is left may begin anywhere */
+    }
+    head.word[3] = begin;
+    CHECK(t, mpr_jemalloc_block_end(begin, limit, &head) == 0);
+}
+
+/* Only what is in memory of the extents counts, and nothing is counted twice. */
+static void counts_extents(test *t) {
+    uint64_t *leaf;
+    described *d;
+    mpr_alloc a;
+    mpr_account before, during;
+    mpr_alloc_pages(&a);
+    uint64_t at = extents_in_one_gigabyte(&leaf, &d);
+    memset((void *)(uintptr_t)at, 1, 20 * PAGE); /* 17 of an extent, 3 of nobody */
+    uint64_t head[] = {0, (256 << 10) | 2};      /* in an extent: as of a chunk of malloc's, which it is not */
+    memcpy((void *)(uintptr_t)at, head, sizeof head);
+    bool took = take(&before, &a, has_glibc()) == MPR_OK;
+    root[at >> 30] = (uint64_t)(uintptr_t)leaf;
+    took = took && take(&during, &a, has_glibc()) == MPR_OK;
+    root[at >> 30] = 0;
+    if (CHECK(t, took)) {
+        CHECK(t, value(&before, MPR_ACCOUNT_JEMALLOC) == 0 && value(&during, MPR_ACCOUNT_JEMALLOC) == 17 * PAGE);
+        CHECK(t, explained(&during) + 17 * PAGE <= value(&during, MPR_ACCOUNT_RESIDENT));
+        CHECK(t, is_near(value(&during, MPR_ACCOUNT_IMAGES), value(&before, MPR_ACCOUNT_IMAGES), 2 * PAGE));
+    }
+    munmap(leaf, PLACES * 8);
+    munmap(d, PAGE);
+    CHECK(t, a.used == 0);
+}
+
 typedef struct worker {
     pthread_t thread;
     pthread_barrier_t *ready, *done;
@@ -425,6 +572,10 @@ static void without_memory(test *t) {
     test_alloc a;
     test_alloc_init(&a);
     bool tripped = true;
+    uint64_t *leaf;
+    described *d;
+    uint64_t at = extents_in_one_gigabyte(&leaf, &d);
+    root[at >> 30] = (uint64_t)(uintptr_t)leaf;
     for (uint64_t nth = 1; tripped; nth++) {
         mpr_account account;
         a.calls = 0, a.fail_at = nth, a.tripped = false;
@@ -432,6 +583,9 @@ static void without_memory(test *t) {
         tripped = a.tripped;
         CHECK(t, status == (tripped ? MPR_ENOMEM : MPR_OK) && a.live == 0);
     }
+    root[at >> 30] = 0;
+    munmap(leaf, PLACES * 8);
+    munmap(d, PAGE);
 }
 
 void test_native(test *t) {
@@ -446,6 +600,11 @@ void test_native(test *t) {
     agrees_with_malloc(t);
     joins_parts_of_the_heap(t);
     leaves_out_what_was_only_read(t);
+    knows_extents(t);
+    survives_damaged_trees(t);
+    orders_spans(t);
+    knows_blocks_of_jemalloc(t);
+    counts_extents(t);
     knows_threads(t);
     knows_what_lies_behind_a_stack(t);
     tells_facts(t);

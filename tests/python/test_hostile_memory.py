@@ -85,7 +85,8 @@ def test_heads_of_chunks_that_were_overwritten(tmp_path: Path) -> None:
 
 
 def test_memory_that_looks_like_an_allocator_s(tmp_path: Path) -> None:
-    """Regions that begin as a heap of malloc's, a mapping of its, an arena of pymalloc's or mimalloc's, and go on at random."""
+    """Regions that begin as a heap of malloc's, a mapping of its, an arena of pymalloc's or mimalloc's, a block of jemalloc's, and
+    go on at random."""
     found = run(
         tmp_path,
         """
@@ -101,6 +102,7 @@ def test_memory_that_looks_like_an_allocator_s(tmp_path: Path) -> None:
             lambda at: (0, random.choice((size, 2 * size, 1 << 17, 1 << 40)) | 2, 0, 0),
             lambda at: (random.randrange(1, 20), at + 64, 0, 0),
             lambda at: (at, HEAP, 0, 0),
+            lambda at: (random.choice((2 << 20, 1 << 40)), random.choice((0, first)), 7, at + 4096),
             lambda at: (0, 1 << 20, random.randrange(1 << 17), 0),
         ]
         for turn in range(15):

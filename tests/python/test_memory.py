@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -163,6 +164,32 @@ def test_malloc_in_use(tmp_path: Path) -> None:
         facts = service.snapshot()._graph.infos()
     assert mapped >= 40 and facts["mem_malloc_unread"] == 0
     assert abs(int(facts["mem_malloc_given"]) - in_use) <= 512 * 1024 + in_use // 200  # what the agent itself took meanwhile
+
+
+def find_jemalloc() -> str | None:
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+        if Path(folder, "libjemalloc.so.2").exists():
+            return f"{folder}/libjemalloc.so.2"
+    return None
+
+
+@pytest.mark.skipif(find_jemalloc() is None, reason="there is no libjemalloc.so.2 here")
+def test_extents_of_jemalloc(tmp_path: Path) -> None:
+    """Found in memory, as of a library that has one of its own. This one is asked, too, and says what it has at most."""
+    source = """
+    import memprobe
+    kept = [b'x' * (1000 + i % 5000) for i in range(30_000)]
+    memprobe.snapshot("a.snap")
+    """
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(source))
+    environment = {**os.environ, "LD_PRELOAD": str(find_jemalloc())}
+    subprocess.run([sys.executable, program], cwd=tmp_path, env=environment, check=True)
+    heap = memprobe.load(tmp_path / "a.snap")
+    facts = heap._graph.infos()
+    found, said = int(facts["mem_jemalloc"]), int(facts["mem_other"])
+    assert 80 * MIB < found <= said + MIB and found > 0.9 * said
+    check_balance(heap.memory())
 
 
 def test_what_malloc_trim_would_give_back(tmp_path: Path) -> None:

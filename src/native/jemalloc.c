@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * Each word in zeroed data that may lead to a leaf is tried. */
+#include "native/jemalloc.h"
+
+#include <stdbool.h>
+
+#include "base/os/maps.h"
+#include "base/status.h"
+
+#define PAGE UINT64_C(4096)
+#define WORDS (PAGE / 8)
+#define PLACES (UINT64_C(1) << 18)               /* of the root, and of a leaf */
+#define TREE (PLACES * 8)                        /* bytes of either */
+#define HIGHEST (UINT64_C(1) << 17)              /* place in the root of an address that a process may have: 2^47 */
+#define DESCRIPTION UINT64_C(0x0000ffffffffffc0) /* a leaf's word: what else it has is the class of sizes and a few flags */
+#define SLAB_MOST (UINT64_C(1) << 20)            /* bytes of an extent to which words of its inner pages lead, too */
+#define WORDS_LEAST 2                            /* that prove a leaf */
+#define BLOCK_UNIT (UINT64_C(2) << 20)           /* what blocks begin at multiples of, and have */
+
+typedef struct description {
+    uint64_t bits, address, size; /* size: and a serial number, less than a page */
+} description;
+
+typedef struct leaf {
+    mpr_jemalloc *out;
+    mpr_alloc *alloc;
+    uint64_t at, high;                 /* where it lies, and the place of the root that leads to it; UINT64_MAX: not known yet */
+    uint64_t lowest, highest;          /* places of the root that may */
+    uint64_t place[MPR_MAPS_PEEK];     /* of words that were read, ... */
+    uint64_t described[MPR_MAPS_PEEK]; /* ... and where they lead */
+    size_t count;
+} leaf;
+
+static bool read_page(uint64_t page, uint64_t *words) {
+    unsigned char resident[MPR_MAPS_WINDOW];
+    mpr_maps_resident(page, 1, resident);
+    return (resident[0] & 1) && mpr_maps_peek(false, &page, 1, PAGE, words) == 1;
+}
+
+static int add_span(mpr_jemalloc *out, mpr_alloc *alloc, uint64_t begin, uint64_t end) {
+    mpr_jemalloc_span *last = out->span.count > 0 ? &out->span.items[out->span.count - 1] : NULL;
+    if (last != NULL && last->end == begin) {
+        last->end = end;
+        return MPR_OK;
+    }
+    return mpr_vec_push(&out->span, alloc, ((mpr_jemalloc_span){begin, end}));
+}
+
+/* May the word of a page lead to an extent? */
+static bool leads(uint64_t page, uint64_t begin, uint64_t end) {
+    bool inner = page > begin && page < end && end - begin <= SLAB_MOST;
+    return end > begin && end >> 47 == 0 && (page == begin || page == end - PAGE || inner);
+}
+
+/* Take the words that were read: MPR_OK; MPR_EFORMAT when one leads to no extent that has its page, and this is no leaf. */
+static int take_words(leaf *l) {
+    description found[MPR_MAPS_PEEK];
+    size_t count = l->count;
+    l->count = 0;
+    if (count > 0 && mpr_maps_peek(false, l->described, count, sizeof *found, found) != (int)count) {
+        return MPR_EFORMAT;
+    }
+    if (l->high == UINT64_MAX) {
+        l->high = count < WORDS_LEAST ? 0 : found[0].address >> 30;
+    }
+    bool proved = true;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t begin = found[i].address & ~(PAGE - 1), end = begin + (found[i].size & ~(PAGE - 1));
+        proved = proved && l->high >= l->lowest && l->high <= l->highest && leads((l->high << 30) + l->place[i] * PAGE, begin, end);
+    }
+    if (!proved) {
+        return MPR_EFORMAT;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t begin = found[i].address & ~(PAGE - 1), end = begin + (found[i].size & ~(PAGE - 1));
+        if ((l->high << 30) + l->place[i] * PAGE == begin && add_span(l->out, l->alloc, begin, end) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    return MPR_OK;
+}
+
+/* Take what may be a leaf. Nothing is added where its first words do not prove it. */
+static int take_leaf(leaf *l) {
+    uint64_t words[WORDS];
+    int status = MPR_OK;
+    for (uint64_t page = l->at & ~(PAGE - 1); page < l->at + TREE && status == MPR_OK; page += PAGE) {
+        if (!read_page(page, words)) {
+            continue;
+        }
+        for (uint64_t i = 0; i < WORDS && status == MPR_OK; i++) {
+            uint64_t word = page + 8 * i;
+            if (word >= l->at && word < l->at + TREE && (words[i] & DESCRIPTION) != 0) {
+                l->place[l->count] = (word - l->at) / 8;
+                l->described[l->count++] = words[i] & DESCRIPTION;
+                status = l->count == MPR_MAPS_PEEK ? take_words(l) : MPR_OK;
+            }
+        }
+    }
+    return status == MPR_OK ? take_words(l) : status;
+}
+
+int mpr_jemalloc_add(mpr_jemalloc *out, mpr_alloc *alloc, uint64_t begin, uint64_t end) {
+    uint64_t words[WORDS];
+    for (uint64_t page = begin; page < end && end - begin >= TREE; page += PAGE) {
+        if (!read_page(page, words)) {
+            continue;
+        }
+        for (uint64_t i = 0; i < WORDS; i++) {
+            uint64_t offset =
+                page + 8 * i - (begin - PAGE); /* the root may begin in the page before, which has the end of what is not zeroed */
+            if (words[i] > PAGE && words[i] % 64 == 0 && words[i] >> 47 == 0) {
+                uint64_t most = offset / 8 < HIGHEST ? offset / 8 : HIGHEST - 1;
+                leaf l = {.out = out, .alloc = alloc, .at = words[i], .high = UINT64_MAX, .lowest = 1, .highest = most};
+                if (take_leaf(&l) == MPR_ENOMEM) {
+                    return MPR_ENOMEM;
+                }
+            }
+        }
+    }
+    return MPR_OK;
+}
+
+/* By insertion: they come nearly in order. One that lies over another, which two trees never have, is damage. */
+void mpr_jemalloc_finish(mpr_jemalloc *all) {
+    mpr_jemalloc_span *span = all->span.items;
+    size_t count = 0;
+    for (size_t i = 1; i < all->span.count; i++) {
+        mpr_jemalloc_span one = span[i];
+        size_t k = i;
+        for (; k > 0 && span[k - 1].begin > one.begin; k--) {
+            span[k] = span[k - 1];
+        }
+        span[k] = one;
+    }
+    for (size_t i = 0; i < all->span.count; i++) {
+        if (count == 0 || span[i].begin >= span[count - 1].end) {
+            span[count++] = span[i];
+        }
+    }
+    all->span.count = count;
+}
+
+/* base_block_t: its size, the next block, and the description of what is left of it. */
+uint64_t mpr_jemalloc_block_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
+    uint64_t size = head->word[0], next = head->word[1], rest = head->word[3];
+    bool sized = size > 0 && size % BLOCK_UNIT == 0 && begin % BLOCK_UNIT == 0 && size <= limit - begin;
+    bool linked = next % BLOCK_UNIT == 0 && next != begin && next >> 47 == 0;
+    return sized && linked && rest > begin && rest <= begin + size ? begin + size : 0;
+}
