@@ -428,9 +428,9 @@ static void counts_extents(test *t) {
     memset((void *)(uintptr_t)at, 1, 20 * PAGE); /* 17 of an extent, 3 of nobody */
     uint64_t head[] = {0, (256 << 10) | 2};      /* in an extent: as of a chunk of malloc's, which it is not */
     memcpy((void *)(uintptr_t)at, head, sizeof head);
-    bool took = take(&before, &a, has_glibc()) == MPR_OK;
+    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
     root[at >> 30] = (uint64_t)(uintptr_t)leaf;
-    took = took && take(&during, &a, has_glibc()) == MPR_OK;
+    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
     root[at >> 30] = 0;
     if (CHECK(t, took)) {
         CHECK(t, value(&before, MPR_ACCOUNT_JEMALLOC) == 0 && value(&during, MPR_ACCOUNT_JEMALLOC) == 17 * PAGE);
