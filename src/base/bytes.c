@@ -126,6 +126,15 @@ void mpr_buffer_varint(mpr_buffer *b, uint64_t value) {
 
 void mpr_buffer_signed(mpr_buffer *b, int64_t value) { mpr_buffer_varint(b, mpr_zigzag(value)); }
 
+void mpr_buffer_hex(mpr_buffer *b, uint64_t value) {
+    char digits[16], *digit = digits + sizeof digits;
+    do {
+        *--digit = "0123456789abcdef"[value & 15];
+        value >>= 4;
+    } while (value > 0);
+    mpr_buffer_put(b, digit, (size_t)(digits + sizeof digits - digit));
+}
+
 /* ---- the cursor ------------------------------------------------------------------------------------------------------- */
 
 const uint8_t *mpr_cursor_take(mpr_cursor *c, size_t size) {

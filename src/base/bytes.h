@@ -46,6 +46,7 @@ void mpr_buffer_u32(mpr_buffer *b, uint32_t value);
 void mpr_buffer_u64(mpr_buffer *b, uint64_t value);
 void mpr_buffer_varint(mpr_buffer *b, uint64_t value);
 void mpr_buffer_signed(mpr_buffer *b, int64_t value);
+void mpr_buffer_hex(mpr_buffer *b, uint64_t value); /* its digits, without leading zeros */
 
 typedef struct mpr_cursor {
     const uint8_t *at, *end;

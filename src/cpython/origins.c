@@ -573,11 +573,6 @@ static void sort(cpy_origin *items, size_t count) {
     }
 }
 
-static void put_number(mpr_buffer *b, const char *format, uint64_t number) {
-    char text[24];
-    mpr_buffer_put(b, text, (size_t)snprintf(text, sizeof text, format, (unsigned long long)number));
-}
-
 /* A row a traceback: its lines, then the objects. */
 static void put_objects(mpr_buffer *b, const cpy_origins *o) {
     uint64_t last = 0;
@@ -585,12 +580,15 @@ static void put_objects(mpr_buffer *b, const cpy_origins *o) {
         const cpy_origin *object = &o->objects.items[i];
         if (i == 0 || object->trace != object[-1].trace) {
             const cpy_trace *trace = &o->traces.items[object->trace];
+            mpr_buffer_put(b, "\n", i > 0);
             for (uint32_t k = 0; k < trace->count; k++) {
-                put_number(b, k > 0 ? ",%llx" : i > 0 ? "\n%llx" : "%llx", o->frames.items[trace->first + k]);
+                mpr_buffer_put(b, ",", k > 0);
+                mpr_buffer_hex(b, o->frames.items[trace->first + k]);
             }
             last = 0;
         }
-        put_number(b, " %llx", (object->address - last) / 8);
+        mpr_buffer_byte(b, ' ');
+        mpr_buffer_hex(b, (object->address - last) / 8);
         last = object->address;
     }
 }

@@ -50,23 +50,21 @@ const char *mpr_account_name(mpr_account_item item) { return names[item] + strle
 static uint64_t kib_up(uint64_t bytes) { return (bytes + KIB - 1) / KIB; }
 
 static int emit_arenas(const mpr_account_more *more, mpr_sink *sink) {
-    mpr_places places;
-    int status = mpr_places_begin(&places, more->alloc, more->arenas.count);
-    for (size_t i = 0; status == MPR_OK && i < more->arenas.count; i++) {
+    mpr_places places = {.text.alloc = more->alloc};
+    for (size_t i = 0; i < more->arenas.count; i++) {
         uint64_t used = kib_up(more->arenas.items[i].used);
         mpr_places_add(&places, more->arenas.items[i].begin, &used, 1);
     }
-    return status == MPR_OK ? mpr_places_emit(&places, sink, "mem_arenas") : status;
+    return mpr_places_emit(&places, sink, "mem_arenas");
 }
 
 static int emit_sparse(const mpr_account_more *more, mpr_sink *sink) {
-    mpr_places places;
-    int status = mpr_places_begin(&places, more->alloc, more->regions.sparse.count);
-    for (size_t i = 0; status == MPR_OK && i < more->regions.sparse.count; i++) {
+    mpr_places places = {.text.alloc = more->alloc};
+    for (size_t i = 0; i < more->regions.sparse.count; i++) {
         const mpr_chunks_piece *piece = &more->regions.sparse.items[i];
         mpr_places_add(&places, piece->begin, (uint64_t[]){kib_up(piece->used), piece->free / KIB}, 2);
     }
-    return status == MPR_OK ? mpr_places_emit(&places, sink, "mem_malloc_sparse") : status;
+    return mpr_places_emit(&places, sink, "mem_malloc_sparse");
 }
 
 int mpr_account_tell(const mpr_account *account, const mpr_account_more *more, mpr_sink *sink) {

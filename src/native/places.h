@@ -7,26 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/alloc.h"
+#include "base/bytes.h"
 #include "graph/sink.h"
 
 #define MPR_PLACES_PAGE UINT64_C(4096)
-#define MPR_PLACES_NUMBERS 2 /* that a place has at most */
 
+/* {.text.alloc = ...}: none yet. */
 typedef struct mpr_places {
-    mpr_alloc *alloc;
-    char *text;
-    size_t room, length;
+    mpr_buffer text;
     uint64_t last;
 } mpr_places;
-
-/* Room for `count` places. MPR_OK or MPR_ENOMEM. */
-int mpr_places_begin(mpr_places *places, mpr_alloc *alloc, size_t count);
 
 /* Places begin on page boundaries and come in ascending order. */
 void mpr_places_add(mpr_places *places, uint64_t begin, const uint64_t *numbers, size_t count);
 
-/* Emit the fact, if there is any place, and give the text back. A status. */
+/* Emit the fact, if there is any place, and give the text back. A status: that of the text, too. */
 int mpr_places_emit(mpr_places *places, mpr_sink *sink, const char *key);
 
 #endif

@@ -179,12 +179,11 @@ static uint64_t bytes_of(const mpr_sharing_runs *runs) {
 }
 
 static int emit_runs(const mpr_sharing *s, const mpr_sharing_runs *runs, mpr_sink *sink, const char *key) {
-    mpr_places places;
-    int status = mpr_places_begin(&places, s->alloc, runs->count);
-    for (size_t i = 0; status == MPR_OK && i < runs->count; i++) {
+    mpr_places places = {.text.alloc = s->alloc};
+    for (size_t i = 0; i < runs->count; i++) {
         mpr_places_add(&places, runs->items[i].begin, &runs->items[i].pages, 1);
     }
-    return status == MPR_OK ? mpr_places_emit(&places, sink, key) : status;
+    return mpr_places_emit(&places, sink, key);
 }
 
 static int emit(const mpr_sharing *s, mpr_sink *sink) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -44,6 +45,12 @@ static void numbers(test *t) {
             mpr_buffer_u64(&b, value);
             mpr_buffer_u32(&b, (uint32_t)value);
             mpr_buffer_byte(&b, (uint8_t)value);
+            size_t text = b.size;
+            mpr_buffer_hex(&b, value);
+            mpr_buffer_byte(&b, 0);
+            char *end;
+            CHECK(t, strtoull((char *)b.data + text, &end, 16) == value && *end == 0 && (value == 0 || b.data[text] != '0'));
+            b.size = text;
             mpr_cursor c = {b.data, b.data + b.size, false};
             CHECK(t, mpr_cursor_varint(&c) == value);
             CHECK(t, mpr_cursor_signed(&c) == (int64_t)value);
