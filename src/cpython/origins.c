@@ -288,6 +288,12 @@ static void near_variables(sample *s, PyObject *namespace) {
     }
 }
 
+static bool is_main(PyObject *name) {
+    return name != NULL && PyUnicode_Check(name) && PyUnicode_IS_COMPACT_ASCII(name) &&
+           strcmp((const char *)PyUnicode_1BYTE_DATA(name), "__main__") == 0;
+}
+
+/* The program's own module first; then those that were imported last, which are rather the program's. */
 static void near_modules(sample *s) {
     PyObject *modules = PyImport_GetModuleDict();
     items i;
@@ -295,9 +301,13 @@ static void near_modules(sample *s) {
         return;
     }
     items_of(modules, &i);
-    for (Py_ssize_t at = i.count; at-- > 0 && !is_over(s);) { /* those that were imported last are rather the program's */
-        PyObject *module = item_at(&i, 2 * at + 1);
-        near_variables(s, module != NULL && PyModule_Check(module) ? PyModule_GetDict(module) : NULL);
+    for (int pass = 0; pass < 2; pass++) {
+        for (Py_ssize_t at = i.count; at-- > 0 && !is_over(s);) {
+            PyObject *module = item_at(&i, 2 * at + 1);
+            if (module != NULL && PyModule_Check(module) && is_main(item_at(&i, 2 * at)) == (pass == 0)) {
+                near_variables(s, PyModule_GetDict(module));
+            }
+        }
     }
 }
 
