@@ -132,7 +132,7 @@ class Answer:
 
     @property
     def share(self) -> float:
-        return 100 * self.unexplained / self.resident
+        return round(100 * self.unexplained / self.resident, 2) + 0.0  # without the sign of a zero
 
 
 # ---- where the interpreter lives: one program ------------------------------------------------------------------------
@@ -271,7 +271,9 @@ def table_of_one(answers: dict[str, Answer]) -> str:
         if answer.reason:
             lines.append(f"| {answer.program} | | | | | {answer.reason} |")
             continue
-        sizes = " | ".join(f"{size / MIB:,.1f} MiB" for size in (answer.resident, answer.of_kernel, answer.unexplained))
+        sizes = " | ".join(
+            f"{round(size / MIB, 1) + 0.0:,.1f} MiB" for size in (answer.resident, answer.of_kernel, answer.unexplained)
+        )
         lines.append(f"| {answer.program} | {sizes} | {answer.share:.2f} % | {answer.largest} |")
     return "\n".join(lines)
 
