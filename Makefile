@@ -111,7 +111,7 @@ build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
 	@mkdir -p build
 	@$(CC) -std=c11 -O3 -Isrc -o $@ $< $(wildcard src/base/*.c src/base/os/*.c src/graph/*.c src/algo/*.c src/format/*.c)
 
-balance: build ## what is not explained of real programs' memory (ARGS: interpreters); writes docs/MEMORY.md
+balance: build ## what is not explained of real programs' memory, 3.10 to 3.15 (ARGS: versions); writes docs/MEMORY.md
 	@$(PY) benchmarks/memory.py $(ARGS)
 
 bench-scaling: build build/synthetic ## heaps of 1 to 30 million objects, and a made one of 100 million; writes docs/SCALING.md

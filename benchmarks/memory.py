@@ -1,26 +1,34 @@
 """How much of real programs' memory is not explained: `make balance` writes docs/MEMORY.md.
 
-    python benchmarks/memory.py [--output FILE] [--most PERCENT] [PYTHON ...]
+    python benchmarks/memory.py [--output FILE] [--most PERCENT] [VERSION ...]
 
-Each program runs under `memprobe run` in an environment with what it needs from the package index; where there is no wheel for that
-version of Python, the table says so. A snapshot is taken when the program says that it is ready, and the balance of its memory is
-put beside what the kernel said just before. Fails when more than --most of a program's resident memory is not explained."""
+Each program runs under `memprobe run`, on each version of CPython (`tools/pythons` has them), in an environment with what it needs
+from the package index, as wheels; where there is none for a version, the table says so. A snapshot is taken when the program says
+that it is ready, and the balance of its memory is put beside what the kernel said just before. Fails when more than --most of a
+program's resident memory is not explained. What a version showed is kept in build/memory/VERSION.json until it is measured
+again."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import page
 
 ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = ROOT / "build" / "memory"
+PYTHONS = ROOT / "tools" / "pythons"
+PLACE = ROOT / "build" / "memory"
+WHEELS = PLACE / "wheels"
+JEMALLOC = PLACE / "libjemalloc.so.2"
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+WHOLE = "3.13"  # of it there is the table with sizes
 MIB = 1 << 20
 PATIENCE = 300  # seconds
 
@@ -53,7 +61,7 @@ PROGRAMS = (
         "sums = frame.group_by((polars.col('a') % 1000).alias('key')).agg(polars.col('a').sum())",
         ("polars",),
     ),
-    Program("torch", "import torch\nkept = [torch.rand(1000, 1000) for _ in range(20)]", ("torch", "numpy")),
+    Program("torch", "import torch\nkept = [torch.rand(1000, 1000) for _ in range(20)]", ("torch",)),
     Program(
         "ssl, sqlite, zlib",
         "import sqlite3, ssl, zlib\ncontexts = [ssl.create_default_context() for _ in range(100)]\n"
@@ -105,59 +113,50 @@ PROGRAMS = (
     Program(
         "jemalloc",
         "kept = [b'x' * (1000 + i % 5000) for i in range(30_000)]",
-        environment=(("LD_PRELOAD", "libjemalloc.so.2"),),
+        environment=(("LD_PRELOAD", str(JEMALLOC)),),
     ),
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    resident: int
-    unexplained: int
-    largest: str
-    of_kernel: int  # bytes, just before
-
-
-def environment_of(python: str) -> Path:
-    """A virtual environment with memprobe in it. Its interpreter."""
-    version = subprocess.check_output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True).strip()
-    folder = ENVIRONMENTS / version
-    inside = folder / "bin" / "python"
-    if not inside.exists():
-        subprocess.run([python, "-m", "venv", folder], check=True)
-    install = [inside, "-m", "pip", "install", "-qq"]
-    subprocess.run([*install, "rich"], check=True)
-    subprocess.run([*install, "--force-reinstall", "--no-deps", ROOT], check=True)  # as it is now
-    return inside
-
-
-def has(python: Path, package: str) -> bool:
-    """Install it, if there is a wheel."""
-    install = [python, "-m", "pip", "install", "-qq", "--only-binary", ":all:", package]
-    if package == "torch":
-        install.append("--no-deps")  # of what else it names, an import needs little
-        done = subprocess.run(install, capture_output=True)
-        rest = ["typing_extensions", "sympy", "networkx", "jinja2", "filelock", "fsspec", "setuptools"]
-        return done.returncode == 0 and subprocess.run([*install[:-2], *rest], capture_output=True).returncode == 0
-    return subprocess.run(install, capture_output=True).returncode == 0
-
-
-def measure(python: Path, program: Program, folder: Path) -> Answer | str:
     """The balance of a program, or why there is none."""
+
+    program: str
+    python: str  # its version
+    reason: str = ""
+    resident: int = 0
+    unexplained: int = 0
+    largest: str = ""
+    of_kernel: int = 0  # bytes, just before
+
+    @property
+    def share(self) -> float:
+        return round(100 * self.unexplained / self.resident, 2) + 0.0  # without the sign of a zero
+
+
+# ---- where the interpreter lives: one program ------------------------------------------------------------------------
+
+
+def measure(program: Program) -> Answer:
+    python = ".".join(map(str, sys.version_info[:3]))
+    folder = PLACE / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     script = folder / "program.py"
     script.write_text(program.source + "\nimport sys\nprint('ready', flush=True)\nsys.stdin.readline()\n")
     settings = {**os.environ, **dict(program.environment), "XDG_RUNTIME_DIR": str(folder)}
-    command = [python, "-m", "memprobe"]
+    command = [sys.executable, "-m", "memprobe"]
     running = subprocess.Popen(
         [*command, "run", script], env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert running.stdout is not None and running.stderr is not None
         if running.stdout.readline().strip() != "ready":
-            return (running.stderr.read().strip().splitlines() or ["it ended"])[-1][:60]
+            return Answer(program.name, python, (running.stderr.read().strip().splitlines() or ["it ended"])[-1][:60])
         preload = dict(program.environment).get("LD_PRELOAD")
         if preload and preload not in Path(f"/proc/{running.pid}/maps").read_text():
-            return f"no {preload} here"
+            return Answer(program.name, python, f"no {Path(preload).name} here")
         kernel = Path(f"/proc/{running.pid}/smaps_rollup").read_text().splitlines()
         rss = next(int(line.split()[1]) * 1024 for line in kernel if line.startswith("Rss:"))
         ask = [*command, "snapshot", str(running.pid), "-o", folder / "a.snap"]
@@ -168,52 +167,140 @@ def measure(python: Path, program: Program, folder: Path) -> Answer | str:
         running.kill()
         running.communicate()
     largest = max(answer["parts"], key=lambda part: part["bytes"])
-    return Answer(answer["rss_bytes"], answer["unexplained_bytes"], f"{largest['name']} {largest['bytes'] / MIB:,.1f} MiB", rss)
+    named = f"{largest['name']} {largest['bytes'] / MIB:,.1f} MiB"
+    return Answer(program.name, python, "", answer["rss_bytes"], answer["unexplained_bytes"], named, rss)
 
 
-def rows_of(python: Path, folder: Path) -> list[tuple[Program, Answer | str]]:
-    rows: list[tuple[Program, Answer | str]] = []
+# ---- outside: a version ----------------------------------------------------------------------------------------------
+
+
+class Version:
+    """A fresh environment of a version with memprobe as it is now; what programs need is added as they come."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.folder = PLACE / version
+        self.python = self.folder / "bin" / "python"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.call("run", "-m", "venv", str(self.folder))
+        if not self.install("rich", "setuptools>=77"):
+            raise RuntimeError(f"{version}: rich and setuptools cannot be installed")
+        self.call("exec", str(self.python), "-m", "pip", "install", "-qq", "--no-build-isolation", "--no-deps", str(ROOT))
+
+    def call(self, verb: str, *words: str) -> str:
+        command = [str(PYTHONS), verb, self.version, "--", *words]
+        # Not in ROOT: its package is of another version.
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=PLACE).stdout
+
+    def install(self, *packages: str) -> bool:
+        """If there are wheels. They are fetched from outside: in a chroot pip reaches nothing."""
+        outside = Path(self.python).resolve().exists()
+        pip = [self.python if outside else sys.executable, "-m", "pip", "download", "-qq", "--only-binary", ":all:", "-d", WHEELS]
+        target = [] if outside else ["--python-version", self.version]
+        if subprocess.run([*pip, *target, *packages], stderr=subprocess.DEVNULL).returncode != 0:
+            return False
+        local = ("-m", "pip", "install", "-qq", "--no-index", "--find-links", str(WHEELS))
+        self.call("exec", str(self.python), *local, *packages)
+        return True
+
+    def measure(self, program: Program) -> Answer:
+        print(f"{self.version}: {program.name} ...", file=sys.stderr, flush=True)
+        missing = [package for package in program.needs if not self.install(package)]
+        if missing:
+            return Answer(program.name, self.version, f"no wheel of {', '.join(missing)}")
+        said = self.call("exec", str(self.python), str(Path(__file__).resolve()), "--inside", program.name)
+        return Answer(**json.loads(said.splitlines()[-1]))
+
+
+def copy_jemalloc() -> None:
+    """This machine's, if it has one, to where each interpreter can load it from."""
+    known = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True).stdout.splitlines()
+    for line in known:
+        if JEMALLOC.name in line:
+            shutil.copy(line.split(" => ")[1], JEMALLOC)
+
+
+def measure_version(version: str, only: Sequence[str]) -> None:
+    """All programs, or those that are named: of the others what is known stays."""
+    try:
+        here = Version(version)
+        found = {program.name: here.measure(program) for program in PROGRAMS if not only or program.name in only}
+        answers = {**measured().get(version, {}), **found}
+        (PLACE / f"{version}.json").write_text(json.dumps([asdict(answer) for answer in answers.values()]))
+    finally:
+        shutil.rmtree(PLACE / version, ignore_errors=True)  # torch alone has gigabytes
+
+
+def measured() -> dict[str, dict[str, Answer]]:
+    """What each version showed when it was last measured, by program."""
+    found = {}
+    for version in VERSIONS:
+        file = PLACE / f"{version}.json"
+        if file.exists():
+            answers = [Answer(**answer) for answer in json.loads(file.read_text())]
+            found[version] = {answer.program: answer for answer in answers}
+    return found
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def table_of_all(found: dict[str, dict[str, Answer]]) -> str:
+    """Programs and versions: the share that is not explained."""
+    lines = ["## What is not explained, by program and version", ""]
+    lines += ["Per cent of what is resident.", "", f"| program | {' | '.join(found)} |", f"|---{'|---:' * len(found)}|"]
+    without: dict[str, list[str]] = {}
     for program in PROGRAMS:
-        print(f"{python}: {program.name} ...", file=sys.stderr, flush=True)
-        missing = [package for package in program.needs if not has(python, package)]
-        rows.append((program, f"no wheel of {', '.join(missing)}" if missing else measure(python, program, folder)))
-    return rows
+        cells = []
+        for version, answers in found.items():
+            answer = answers[program.name]
+            cells.append("" if answer.reason else f"{answer.share:.2f}")
+            if answer.reason:
+                without.setdefault(f"{program.name}: {answer.reason}", []).append(version)
+        lines.append(f"| {program.name} | {' | '.join(cells)} |")
+    lines.append("")
+    lines += [f"- {reason} ({', '.join(versions)})" for reason, versions in without.items()]
+    return "\n".join(lines)
 
 
-def table(version: str, rows: Sequence[tuple[Program, Answer | str]]) -> str:
-    lines = [f"## CPython {version}", "", "| program | resident | the kernel said | not explained | | the largest part |"]
-    lines.append("|---|---:|---:|---:|---:|---|")
-    for program, answer in rows:
-        if isinstance(answer, str):
-            lines.append(f"| {program.name} | | | | | {answer} |")
+def table_of_one(answers: dict[str, Answer]) -> str:
+    version = max(answer.python for answer in answers.values())
+    lines = [f"## Sizes, on CPython {version}", ""]
+    lines += ["| program | resident | the kernel said | not explained | | the largest part |", "|---|---:|---:|---:|---:|---|"]
+    for answer in answers.values():
+        if answer.reason:
+            lines.append(f"| {answer.program} | | | | | {answer.reason} |")
             continue
-        share = 100 * answer.unexplained / answer.resident
-        sizes = " | ".join(f"{size / MIB:,.1f} MiB" for size in (answer.resident, answer.of_kernel, answer.unexplained))
-        lines.append(f"| {program.name} | {sizes} | {share:.2f} % | {answer.largest} |")
+        sizes = " | ".join(
+            f"{round(size / MIB, 1) + 0.0:,.1f} MiB" for size in (answer.resident, answer.of_kernel, answer.unexplained)
+        )
+        lines.append(f"| {answer.program} | {sizes} | {answer.share:.2f} % | {answer.largest} |")
     return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pythons", nargs="*", default=[sys.executable])
+    parser.add_argument("versions", nargs="*", default=VERSIONS)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "MEMORY.md")
     parser.add_argument("--most", type=float, default=2.0)
+    parser.add_argument("--only", action="append", default=[], metavar="PROGRAM", help="by its name in the table, and so on")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)  # one program, on the interpreter that runs this
     options = parser.parse_args()
-    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    tables, worst = [], []
-    for name in options.pythons:
-        python = environment_of(name)
-        version = subprocess.check_output([python, "-c", "import platform; print(platform.python_version())"], text=True).strip()
-        rows = rows_of(python, ENVIRONMENTS)
-        tables.append(table(version, rows))
-        for program, answer in rows:
-            if isinstance(answer, Answer) and abs(answer.unexplained) > options.most / 100 * answer.resident:
-                worst.append(f"{version} {program.name}")
-    for text in tables:
+    if options.inside:
+        print(json.dumps(asdict(measure(next(program for program in PROGRAMS if program.name == options.inside)))))
+        return 0
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    copy_jemalloc()
+    for version in options.versions:
+        measure_version(version, options.only)
+    found = measured()
+    for text in [table_of_all(found), *([table_of_one(found[WHOLE])] if WHOLE in found else [])]:
         page.put(text, options.output)
         print(text)
-    for name in worst:
-        print(f"more than {options.most} % is not explained: {name}")
+    answers = [answer for version in options.versions for answer in found[version].values() if not answer.reason]
+    worst = [answer for answer in answers if abs(answer.share) > options.most]
+    for answer in worst:
+        print(f"more than {options.most} % is not explained: {answer.python} {answer.program}")
     return 1 if worst else 0
 
 

@@ -307,9 +307,9 @@ static void take_between(taking *t, uint64_t begin, uint64_t end, uint64_t *know
     }
 }
 
-/* Is most of a run only reserved, as by a sanitizer or an allocator that reserves all it may ever need? Such space is not walked. */
+/* Is most of a run only reserved? Such space is not walked. */
 static bool is_reserved(const taking *t, const run *r) {
-    return r->end - r->begin > 16 * t->out->value[MPR_ACCOUNT_RESIDENT] + MPR_POOLS_ARENA;
+    return mpr_pools_is_reserved(r->end - r->begin, t->out->value[MPR_ACCOUNT_RESIDENT]);
 }
 
 /* Does something that is known begin at a page? */

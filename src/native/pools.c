@@ -12,6 +12,7 @@
 #define PAGE_BYTES 4096
 #define POOLS_AN_ARENA (MPR_POOLS_ARENA / POOL_BYTES)
 #define MOST_ARENAS 65536
+#define RESERVED_LEAST (UINT64_C(16) << 30)
 #define FREE_LEAST 16u /* headers of free pools that prove an arena of which nothing is in use */
 
 /* The same in every version from 3.10 on. */
@@ -83,12 +84,14 @@ static int look_at(bool still, const uint64_t *place, size_t count, each_pool *e
     return MPR_OK;
 }
 
+bool mpr_pools_is_reserved(uint64_t size, uint64_t resident) { return size > 16 * resident + RESERVED_LEAST; }
+
 static int look_into(bool still, const mpr_mapping *m, uint64_t rss, each_pool *each, void *context) {
     unsigned char resident[MPR_MAPS_WINDOW];
     uint64_t place[MPR_MAPS_PEEK];
     int status = MPR_OK;
-    if (!mpr_maps_is_anonymous(m) || m->end - m->begin > 16 * rss + MPR_POOLS_ARENA) {
-        return MPR_OK; /* reserved, not used: no arena is so thinly filled */
+    if (!mpr_maps_is_anonymous(m) || mpr_pools_is_reserved(m->end - m->begin, rss)) {
+        return MPR_OK;
     }
     for (uint64_t part = m->begin; part < m->end && status == MPR_OK; part += MPR_POOLS_ARENA) {
         uint64_t stop = m->end - part < MPR_POOLS_ARENA ? m->end : part + MPR_POOLS_ARENA;

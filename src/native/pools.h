@@ -30,8 +30,11 @@ typedef struct mpr_pools {
     MPR_VEC(mpr_pools_arena) arena; /* by pymalloc's own number of it; when finished, the arenas alone */
 } mpr_pools;
 
-/* Look at one mapping, when it is anonymous, and add what is there. What is only reserved is not looked at: more than 16 times `resident`, the
- * bytes of the process that are. Unless the process stands `still` it may vanish meanwhile. MPR_OK, MPR_ENOMEM, MPR_EUNSUPPORTED when the kernel does not let us. */
+/* Is so large a mapping only reserved, as by a sanitizer, or an allocator that reserves all it may ever need? It has more than 16 times `resident`, the
+ * bytes of the process that are, and more than the stacks of 2000 threads, which may lie in one mapping (glibc 2.42 and newer). */
+bool mpr_pools_is_reserved(uint64_t size, uint64_t resident);
+
+/* Look at one mapping, when it is anonymous, and add what is there. What is only reserved is not looked at. Unless the process stands `still` it may vanish meanwhile. MPR_OK, MPR_ENOMEM, MPR_EUNSUPPORTED when the kernel does not let us. */
 int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapping *mapping, uint64_t resident);
 
 /* When all mappings have been added: which arenas there are, and pools that are free, which nothing but the arenas' size tells. */

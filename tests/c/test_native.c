@@ -296,6 +296,25 @@ static void leaves_out_what_was_only_read(test *t) {
     munmap(reserved, 2 * SIZE);
 }
 
+/* Stacks of many threads are one mapping with glibc 2.42, of many times what is in memory: what lies far behind in it is found. */
+static void looks_into_what_is_thinly_filled(test *t) {
+    enum { CHUNK = 256 << 10 };
+    uint64_t size = UINT64_C(4) << 30;
+    mpr_alloc a;
+    mpr_account before, during;
+    mpr_alloc_pages(&a);
+    char *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool took = all != MAP_FAILED && take(&before, &a, test_has_glibc()) == MPR_OK;
+    uint64_t head[] = {0, CHUNK | 2}; /* a chunk of malloc's with a mapping of its own */
+    for (uint64_t at = 0; took && at < size; at += 16 * MIB) memcpy(all + at, head, sizeof head);
+    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
+    if (CHECK(t, took)) {
+        uint64_t found = value(&during, MPR_ACCOUNT_MALLOC) - value(&before, MPR_ACCOUNT_MALLOC);
+        CHECK(t, found == size / (16 * MIB) * PAGE);
+    }
+    munmap(all, size);
+}
+
 /* ---- jemalloc ---- */
 
 #define PLACES ((uint64_t)1 << 18)
@@ -600,6 +619,7 @@ void test_native(test *t) {
     agrees_with_malloc(t);
     joins_parts_of_the_heap(t);
     leaves_out_what_was_only_read(t);
+    looks_into_what_is_thinly_filled(t);
     knows_extents(t);
     survives_damaged_trees(t);
     orders_spans(t);
