@@ -8,11 +8,11 @@
 #include "base/os/process.h"
 #include "base/status.h"
 #include "native/places.h"
+#include "native/pools.h"
 
 #define PAGE MPR_PLACES_PAGE
 #define WINDOW 64          /* pages that are looked at together */
 #define LINE 32            /* words that are compared together */
-#define RESERVED_LEAST (UINT64_C(1) << 30) /* a mapping of so many bytes, and many times what is resident, is only reserved */
 
 static int add_page(mpr_sharing_runs *runs, mpr_alloc *alloc, uint64_t page) {
     mpr_sharing_run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
@@ -48,9 +48,8 @@ void mpr_sharing_close(mpr_sharing_files *files) {
 
 /* A private mapping of a file has anonymous pages, too: those that were written to. */
 static bool may_have_pages(const search *s, const mpr_mapping *m) {
-    uint64_t size = m->end - m->begin;
     bool kernels = m->name[0] == '[' && m->name[1] == 'v'; /* vdso, vvar, vsyscall */
-    return m->read && !m->shared && !kernels && (size < RESERVED_LEAST || size <= 16 * s->resident);
+    return m->read && !m->shared && !kernels && !mpr_pools_is_reserved(m->end - m->begin, s->resident);
 }
 
 static int find_own(void *context, const mpr_mapping *m) {

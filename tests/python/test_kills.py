@@ -1,5 +1,5 @@
 """Somebody dies in the middle: the asker, the process that is asked, or it ends by itself. The others go on, and a file is whole or
-not there. KILLS=200 in the environment has each die so often, as .ci/run asks for."""
+not there. KILLS=60 in the environment has each die so often, as .ci/run asks for; `make campaign` asks for 200."""
 
 from __future__ import annotations
 
