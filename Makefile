@@ -51,7 +51,7 @@ format: $(VENV)/linters ## rewrite C and Python in the project's format
 	@$(VENV)/bin/clang-format -i $(SOURCES)
 	@$(VENV)/bin/ruff format -q .
 
-soak: build ## CPython's own tests with captures beside them all the time (ARGS: some of its modules, else 60 of them)
+soak: build ## CPython's own tests with captures beside them all the time (ARGS: some of its modules, else 64 of them)
 	@$(PY) tests/soak/run.py $(ARGS)
 
 fuzz: ## run the fuzz targets over their corpus

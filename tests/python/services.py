@@ -19,6 +19,7 @@ import memprobe
 
 TESTS = Path(__file__).parents[1]
 PATIENCE = 120  # seconds
+SETTLES = 0.5  # seconds at most: a program that works on never sleeps
 
 
 class Service:
@@ -47,7 +48,16 @@ class Service:
         assert self.process.stdout is not None and self.process.stderr is not None
         self.said = self.process.stdout.readline().strip()
         assert self.said, self.process.stderr.read()
+        self._let_it_wait()
         return self.said
+
+    def _let_it_wait(self) -> None:
+        """Until its first thread sleeps, for a line of input or until its work goes on: on its way there it makes the buffer that it
+        reads into, which C code alone holds."""
+        stat, asleep, until = Path(f"/proc/{self.process.pid}/stat"), 0, time.monotonic() + SETTLES
+        while asleep < 3 and time.monotonic() < until:
+            asleep = asleep + 1 if stat.read_text().rpartition(")")[2].split()[0] == "S" else 0
+            time.sleep(0.005)
 
     def go_on(self) -> str:
         """Let it go on to its next line."""
