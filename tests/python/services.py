@@ -52,8 +52,8 @@ class Service:
         return self.said
 
     def _let_it_wait(self) -> None:
-        """Until its first thread sleeps, for a line of input or until its work goes on: on its way there it makes the buffer that it
-        reads into, which C code alone holds."""
+        """Until its first thread sleeps, for a line of input or until its work goes on. On its way there it makes the buffer that
+        it reads into, which C code alone holds."""
         stat, asleep, until = Path(f"/proc/{self.process.pid}/stat"), 0, time.monotonic() + SETTLES
         while asleep < 3 and time.monotonic() < until:
             asleep = asleep + 1 if stat.read_text().rpartition(")")[2].split()[0] == "S" else 0
