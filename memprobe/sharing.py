@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN = 3  # variables that a sentence has, ...
 MUCH = 0.1  # ... which have an object on that share of the pages
-COLLECTED = 0.95  # share of the pages with tracked objects that nothing but a full collection writes to
+LEFT = 16 * PAGE  # that a full collection may leave: what is used alone still leaves the modules' functions and classes
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,8 +37,8 @@ class Sharing(Readable):
     `shared_bytes` are anonymous memory that it shares with others still. `copied_bytes` are pages that it has alone, and the parent
     has others at the same addresses: one of the two wrote to them. `written_bytes` of them differ in more than reference counts and
     the collector's notes, or None where the parent's memory may not be read. `noted_bytes` are those of the rest that a collection
-    writes to, for they have objects that the collector tracks; `noted_share` says which share of all such pages that the parent had
-    were copied: nearly all when there was a full collection since. `new_bytes` it has alone, and the parent has nothing there.
+    writes to, for they have objects that the collector tracks; `noted_shared_bytes` are pages with such objects that are shared
+    still: none after a full collection. `new_bytes` it has alone, and the parent has nothing there.
     `rows` are the variables that have objects on the copied pages, most pages first."""
 
     parent: int | None
@@ -46,7 +46,7 @@ class Sharing(Readable):
     copied_bytes: int | None
     written_bytes: int | None
     noted_bytes: int | None
-    noted_share: float | None
+    noted_shared_bytes: int | None
     new_bytes: int | None
     rows: tuple[Copied, ...]
 
@@ -74,9 +74,9 @@ class Sharing(Readable):
         if whose:
             shares = (f"{row}, on {100 * row.pages * PAGE / self.copied_bytes:.0f} %" for row in whose)
             yield f"What lies there: {', '.join(shares)} of the pages."
-        if is_worth(self.noted_bytes, resident) and self.noted_share is not None and self.noted_share >= COLLECTED:
+        if is_worth(self.noted_bytes, resident) and self.noted_shared_bytes is not None and self.noted_shared_bytes <= LEFT:
             yield (
-                f"The collector wrote to all objects that it tracks: {100 * self.noted_share:.0f} % of their pages were copied. "
+                "The collector wrote to all objects that it tracks: their pages were copied, to the last. "
                 f"gc.freeze() before the fork keeps it from them: up to {size(self.noted_bytes)} would be shared still."
             )
 
@@ -99,7 +99,7 @@ def sharing(heap: Heap, limit: int) -> Sharing:
         copied_bytes=facts["mem_fork_copied"],
         written_bytes=facts.get("mem_fork_written"),
         noted_bytes=PAGE * noted(heap, kept, PAGE),
-        noted_share=noted(heap, copied, PAGE) / had if had > 0 else None,
+        noted_shared_bytes=PAGE * max(0, had - noted(heap, copied, PAGE)),
         new_bytes=facts["mem_fork_made"],
         rows=tuple(Copied(*row) for row in survivors(heap, copied, PAGE, limit)[1]),
     )
