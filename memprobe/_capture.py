@@ -50,7 +50,13 @@ def write(file: Held, options: Options, watch: int = -1) -> dict[str, Any]:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     seconds = max(1, options.seconds)
     return _core.snapshot(
-        *(file.fd, options.values, options.hashes, options.fork, seconds, watch, file.identity),
+        file.fd,
+        values=options.values,
+        hashes=options.hashes,
+        fork=options.fork,
+        seconds=seconds,
+        watch=watch,
+        file=file.identity,
         origins_ms=check_origins(options.origins_ms),
     )
 

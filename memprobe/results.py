@@ -201,9 +201,7 @@ class HeapInfo(Record):
     fork_ms: float | None = None  # of a forked one: the part of the pause that the fork took
     cow_bytes: int | None = None  # of a forked one: memory copied because parent or child wrote to it, as of the child's end
     cut: str | None = None
-    origins_ms: float | None = (
-        None  # the part of the pause in which tracemalloc was asked where objects were made; None: it was not
-    )
+    origins_ms: float | None = None  # of the pause: asking tracemalloc where objects were made; None: it was not asked
     origins_asked: int | None = None  # objects that it was asked about
 
     def lines(self) -> list[tuple[str, str]]:

@@ -128,7 +128,7 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
         status = walk.status;
     }
     if (status == MPR_OK && what->sharing != NULL) {
-        status = cpy_copied_tell(&walk, what->sharing);
+        status = cpy_copied_emit(&walk, what->sharing);
     }
     if (status == MPR_OK) {
         status = cpy_capture_tell(sink, "native_types", walk.native_types);

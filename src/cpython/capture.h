@@ -28,7 +28,7 @@ typedef struct cpy_capture {
     const cpy_proofs *proofs;
     cpy_contents contents;
     const char *mode; /* told as a fact */
-    cpy_origins *origins; /* told as facts; or NULL */
+    cpy_origins *origins; /* emitted as facts; or NULL */
     cpy_bulk *bulk; /* in a forked child, what the one before it gave back, and then what this one did; else NULL */
     /* Called when that was given back and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
     int (*prepared)(void *context, mpr_sink *sink, uint64_t given_back);

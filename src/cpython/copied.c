@@ -17,7 +17,7 @@ static bool is_note(void *context, uint64_t address) {
     return is_count || has_head(walk, address + sizeof(uintptr_t)) || has_head(walk, address + sizeof(cpy_gc_head));
 }
 
-int cpy_copied_tell(cpy_walk *walk, mpr_sharing *sharing) {
+int cpy_copied_emit(cpy_walk *walk, mpr_sharing *sharing) {
     if (walk->status == MPR_OK) {
         walk->status = mpr_sharing_finish(sharing, is_note, walk, walk->sink);
     }

@@ -7,7 +7,7 @@
 #include "cpython/walk.h"
 #include "native/sharing.h"
 
-/* In a child, when everything else has been told. MPR_OK or the walk's status. */
-int cpy_copied_tell(cpy_walk *walk, mpr_sharing *sharing);
+/* In a child, when everything else has been emitted. MPR_OK or the walk's status. */
+int cpy_copied_emit(cpy_walk *walk, mpr_sharing *sharing);
 
 #endif

@@ -441,7 +441,7 @@ static int find_pools(taking *t) {
     return status;
 }
 
-/* pymalloc's arenas, by address; those that have a block in use are told. */
+/* pymalloc's arenas, by address; those that have a block in use are kept for who wants them. */
 static int sort_arenas(taking *t) {
     sort(t->pools.arena.items, t->pools.arena.count);
     for (size_t i = 0; t->more != NULL && i < t->pools.arena.count; i++) {

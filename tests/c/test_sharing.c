@@ -59,9 +59,9 @@ static int find_what_it_did(void) {
     uint8_t *page = shared_pages, *made = fresh(5);
     mpr_alloc alloc;
     mpr_sharing s;
-    tape told;
+    tape emitted;
     mpr_alloc_pages(&alloc);
-    tape_init(&told, &alloc);
+    tape_init(&emitted, &alloc);
     page[0] = 77;                          /* written to */
     page[9 * PAGE + PAGE - 1] = 78;        /* the last byte, too */
     *(volatile uint8_t *)&page[2 * PAGE] = page[2 * PAGE]; /* changed back */
@@ -69,8 +69,8 @@ static int find_what_it_did(void) {
     page[6 * PAGE + NOTE] = 80, page[6 * PAGE + NOTE + 8] = 81; /* a note, and more */
     memset(made, 1, 5 * PAGE);
     munmap(page + 40 * PAGE, PAGE);
-    int status = look(&s, &alloc, &told.sink);
-    tape_end(&told);
+    int status = look(&s, &alloc, &emitted.sink);
+    tape_end(&emitted);
     int wrong = status != MPR_OK                                                               ? 1
                 : s.parent != (int64_t)getppid()                                               ? 2
                 : !s.compared                                                                  ? 3
@@ -81,7 +81,7 @@ static int find_what_it_did(void) {
                 : !ascends(&s.own) || !ascends(&s.made) || !ascends(&s.kept) || !ascends(&s.written) ? 8
                                                                                                : 0;
     mpr_sharing_free(&s);
-    tape_free(&told);
+    tape_free(&emitted);
     return wrong != 0 ? wrong : alloc.used != 0 ? 9 : 0;
 }
 

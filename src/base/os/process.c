@@ -77,6 +77,7 @@ uint64_t mpr_process_guard(void) {
 }
 
 int64_t mpr_process_id(void) { return (int64_t)getpid(); }
+
 /* The kernel gives each program that begins an auxiliary vector, in which the addresses of its stack and of the vDSO are random; a fork has
  * its parent's. */
 int64_t mpr_process_forked_by(void) {
