@@ -15,6 +15,7 @@
 #define DESCRIPTION UINT64_C(0x0000ffffffffffc0) /* a leaf's word: what else it has is the class of sizes and a few flags */
 #define SLAB_MOST (UINT64_C(1) << 20)            /* bytes of an extent to which words of its inner pages lead, too */
 #define WORDS_LEAST 2                            /* that prove a leaf */
+#define WRONG_MOST 1024                          /* leaves of an image that proved to be none: then it has no tree */
 #define BLOCK_UNIT (UINT64_C(2) << 20)           /* what blocks begin at multiples of, and have */
 
 typedef struct description {
@@ -45,6 +46,8 @@ static int add_span(mpr_jemalloc *out, mpr_alloc *alloc, uint64_t begin, uint64_
     }
     return mpr_vec_push(&out->span, alloc, ((mpr_jemalloc_span){begin, end}));
 }
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* May the word of a page lead to an extent? */
 static bool leads(uint64_t page, uint64_t begin, uint64_t end) {
@@ -93,29 +96,49 @@ static int take_leaf(leaf *l) {
             if (word >= l->at && word < l->at + TREE && (words[i] & DESCRIPTION) != 0) {
                 l->place[l->count] = (word - l->at) / 8;
                 l->described[l->count++] = words[i] & DESCRIPTION;
-                status = l->count == MPR_MAPS_PEEK ? take_words(l) : MPR_OK;
+                status = l->count == (l->high == UINT64_MAX ? WORDS_LEAST : MPR_MAPS_PEEK) ? take_words(l) : MPR_OK;
             }
         }
     }
     return status == MPR_OK ? take_words(l) : status;
 }
 
-int mpr_jemalloc_add(mpr_jemalloc *out, mpr_alloc *alloc, uint64_t begin, uint64_t end) {
-    uint64_t words[WORDS];
-    for (uint64_t page = begin; page < end && end - begin >= TREE; page += PAGE) {
-        if (!read_page(page, words)) {
+/* The leaves to which the words of a page lead, if it is one of a root's: there every word is empty or leads to a leaf of its own.
+ * Their number; 0 for any other page, as for nearly all that are full of pointers, which would take long to try one by one. */
+static size_t possible_leaves(const uint64_t words[WORDS], uint64_t at[WORDS], size_t place[WORDS]) {
+    size_t count = 0;
+    for (size_t i = 0; i < WORDS; i++) {
+        if (words[i] == 0) {
             continue;
         }
-        for (uint64_t i = 0; i < WORDS; i++) {
-            uint64_t offset =
-                page + 8 * i - (begin - PAGE); /* the root may begin in the page before, which has the end of what is not zeroed */
-            if (words[i] > PAGE && words[i] % 64 == 0 && words[i] >> 47 == 0) {
-                uint64_t most = offset / 8 < HIGHEST ? offset / 8 : HIGHEST - 1;
-                leaf l = {.out = out, .alloc = alloc, .at = words[i], .high = UINT64_MAX, .lowest = 1, .highest = most};
-                if (take_leaf(&l) == MPR_ENOMEM) {
-                    return MPR_ENOMEM;
-                }
+        if (words[i] <= PAGE || words[i] % 64 != 0 || words[i] >> 47 != 0) {
+            return 0;
+        }
+        for (size_t k = 0; k < count; k++) {
+            if (at[k] - words[i] < TREE || words[i] - at[k] < TREE) {
+                return 0;
             }
+        }
+        place[count] = i;
+        at[count++] = words[i];
+    }
+    return count;
+}
+
+int mpr_jemalloc_add(mpr_jemalloc *out, mpr_alloc *alloc, uint64_t begin, uint64_t end) {
+    uint64_t words[WORDS], at[WORDS];
+    size_t place[WORDS], wrong = 0;
+    for (uint64_t page = begin; page < end && end - begin >= TREE && wrong < WRONG_MOST; page += PAGE) {
+        size_t count = read_page(page, words) ? possible_leaves(words, at, place) : 0;
+        for (size_t i = 0; i < count; i++) {
+            /* The root may begin in the page before, which has the end of what is not zeroed. */
+            uint64_t offset = page + 8 * place[i] - (begin - PAGE), most = least(offset / 8, HIGHEST - 1);
+            leaf l = {.out = out, .alloc = alloc, .at = at[i], .high = UINT64_MAX, .lowest = 1, .highest = most};
+            int status = take_leaf(&l);
+            if (status == MPR_ENOMEM) {
+                return status;
+            }
+            wrong += status != MPR_OK;
         }
     }
     return MPR_OK;
