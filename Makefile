@@ -30,8 +30,10 @@ venv: $(VENV)/ready ## make the environment build/venv with the newest suitable 
 
 build: $(VENV)/built ## compile memprobe and install it, editable, in build/venv
 
+WORKERS := 2 # 0: in pytest's own process, as a debugger wants it
+
 test: build ## run the Python tests (ARGS=... goes to pytest)
-	@$(PY) -m pytest tests/python $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile tests/python $(ARGS)
 
 CAMPAIGN := old_files cases stable in_use advice one_name ranks kills
 
