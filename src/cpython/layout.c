@@ -546,6 +546,23 @@ void cpy_layout_interpreter(cpy_owned tell, void *context) {
 #endif
 }
 
+void cpy_layout_singletons(cpy_owned tell, void *context) {
+#if PY_VERSION_HEX < 0x030B0000
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    for (size_t i = 0; i < sizeof interpreter->small_ints / sizeof *interpreter->small_ints; i++) {
+        tell(context, (PyObject *)interpreter->small_ints[i], MPR_FIELD_INTERP_STATE);
+    }
+    tell(context, interpreter->bytes.empty_string, MPR_FIELD_INTERP_STATE);
+    tell(context, interpreter->unicode.empty_string, MPR_FIELD_INTERP_STATE);
+    for (size_t i = 0; i < 256; i++) {
+        tell(context, (PyObject *)interpreter->bytes.characters[i], MPR_FIELD_INTERP_STATE);
+        tell(context, interpreter->unicode.latin1[i], MPR_FIELD_INTERP_STATE);
+    }
+#else
+    (void)tell, (void)context;
+#endif
+}
+
 void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context) {
     tell(context, thread->dict, MPR_FIELD_THREAD_DICT);
     tell(context, thread->context, MPR_FIELD_THREAD_CONTEXT);

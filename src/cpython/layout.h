@@ -16,7 +16,8 @@
     X(INLINE, "inline")       /* inline values and managed dicts; else tp_traverse alone, and attributes by offset */              \
     X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                              \
     X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */                                    \
-    X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */
+    X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */              \
+    X(SINGLETONS, "singletons") /* 3.10: small ints, strings and bytes of one character; else they are held by C code */
 
 typedef enum cpy_capability {
 #define CPY_CAPABILITY_ENUM(id, text) CPY_CAN_##id,
@@ -200,6 +201,9 @@ void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context);
 
 /* The names of attributes that were looked up lately, of 4,096 at most: the cache of all classes owns them. */
 void cpy_layout_attribute_cache(cpy_owned tell, void *context);
+
+/* The ints, strings and bytes of which the interpreter has one each: in 3.10 alone, for later they are static objects. */
+void cpy_layout_singletons(cpy_owned tell, void *context);
 
 /* What an io.StringIO was written that was not read from yet, borrowed, or NULL. */
 PyObject *cpy_layout_accumulated(PyObject *stringio);

@@ -265,6 +265,9 @@ int cpy_walk_seed_roots(cpy_walk *walk) {
     if (walk->can[CPY_CAN_ATTRIBUTE_CACHE]) {
         cpy_layout_attribute_cache(tell_if_str, walk);
     }
+    if (walk->can[CPY_CAN_SINGLETONS]) {
+        cpy_layout_singletons(tell_field, walk);
+    }
     cpy_walk_flush(walk);
     tell_threads(walk);
     return walk->status;

@@ -165,6 +165,30 @@ static bool prove_attribute_cache(const proof *p) {
     return name != NULL && wanted == NULL;
 }
 
+/* ---- singletons ---- */
+
+typedef struct singletons_proof {
+    long next; /* small int */
+    size_t told;
+} singletons_proof;
+
+/* Small ints come first, in their order. */
+static void compare_int(void *context, PyObject *object, int field) {
+    singletons_proof *seen = context;
+    PyObject *wanted = PyLong_FromLong(seen->next);
+    (void)field;
+    seen->next += object == wanted;
+    seen->told++;
+    Py_XDECREF(wanted);
+}
+
+static bool prove_singletons(void) {
+    singletons_proof seen = {.next = -5};
+    cpy_layout_singletons(compare_int, &seen);
+    PyErr_Clear();
+    return seen.next == 257 || seen.told == 0;
+}
+
 /* ---- all of it ---- */
 
 static const char *const names[] = {
@@ -218,6 +242,7 @@ int cpy_selfcheck(cpy_proofs *out) {
     out->can[CPY_CAN_FRAMES] = prove_frames(&p);
     out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
     out->can[CPY_CAN_ATTRIBUTE_CACHE] = prove_attribute_cache(&p);
+    out->can[CPY_CAN_SINGLETONS] = prove_singletons();
     out->instance_dealloc = ((PyTypeObject *)get(&p, "Probe"))->tp_dealloc;
     out->record_dealloc = dealloc_of_records();
     const char *fallback = getenv("MEMPROBE_FALLBACK");

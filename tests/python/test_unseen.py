@@ -270,6 +270,19 @@ def test_info_says_it(tmp_path: Path, command: Callable[..., Any]) -> None:
     assert "unseen objects" in command("info", tmp_path / "a.snap").out
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="small ints are static objects since 3.11")
+def test_what_there_is_one_of_is_the_interpreters() -> None:
+    """Small ints, characters, bytes of length one: an array of the interpreter state has each, whoever else uses it."""
+    source = """
+        import memprobe
+        ones = [*range(-5, 257), b"ab"[:1], "ab"[:1], b"", ""]
+        heap = memprobe.capture()
+        print([one for one in ones if all(edge.holder.type != "<root>" for edge in heap.at(id(one)).referrers())])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(source)], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done
+
+
 @pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="in 3.12 alone every interned string is immortal")
 def test_interned_for_good(tmp_path: Path, command: Callable[..., Any]) -> None:
     source = """
