@@ -2,6 +2,10 @@
  * The objects that the walk has seen say which words are notes. */
 #include "cpython/copied.h"
 
+#include "base/os/process.h"
+#include "base/status.h"
+#include "cpython/capture.h"
+
 /* Is there an object that the collector tracks, and which has its head before it? */
 static bool has_head(const cpy_walk *walk, uint64_t address) {
     if (!mpr_addrset_contains(&walk->work.seen, address)) {
@@ -18,8 +22,12 @@ static bool is_note(void *context, uint64_t address) {
 }
 
 int cpy_copied_emit(cpy_walk *walk, mpr_sharing *sharing) {
+    int64_t start = mpr_process_monotonic_ns();
     if (walk->status == MPR_OK) {
         walk->status = mpr_sharing_finish(sharing, is_note, walk, walk->sink);
+    }
+    if (walk->status == MPR_OK) {
+        walk->status = cpy_capture_tell(walk->sink, "sharing_ns", mpr_process_monotonic_ns() - start);
     }
     return walk->status;
 }

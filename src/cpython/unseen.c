@@ -259,6 +259,7 @@ static bool is_only_interpreter(void) {
 
 int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
     scan s = {.walk = walk};
+    int64_t start = mpr_process_monotonic_ns();
     if (walk->status != MPR_OK || !is_only_interpreter()) {
         return walk->status;
     }
@@ -280,5 +281,8 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
     }
     mpr_vec_free(&s.found, walk->alloc);
     mpr_addrset_free(&s.members);
+    if (walk->status == MPR_OK) {
+        walk->status = cpy_capture_tell(walk->sink, "unseen_ns", mpr_process_monotonic_ns() - start);
+    }
     return walk->status;
 }

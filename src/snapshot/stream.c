@@ -9,6 +9,10 @@
 
 #define PAUSE_MS 1000 /* that a child waits for its parent to say what the pause was */
 
+static int emit_number(mpr_sink *sink, const char *key, int64_t number) {
+    return sink->info(sink, &(mpr_seen_info){.key = key, .number = number});
+}
+
 /* ---- the account ---- */
 
 typedef struct accounting {
@@ -20,11 +24,13 @@ typedef struct accounting {
 static int emit_account(void *context, mpr_sink *sink, uint64_t discarded) {
     const accounting *a = context;
     mpr_job *job = a->job;
+    int64_t start = mpr_process_monotonic_ns();
     if (a->forked &&
         mpr_account_finish(&job->account, &job->alloc, job->pid, true, &job->more) == MPR_OK) { /* else what is known is less */
         mpr_account_add_discarded(&job->account, discarded);
     }
-    return mpr_account_tell(&job->account, &job->more, sink);
+    int status = mpr_account_tell(&job->account, &job->more, sink);
+    return status == MPR_OK && a->forked ? emit_number(sink, "account_ns", mpr_process_monotonic_ns() - start) : status;
 }
 
 /* ---- the cost ---- */
@@ -59,7 +65,7 @@ static int emit_cost(mpr_sink *sink, const mpr_snapshot_cost *cost, bool forked)
     size_t count = forked ? 4 : 2;
     int status = MPR_OK;
     for (size_t i = 0; status == MPR_OK && i < count; i++) {
-        status = sink->info(sink, &(mpr_seen_info){.key = facts[i].key, .number = facts[i].number});
+        status = emit_number(sink, facts[i].key, facts[i].number);
     }
     return status;
 }
