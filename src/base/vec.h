@@ -32,6 +32,26 @@
 #define mpr_vec_free(v, alloc)                                                                                                     \
     (mpr_alloc_free((alloc), (v)->items, (v)->capacity, sizeof *(v)->items), (v)->items = NULL, (v)->count = (v)->capacity = 0)
 
+/* Sort in place, by is_before(const T *, const T *). By Shell's method, with gaps of (3^k - 1) / 2: qsort may ask malloc for memory, which
+ * a forked child must not. */
+#define mpr_vec_sort(v, is_before)                                                                                                 \
+    do {                                                                                                                           \
+        size_t gap_ = 1;                                                                                                           \
+        while (gap_ < (v)->count / 3) {                                                                                            \
+            gap_ = 3 * gap_ + 1;                                                                                                   \
+        }                                                                                                                          \
+        for (; gap_ > 0; gap_ /= 3) {                                                                                              \
+            for (size_t i_ = gap_; i_ < (v)->count; i_++) {                                                                        \
+                __typeof__(*(v)->items) item_ = (v)->items[i_];                                                                    \
+                size_t k_ = i_;                                                                                                    \
+                for (; k_ >= gap_ && is_before(&item_, &(v)->items[k_ - gap_]); k_ -= gap_) {                                      \
+                    (v)->items[k_] = (v)->items[k_ - gap_];                                                                        \
+                }                                                                                                                  \
+                (v)->items[k_] = item_;                                                                                            \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    } while (0)
+
 int mpr_vec_grow(void *items, size_t *capacity, size_t count, size_t extra, size_t item, mpr_alloc *alloc);
 void mpr_vec_shrink(void *items, size_t *capacity, size_t count, size_t item, mpr_alloc *alloc);
 

@@ -561,26 +561,9 @@ void cpy_origins_free(cpy_origins *origins) {
 
 /* ---- facts ---- */
 
+/* By traceback, then by address. */
 static bool is_before(const cpy_origin *a, const cpy_origin *b) {
     return a->trace != b->trace ? a->trace < b->trace : a->address < b->address;
-}
-
-/* By traceback, then by address. Shell's sort, in place: qsort may ask malloc for memory, which a forked child must not. */
-static void sort(cpy_origin *items, size_t count) {
-    size_t gap = 1;
-    while (gap < count / 3) {
-        gap = 3 * gap + 1;
-    }
-    for (; gap > 0; gap /= 3) {
-        for (size_t i = gap; i < count; i++) {
-            cpy_origin item = items[i];
-            size_t k = i;
-            for (; k >= gap && is_before(&item, &items[k - gap]); k -= gap) {
-                items[k] = items[k - gap];
-            }
-            items[k] = item;
-        }
-    }
 }
 
 /* A row a traceback: its lines, then the objects. */
@@ -614,7 +597,7 @@ int cpy_origins_emit(cpy_origins *o, mpr_alloc *alloc, mpr_sink *sink) {
         return MPR_OK;
     }
     mpr_buffer objects = {.alloc = alloc};
-    sort(o->objects.items, o->objects.count);
+    mpr_vec_sort(&o->objects, is_before);
     put_objects(&objects, o);
     int status = cpy_capture_tell(sink, "origins_ns", o->ns);
     status = status != MPR_OK ? status : cpy_capture_tell(sink, "origins_asked", (int64_t)o->asked);

@@ -415,19 +415,7 @@ static int find_jemalloc(taking *t) {
 
 /* ---- pymalloc ---- */
 
-/* Shell's sort, in place: qsort may ask malloc for memory, which a forked child must not. */
-static void sort(mpr_pools_arena *items, size_t count) {
-    for (size_t gap = count / 2; gap > 0; gap /= 2) {
-        for (size_t i = gap; i < count; i++) {
-            mpr_pools_arena item = items[i];
-            size_t k = i;
-            for (; k >= gap && items[k - gap].begin > item.begin; k -= gap) {
-                items[k] = items[k - gap];
-            }
-            items[k] = item;
-        }
-    }
-}
+static bool is_before(const mpr_pools_arena *a, const mpr_pools_arena *b) { return a->begin < b->begin; }
 
 static int find_pools(taking *t) {
     uint64_t resident = t->out->value[MPR_ACCOUNT_RESIDENT];
@@ -443,7 +431,7 @@ static int find_pools(taking *t) {
 
 /* pymalloc's arenas, by address; those that have a block in use are kept for who wants them. */
 static int sort_arenas(taking *t) {
-    sort(t->pools.arena.items, t->pools.arena.count);
+    mpr_vec_sort(&t->pools.arena, is_before);
     for (size_t i = 0; t->more != NULL && i < t->pools.arena.count; i++) {
         const mpr_pools_arena *arena = &t->pools.arena.items[i];
         if (arena->used > 0 && mpr_vec_push(&t->more->arenas, t->more->alloc, *arena) != MPR_OK) {

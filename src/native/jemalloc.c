@@ -144,18 +144,13 @@ int mpr_jemalloc_add(mpr_jemalloc *out, mpr_alloc *alloc, uint64_t begin, uint64
     return MPR_OK;
 }
 
-/* By insertion: they come nearly in order. One that lies over another, which two trees never have, is damage. */
+static bool is_before(const mpr_jemalloc_span *a, const mpr_jemalloc_span *b) { return a->begin < b->begin; }
+
+/* One that lies over another, which two trees never have, is damage. */
 void mpr_jemalloc_finish(mpr_jemalloc *all) {
     mpr_jemalloc_span *span = all->span.items;
     size_t count = 0;
-    for (size_t i = 1; i < all->span.count; i++) {
-        mpr_jemalloc_span one = span[i];
-        size_t k = i;
-        for (; k > 0 && span[k - 1].begin > one.begin; k--) {
-            span[k] = span[k - 1];
-        }
-        span[k] = one;
-    }
+    mpr_vec_sort(&all->span, is_before);
     for (size_t i = 0; i < all->span.count; i++) {
         if (count == 0 || span[i].begin >= span[count - 1].end) {
             span[count++] = span[i];

@@ -58,7 +58,31 @@ void test_alloc_module(test *t) {
 
 /* ---- vec ---- */
 
+static bool is_less(const uint64_t *a, const uint64_t *b) { return *a < *b; }
+
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* As qsort does. */
+static void sorts(test *t) {
+    uint64_t right[500], items[500];
+    uint64_t seed = 11;
+    for (size_t count = 0; count < 500; count += count < 40 ? 1 : 23) {
+        for (size_t i = 0; i < count; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            right[i] = items[i] = (seed >> 11) % (count % 2 == 0 ? 10 : UINT64_MAX);
+        }
+        struct { uint64_t *items; size_t count; } v = {items, count};
+        qsort(right, count, sizeof *right, by_value);
+        mpr_vec_sort(&v, is_less);
+        CHECK(t, memcmp(right, items, count * sizeof *right) == 0);
+    }
+}
+
 void test_vec(test *t) {
+    sorts(t);
     for (uint64_t nth = 0; nth < 14; nth++) {
         test_alloc a;
         test_alloc_init(&a);
@@ -82,11 +106,6 @@ void test_vec(test *t) {
 }
 
 /* ---- addrset ---- */
-
-static int by_value(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 static bool granule_taken(const uint64_t *sorted, size_t count, uint64_t address) {
     uint64_t low = address & ~UINT64_C(15), high = low + 8;
