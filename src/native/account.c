@@ -12,6 +12,7 @@
 #include "native/elf.h"
 #include "native/jemalloc.h"
 #include "native/pools.h"
+#include "native/stacks.h"
 
 #define PAGE UINT64_C(4096)
 
@@ -19,9 +20,7 @@
 #define MIMALLOC_LEAST (UINT64_C(32) << 20) /* ... and that they have at least */
 /* Bytes in a row that are nobody's, until no more is looked for: pages are slow to touch. */
 #define NOBODYS_MOST (UINT64_C(32) << 20)
-#define FRAMES_LEAST (UINT64_C(16) << 10) /* bytes of Python frames that a thread gets at a time */
-#define CONTROL_BLOCK 2304              /* bytes of a control block (glibc, x86-64); ... */
-#define BEHIND_MOST (4 * PAGE)          /* ... and of what a stack has behind it */
+#define BEHIND_MOST (4 * PAGE) /* bytes of what a thread's stack has behind its control block */
 
 typedef struct run { /* anonymous mappings side by side */
     uint64_t begin, end, resident;
@@ -155,53 +154,16 @@ static void take_heap(taking *t, const run *r) {
     take_malloc(t, r->resident, t->still && end > r->begin && end <= r->end && mpr_chunks_walk(&t->chunks, r->begin, end, true));
 }
 
-/* A thread's control block begins with its own address, has it once more, and the guard word that all threads share (glibc, x86-64). Its offset in a
- * page, or the page's size for none. */
-static size_t find_control_block(const uint64_t *words, size_t count, uint64_t page, uint64_t guard) {
-    for (size_t k = 0; k + 6 <= count; k += 2) {
-        if (words[k] == page + 8 * k && words[k + 2] == words[k] && words[k + 5] == guard) {
-            return 8 * k;
-        }
-    }
-    return 8 * count;
-}
-
-/* The end of the control block that lies in a page, if one does, else 0. */
-static uint64_t control_block_end(const taking *t, uint64_t page) {
-    uint64_t words[PAGE / 8], guard = mpr_process_guard();
-    if (guard == 0 || mpr_maps_peek(t->still, &page, 1, sizeof words, words) != 1) {
-        return 0;
-    }
-    size_t offset = find_control_block(words, sizeof words / sizeof *words, page, guard);
-    return offset == sizeof words ? 0 : page + offset + CONTROL_BLOCK;
-}
-
-/* The lowest of the pages that are in memory and lie side by side up to `page`, not below `lowest`. */
-static uint64_t first_in_memory(uint64_t page, uint64_t lowest) {
-    unsigned char resident[MPR_MAPS_WINDOW];
-    while (page > lowest) {
-        uint64_t pages = (page - lowest) / PAGE < MPR_MAPS_WINDOW ? (page - lowest) / PAGE : MPR_MAPS_WINDOW;
-        mpr_maps_resident(page - pages * PAGE, pages, resident);
-        for (; pages > 0 && (resident[pages - 1] & 1); pages--) {
-            page -= PAGE;
-        }
-        if (pages > 0) {
-            break;
-        }
-    }
-    return page;
-}
-
 /* At the end of a thread's stack lies its control block, and below it what of the stack is in memory. The end of a stack that ends in a page, or
  * 0. Nothing below `known` belongs to it. */
 static uint64_t take_stack(taking *t, uint64_t page, uint64_t known) {
-    uint64_t end = (control_block_end(t, page) + PAGE - 1) & ~(PAGE - 1), limit = t->run->end;
+    uint64_t end = (mpr_stacks_control_block_end(t->still, page) + PAGE - 1) & ~(PAGE - 1), limit = t->run->end;
     if (end == 0) {
         return 0;
     }
     end = end + BEHIND_MOST >= limit ? limit : end;
     t->stack = true;
-    add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, first_in_memory(page, known), end));
+    add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, mpr_stacks_lowest(page, known), end));
     return end;
 }
 
@@ -217,14 +179,6 @@ static uint64_t next_arena(const uint64_t *arenas, size_t count, uint64_t at, ui
         }
     }
     return low < count && arenas[low] < end ? arenas[low] : end;
-}
-
-/* The end of a chunk of a thread's stack of Python frames (3.11 and newer: _PyStackChunk, from the allocator of arenas) that begins at `begin`,
- * or 0: where the one before it lies, its size, a power of two, and how much of it is in use, in words. */
-static uint64_t frames_end(uint64_t begin, uint64_t end, const mpr_chunks_head *head) {
-    uint64_t previous = head->word[0], size = head->word[1], top = head->word[2];
-    bool sized = size >= FRAMES_LEAST && (size & (size - 1)) == 0 && size <= end - begin;
-    return sized && previous % PAGE == 0 && previous != begin && top <= size / 8 ? begin + size : 0;
 }
 
 /* The end of an arena of mimalloc (version 3: mi_arena_t) that begins at `begin`, or 0: it says where it lies itself, and how large it is. */
@@ -249,7 +203,7 @@ static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_
         take_malloc(t, resident_bytes(t, begin, *end), t->still && mpr_chunks_walk_heap(&t->chunks, begin, *end));
     } else if ((*end = mpr_chunks_mapped_end(begin, limit, head)) != 0) {
         take_mapped_chunk(t, begin, *end);
-    } else if ((*end = frames_end(begin, limit, head)) != 0) {
+    } else if ((*end = mpr_stacks_frames_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, begin, *end));
     } else if ((*end = mimalloc_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_MIMALLOC, resident_bytes(t, begin, *end));
@@ -317,7 +271,7 @@ static bool begins(const taking *t, uint64_t page, uint64_t limit) {
     heads h;
     read_heads(t, &h, page, page + PAGE);
     return h.count > 0 && (mpr_chunks_mapped_end(page, limit, h.head) != 0 || mpr_chunks_heap_end(page, h.head) != 0 ||
-                           frames_end(page, limit, h.head) != 0);
+                           mpr_stacks_frames_end(page, limit, h.head) != 0);
 }
 
 /* An arena begins at a page, its first pool where one may. Where the arena begins is told by what lies before it, up to `known`, or behind it and
