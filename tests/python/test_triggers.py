@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from conftest import until
+from conftest import PATIENCE, until
 
 import memprobe
 from memprobe import _core, _native, _text
@@ -270,8 +270,10 @@ triggers.REST = 0.05
 memprobe.agent.start(signal=signal.SIGUSR2)
 {then}
 os.kill(os.getpid(), signal.SIGUSR2)
-time.sleep(0.5)
-print(*[name for name in os.listdir() if name.endswith(".snap")] and ["a file"], "alive")
+patience = time.monotonic() + {seconds}
+while not (done := [name for name in os.listdir() if name.endswith(".snap")]) and time.monotonic() < patience:
+    time.sleep(0.02)
+print(*done and ["a file"], "alive")
 """
 
 
@@ -280,14 +282,14 @@ print(*[name for name in os.listdir() if name.endswith(".snap")] and ["a file"],
     [
         ("signal.signal(signal.SIGUSR2, lambda *_: print('theirs')); time.sleep(0.3)", "theirs alive"),
         ("signal.signal(signal.SIGUSR2, lambda *_: print('theirs')); memprobe.agent.stop()", "theirs alive"),
-        ("signal.signal(signal.SIGUSR2, signal.SIG_DFL); time.sleep(0.5)", "a file alive"),  # as gunicorn's workers do
+        ("signal.signal(signal.SIGUSR2, signal.SIG_DFL); time.sleep(2)", "a file alive"),  # as gunicorn's workers do
         ("memprobe.agent.start(signal=signal.SIGUSR2)", "a file alive"),
         ("memprobe.agent.start(signal=signal.SIGUSR2, every=3600); os.fork() or os._exit(0); os.wait()", "a file alive"),
     ],
     ids=["theirs", "theirs, and stop", "put back", "again", "again, and fork"],
 )
 def test_what_becomes_of_the_signal(python, then: str, said: str) -> None:
-    done = python("-W", "ignore", "-c", LATER.format(then=then))
+    done = python("-W", "ignore", "-c", LATER.format(then=then, seconds=PATIENCE / 2 if "file" in said else 0.5))
     assert done.out.split() == said.split() and done.code == 0, done
 
 
@@ -309,7 +311,7 @@ thread.join()
 
 
 def test_a_signal_of_real_time(python, tmp_path: Path) -> None:
-    source = LATER.replace("SIGUSR2", "SIGRTMIN + 1").format(then="")
+    source = LATER.replace("SIGUSR2", "SIGRTMIN + 1").format(then="", seconds=PATIENCE / 2)
     assert python("-c", source).out == "a file alive\n"
 
 
