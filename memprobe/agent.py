@@ -319,7 +319,7 @@ def memory(*, detail: bool = False) -> dict[str, int | None]:
     them; threads; cgroup_used_bytes and cgroup_limit_bytes of the control group with the least limit. They cost a few files of
     /proc, whatever the size of the process. The rest is None unless `detail`: proportional_bytes, private_bytes, shared_bytes,
     libraries_bytes, stacks_bytes, python_allocator_bytes and malloc_bytes, and of the last two what is in use (…_used_bytes). For
-    those the kernel looks at each page: 60 to 125 ms for 1 GiB that is resident, without the GIL. None also is what is not known."""
+    those the kernel looks at each page: 60 to 125 ms for each resident GiB, without the GIL. None also is what is not known."""
     from memprobe._gauges import gauges
 
     return gauges(detail)
