@@ -99,17 +99,22 @@ def paths(options: argparse.Namespace) -> int:
     node = named(heap, options.object)
     limit = min(options.limit or 255, 255)
     wanted = Selection(module=options.module, stdlib=not options.no_stdlib)
-    found = [path for path in heap.paths(node, limit if wanted.takes_all else 255) if _begins(path, wanted)][:limit]
+    searched = heap.paths(node, limit if wanted.takes_all else 255)
+    found = [path for path in searched if _begins(path, wanted)][:limit]
     pathless = "unreachable" in node.flags or node == heap.roots()["roots"]  # what heap.paths() has for it begins at itself
     if pathless:
         found = []
-    complete = wanted.takes_all and bool(heap._graph.paths(node.id, limit)[1])
+    whole = bool(heap._graph.paths(node.id, limit if wanted.takes_all else 255)[1])
+    complete = wanted.takes_all and whole
     why = why_no_path(heap, node) if not found and (wanted.takes_all or pathless) else None
     if options.json:
         facts = {"node": node.to_dict(), "paths": [path.to_dict() for path in found], "complete": complete, "why": why}
         show.as_json("memprobe.paths/2", facts)
         return 0
-    show.heading(f"{node} ({_text.size(heap.retained(node))} retained): {_how_many(len(found), complete, not wanted.takes_all)}")
+    words = _how_many(len(found), complete, not wanted.takes_all)
+    if not found and searched and not pathless:
+        words = "no path to it begins there" if whole else f"none of the {len(searched)} shortest paths to it begins there"
+    show.heading(f"{node} ({_text.size(heap.retained(node))} retained): {words}")
     for path in found:
         show.text(f"  {path.expression}")
     if why is not None:

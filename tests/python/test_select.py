@@ -288,8 +288,10 @@ def test_paths_say_whether_they_are_all(ask: Callable[..., Any], heap: memprobe.
     none = next(iter(heap.find("NoneType")))
     shown = ask("paths", "newer.snap", str(none.id), "--limit", "3")
     assert "the 3 shortest paths to it" in shown, shown
-    chosen = ask("paths", "newer.snap", str(none.id), "--module", "shop")
-    assert "that begin" in chosen and all(line.startswith("  shop") for line in chosen.splitlines()[1:-3]), chosen
+    chosen = ask("paths", "newer.snap", str(watchers.id), "--module", "shop")
+    assert "path that begins there" in chosen and all(line.startswith("  shop") for line in chosen.splitlines()[1:-3]), chosen
+    assert "none of the 255 shortest paths to it begins there" in ask("paths", "newer.snap", str(none.id), "--module", "nowhere")
+    assert "no path to it begins there" in ask("paths", "newer.snap", str(watchers.id), "--module", "nowhere")
 
 
 GARBAGE = """
