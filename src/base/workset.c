@@ -11,6 +11,8 @@ void mpr_workset_free(mpr_workset *w) {
     mpr_alloc *alloc = w->seen.alloc;
     mpr_vec_free(&w->pending, alloc);
     mpr_vec_free(&w->summary, alloc);
+    mpr_vec_free(&w->later, alloc);
+    mpr_vec_free(&w->later_bits, alloc);
     mpr_vec_free(&w->queued, alloc);
     mpr_alloc_free(alloc, w->queue, w->capacity, sizeof *w->queue);
     mpr_addrset_free(&w->seen);
@@ -71,6 +73,49 @@ int mpr_workset_enqueue(mpr_workset *w, uint32_t page) {
 int mpr_workset_skip(mpr_workset *w, uint64_t address) {
     uint32_t handle = 0;
     return mpr_addrset_add(&w->seen, address, &handle);
+}
+
+static int set_later_bit(mpr_workset *w, uint32_t handle) {
+    size_t words = ((size_t)(handle >> 16) + 1) * MPR_PAGE_WORDS;
+    if (w->later_bits.count < words) {
+        if (mpr_vec_reserve(&w->later_bits, w->seen.alloc, words - w->later_bits.count) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+        w->later_bits.count = words; /* fresh memory reads as zero */
+    }
+    w->later_bits.items[handle >> 6] |= UINT64_C(1) << (handle & 63);
+    return MPR_OK;
+}
+
+int mpr_workset_put_off(mpr_workset *w, uint64_t address) {
+    uint32_t handle = 0;
+    int status = mpr_addrset_handle(&w->seen, address, &handle);
+    if (status != MPR_OK) {
+        return status;
+    }
+    bool few = w->later.count < w->seen.number.count * MPR_WORKSET_FEW;
+    return few ? mpr_vec_push(&w->later, w->seen.alloc, handle) : set_later_bit(w, handle);
+}
+
+static void make_pending(mpr_workset *w, size_t word, uint64_t bits) {
+    w->pending.items[word] |= bits;
+    w->summary.items[word >> 6] |= UINT64_C(1) << (word & 63);
+    if (!w->queued.items[word / MPR_PAGE_WORDS]) {
+        enqueue(w, (uint32_t)(word / MPR_PAGE_WORDS));
+    }
+}
+
+void mpr_workset_resume(mpr_workset *w) {
+    for (size_t i = 0; i < w->later.count; i++) {
+        make_pending(w, w->later.items[i] >> 6, UINT64_C(1) << (w->later.items[i] & 63));
+    }
+    for (size_t word = 0; word < w->later_bits.count; word++) {
+        if (w->later_bits.items[word] != 0) {
+            make_pending(w, word, w->later_bits.items[word]);
+        }
+    }
+    mpr_vec_free(&w->later, w->seen.alloc);
+    mpr_vec_free(&w->later_bits, w->seen.alloc);
 }
 
 /* The first word of a page at or after `word` with something pending, or MPR_PAGE_WORDS. */

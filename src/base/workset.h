@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The work list of a walk over memory: a set of addresses in which each member is pending until it is taken. The bitmap *is* the list, so
- * there is no stack, no depth and no worst case in memory: two bits per 16 bytes of heap.
+ * there is no stack, no depth and no worst case in memory: two bits per 16 bytes of heap. Members that are put off are
+ * kept as a list of their handles, while that is short, so that a few of them on every page cost no third bit everywhere.
  *
  * Pages with something pending stand in a queue. A page is swept from its lowest pending address to its highest; what is marked
  * behind the sweep sends the page to the back of the queue. A chain that runs backwards inside a page stays cheap because a summary
@@ -12,11 +13,14 @@
 #include "base/vec.h"
 
 #define MPR_PAGE_BLOCKS (MPR_PAGE_WORDS / 64)
+#define MPR_WORKSET_FEW 512 /* members a page that are put off: as a list they take a quarter of the page's bits */
 
 typedef struct mpr_workset {
     mpr_addrset seen;
     MPR_VEC(uint64_t) pending; /* MPR_PAGE_WORDS a page of `seen`: bits by handle, as there */
     MPR_VEC(uint64_t) summary; /* MPR_PAGE_BLOCKS a page: which words of `pending` are not zero */
+    MPR_VEC(uint32_t) later;      /* handles of what was put off; when they are many, the rest is ... */
+    MPR_VEC(uint64_t) later_bits; /* ... here, as in `pending`, up to the last page of which there is something */
     MPR_VEC(bool) queued;      /* a page: it stands in the queue */
     uint32_t *queue;           /* ring of page indices */
     uint32_t capacity;         /* of the ring, at least as many as there are pages: a page stands in it once */
@@ -51,6 +55,12 @@ static inline int mpr_workset_mark(mpr_workset *w, uint64_t address) {
 
 /* Make it a member without ever giving it. As above. */
 int mpr_workset_skip(mpr_workset *w, uint64_t address);
+
+/* Put off what was given: it is given again after mpr_workset_resume. MPR_OK or MPR_ENOMEM. */
+int mpr_workset_put_off(mpr_workset *w, uint64_t address);
+
+/* What was put off is pending from now on. */
+void mpr_workset_resume(mpr_workset *w);
 
 /* Take the next pending addresses, at most `most` of them. Returns how many: 0 when nothing is pending. */
 size_t mpr_workset_take(mpr_workset *w, uint64_t *addresses, size_t most);

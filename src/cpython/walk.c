@@ -85,23 +85,14 @@ static void tell_itself(cpy_walk *walk) {
     }
 }
 
-/* An object that is emitted when everything else has been. */
-static void put_off(cpy_walk *walk, mpr_workset *set, PyObject *object) {
-    int marked = mpr_workset_mark(set, (uint64_t)(uintptr_t)object);
-    walk->status = marked < 0 ? marked : walk->status;
-}
-
 static void take(cpy_walk *walk, PyObject *object) {
     cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
     if (type == NULL) {
         return;
     }
-    if (walk->withholds && type->is_str && cpy_is_interned(object)) {
-        put_off(walk, &walk->withheld, object);
-        return;
-    }
-    if (walk->defers_code && type->is_code) {
-        put_off(walk, &walk->deferred_code, object);
+    if ((walk->withholds && type->is_str && cpy_is_interned(object)) || (walk->defers_code && type->is_code)) {
+        int status = mpr_workset_put_off(&walk->work, (uint64_t)(uintptr_t)object);
+        walk->status = status == MPR_OK ? walk->status : status;
         return;
     }
     walk->object = object;
@@ -139,21 +130,19 @@ static bool step(cpy_walk *walk) {
     return true;
 }
 
-static void take_all(cpy_walk *walk, mpr_workset *set) {
-    for (uint64_t address; walk->status == MPR_OK && mpr_workset_take(set, &address, 1) == 1;) {
-        take(walk, (PyObject *)(uintptr_t)address);
+static void run(cpy_walk *walk) {
+    while (step(walk)) {
     }
 }
 
 int cpy_walk_run(cpy_walk *walk) {
-    while (step(walk)) {
-    }
+    run(walk);
     walk->defers_code = false;
-    take_all(walk, &walk->deferred_code);
-    while (step(walk)) { /* what only code objects refer to */
-    }
+    mpr_workset_resume(&walk->work);
+    run(walk);
     walk->withholds = false;
-    take_all(walk, &walk->withheld);
+    mpr_workset_resume(&walk->work);
+    run(walk);
     return walk->status;
 }
 
@@ -338,8 +327,6 @@ int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, co
     mpr_workset_init(&walk->work, alloc);
     mpr_addrset_init(&walk->frozen, alloc);
     mpr_addrset_init(&walk->names, alloc);
-    mpr_workset_init(&walk->withheld, alloc);
-    mpr_workset_init(&walk->deferred_code, alloc);
     walk->defers_code = sink->text != NULL && !sink->brief;
     walk->withholds = sink->text != NULL && !sink->brief;
     walk->interned = cpy_layout_interned();
@@ -365,8 +352,6 @@ void cpy_walk_end(cpy_walk *walk) {
     mpr_workset_free(&walk->work);
     mpr_addrset_free(&walk->frozen);
     mpr_addrset_free(&walk->names);
-    mpr_workset_free(&walk->withheld);
-    mpr_workset_free(&walk->deferred_code);
     mpr_image_free(&walk->image, walk->alloc);
     mpr_vec_free(&walk->own, walk->alloc);
     Py_CLEAR(walk->listed);

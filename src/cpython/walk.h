@@ -109,11 +109,11 @@ struct cpy_walk {
     cpy_bulk *bulk; /* in a forked child: what it gives back (bulk.h); else NULL */
     uint64_t key[2];
     uint64_t nodes; /* told */
-    bool withholds; /* interned strings come last: only then is it known which of them are names, and may be told */
-    bool defers_code; /* code objects come before these: only then is it known which of them run, or are suspended */
+    bool
+        withholds; /* interned strings are put off, and come last: only then is it known which of them are names, and may be told */
+    bool defers_code; /* so are code objects, which come before these: only then is it known which of them run, or are suspended */
     mpr_addrset names; /* strings that are names, and code that runs */
     const PyObject *noted[CPY_NOTED]; /* by address: the key looked at last. Dicts have the same few keys, mostly */
-    mpr_workset withheld, deferred_code;
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
     destructor instance_dealloc,

@@ -16,7 +16,7 @@ static uint64_t place_address(uint32_t place) {
     return REGION + ((uint64_t)(place % 7) << MPR_PAGE_SHIFT) + (uint64_t)place * 16 + (place % 13 == 0 ? 8 : 0);
 }
 
-enum { UNKNOWN, MARKED, GIVEN, SKIPPED };
+enum { UNKNOWN, MARKED, GIVEN, SKIPPED, PUT_OFF };
 
 static void mark_random(test *t, mpr_workset *w, dice *d, uint8_t *state) {
     uint32_t place = (uint32_t)dice_below(d, PLACES);
@@ -43,15 +43,47 @@ static void walks(test *t, uint64_t seed) {
     for (size_t count; (count = mpr_workset_take(&w, addresses, 1 + dice_below(&d, 8))) > 0;) {
         for (size_t i = 0; i < count; i++) {
             uint32_t place = place_of(addresses[i]);
-            if (CHECK(t, place < PLACES && place_address(place) == addresses[i] && state[place] == MARKED)) state[place] = GIVEN;
+            if (CHECK(t, place < PLACES && place_address(place) == addresses[i] && state[place] == MARKED)) {
+                bool later = dice_chance(&d, 6);
+                CHECK(t, !later || mpr_workset_put_off(&w, addresses[i]) == MPR_OK);
+                state[place] = later ? PUT_OFF : GIVEN;
+            }
             for (uint64_t n = dice_below(&d, 4); n > 0 && left > 0; n--, left--) mark_random(t, &w, &d, state);
         }
     }
     for (uint32_t place = 0; place < PLACES; place++) CHECK(t, state[place] != MARKED);
     CHECK(t, mpr_workset_take(&w, addresses, 8) == 0);
+    mpr_workset_resume(&w);
+    while (mpr_workset_take(&w, addresses, 1) == 1) {
+        uint32_t place = place_of(addresses[0]);
+        if (CHECK(t, place < PLACES && state[place] == PUT_OFF)) state[place] = GIVEN;
+    }
+    for (uint32_t place = 0; place < PLACES; place++) CHECK(t, state[place] != PUT_OFF);
     mpr_workset_free(&w);
     CHECK(t, a.live == 0 && a.wrong == 0);
     free(state);
+}
+
+/* Of a page and a half all are put off: more than are kept as a list. Without memory for one it says so. */
+static void puts_off_many(test *t, uint64_t fail_at) {
+    enum { COUNT = 6000 };
+    test_alloc a;
+    mpr_workset w;
+    uint64_t address = 0, given = 0;
+    int status = MPR_OK;
+    test_alloc_init(&a);
+    mpr_workset_init(&w, &a.alloc);
+    for (uint64_t i = 0; i < COUNT; i++) CHECK(t, mpr_workset_mark(&w, REGION + i * 256) == 1);
+    a.calls = 0, a.fail_at = fail_at, a.tripped = false;
+    while (status == MPR_OK && mpr_workset_take(&w, &address, 1) == 1) status = mpr_workset_put_off(&w, address);
+    CHECK(t, (status == MPR_ENOMEM) == a.tripped);
+    if (status == MPR_OK) {
+        mpr_workset_resume(&w);
+        for (; mpr_workset_take(&w, &address, 1) == 1; given++) CHECK(t, address == REGION + given * 256);
+        CHECK(t, given == COUNT);
+    }
+    mpr_workset_free(&w);
+    CHECK(t, a.live == 0 && a.wrong == 0);
 }
 
 /* A chain that runs backwards through pages, each member known only when the one above it is given. */
@@ -124,6 +156,7 @@ static bool tally_with(test *t, uint64_t nth) {
 }
 
 void test_workset(test *t) {
+    for (uint64_t nth = 0; nth < 12; nth++) puts_off_many(t, nth);
     for (uint64_t seed = 1; seed <= (t->quick ? 1u : 50u); seed++) walks(t, seed);
     backwards(t, t->quick ? 1000 : 200000);
     set_without_memory(t);
