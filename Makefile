@@ -37,7 +37,7 @@ test: build ## run the Python tests (ARGS=... goes to pytest)
 
 CAMPAIGN := old_files cases stable in_use advice one_name ranks kills
 
-campaign: build ## the tests of what memprobe says, with all their samples (twenty minutes); writes docs/TRUTH.md
+campaign: build ## the tests of what memprobe says, with all their samples (seven minutes); writes docs/TRUTH.md
 	@rm -rf build/campaign && mkdir -p build/campaign
 	@CAMPAIGN=$(abspath build/campaign) TRIPLES=243 STABLE=20 NAMES=10000 NAMES_LIVE=200 KILLS=200 $(PY) -m pytest -q -n $(WORKERS) --dist loadfile \
 	  --junitxml build/campaign/results.xml $(CAMPAIGN:%=tests/python/test_%.py) $(ARGS); status=$$?; \

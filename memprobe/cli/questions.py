@@ -99,12 +99,13 @@ def paths(options: argparse.Namespace) -> int:
     node = named(heap, options.object)
     limit = min(options.limit or 255, 255)
     wanted = Selection(module=options.module, stdlib=not options.no_stdlib)
-    searched = heap.paths(node, limit if wanted.takes_all else 255)
+    most = limit if wanted.takes_all else 255
+    searched = heap.paths(node, most)
     found = [path for path in searched if _begins(path, wanted)][:limit]
     pathless = "unreachable" in node.flags or node == heap.roots()["roots"]  # what heap.paths() has for it begins at itself
     if pathless:
         found = []
-    whole = bool(heap._graph.paths(node.id, limit if wanted.takes_all else 255)[1])
+    whole = bool(heap._graph.paths(node.id, most)[1])
     complete = wanted.takes_all and whole
     why = why_no_path(heap, node) if not found and (wanted.takes_all or pathless) else None
     if options.json:

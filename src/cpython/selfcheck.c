@@ -169,7 +169,7 @@ static bool prove_attribute_cache(const proof *p) {
 
 typedef struct singletons_proof {
     long next; /* small int */
-    size_t told;
+    size_t count;
 } singletons_proof;
 
 /* Small ints come first, in their order. */
@@ -178,7 +178,7 @@ static void compare_int(void *context, PyObject *object, int field) {
     PyObject *wanted = PyLong_FromLong(seen->next);
     (void)field;
     seen->next += object == wanted;
-    seen->told++;
+    seen->count++;
     Py_XDECREF(wanted);
 }
 
@@ -186,7 +186,7 @@ static bool prove_singletons(void) {
     singletons_proof seen = {.next = -5};
     cpy_layout_singletons(compare_int, &seen);
     PyErr_Clear();
-    return seen.next == 257 || seen.told == 0;
+    return seen.next == 257 || seen.count == 0;
 }
 
 /* ---- all of it ---- */

@@ -110,7 +110,7 @@ struct cpy_walk {
     uint64_t key[2];
     uint64_t nodes; /* told */
     bool
-        withholds; /* interned strings are put off, and come last: only then is it known which of them are names, and may be told */
+        withholds; /* interned strings are put off, and come last: only then is it known which of them are names, and may be emitted */
     bool defers_code; /* so are code objects, which come before these: only then is it known which of them run, or are suspended */
     mpr_addrset names; /* strings that are names, and code that runs */
     const PyObject *noted[CPY_NOTED]; /* by address: the key looked at last. Dicts have the same few keys, mostly */

@@ -384,7 +384,7 @@ static void knows_extents(test *t) {
     mpr_jemalloc none = {0};
     CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0 && a.used == 0);
     /* Pointers only, as valgrind's own data have: each tried by itself, this would not end in an hour. */
-    for (size_t i = 0; i < PLACES; i++) data[i] = (uint64_t)(uintptr_t)memset(leaf, 0, 64) + i % 99 * 64;
+    for (size_t i = 0; i < PLACES; i++) data[i] = (uint64_t)(uintptr_t)leaf + i % 99 * 64;
     CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0 && a.used == 0);
     munmap(data, PLACES * 8 + PAGE);
     munmap(leaf, PLACES * 8);
