@@ -49,7 +49,7 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
     }
     cpy_origins_free(&origins);
     if (status == MPR_OK) {
-        status = cpy_capture_tell(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);
+        status = mpr_sink_number(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);
     }
     if (status == MPR_OK) {
         status = mpr_builder_freeze(builder, &out->graph);
@@ -117,7 +117,7 @@ static int note_cut(mpr_sink *sink, const mpr_read_report *report) {
     while (message[length] != '\0') {
         length++;
     }
-    int status = sink->info(sink, &(mpr_seen_info){.key = "cut", .number = 1});
+    int status = mpr_sink_number(sink, "cut", 1);
     return status != MPR_OK ? status : sink->info(sink, &(mpr_seen_info){.key = "cut_message", .text = message, .length = length});
 }
 

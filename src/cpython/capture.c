@@ -61,10 +61,6 @@ bool cpy_capture_needs_interpreter(const cpy_proofs *proofs) {
 
 /* ---- the walk ---- */
 
-int cpy_capture_tell(mpr_sink *sink, const char *key, int64_t number) {
-    return sink->info(sink, &(mpr_seen_info){.key = key, .number = number});
-}
-
 static int tell_text(mpr_sink *sink, const char *key, const char *text) {
     return sink->info(sink, &(mpr_seen_info){.key = key, .text = text, .length = strlen(text)});
 }
@@ -78,12 +74,12 @@ static int tell_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
     status = status != MPR_OK ? status : tell_text(sink, "mode", mode);
     status = status != MPR_OK ? status : tell_text(sink, "fallbacks", f->fallbacks);
     for (size_t i = 0; status == MPR_OK && i < sizeof numbers / sizeof *numbers; i++) {
-        status = cpy_capture_tell(sink, numbers[i].key, numbers[i].number);
+        status = mpr_sink_number(sink, numbers[i].key, numbers[i].number);
     }
     for (const cpy_cost *cost = cpy_layout_costs(); status == MPR_OK && cost->name != NULL; cost++) {
-        status = cpy_capture_tell(sink, cost->name, cost->bytes);
+        status = mpr_sink_number(sink, cost->name, cost->bytes);
     }
-    return status == MPR_OK && f->traced > 0 ? cpy_capture_tell(sink, "traced_bytes", f->traced) : status;
+    return status == MPR_OK && f->traced > 0 ? mpr_sink_number(sink, "traced_bytes", f->traced) : status;
 }
 
 /* The key of the hashes is forgotten with the walk. */
@@ -131,7 +127,7 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
         status = cpy_copied_emit(&walk, what->sharing);
     }
     if (status == MPR_OK) {
-        status = cpy_capture_tell(sink, "native_types", walk.native_types);
+        status = mpr_sink_number(sink, "native_types", walk.native_types);
     }
     if (what->caller != NULL) {
         *what->caller = walk.caller;

@@ -54,7 +54,4 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what);
  * cpy_walk_begin. MPR_OK or a negative status. */
 int cpy_capture_reachable(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object, bool housekeeping);
 
-/* A number for the sink: what the capture cost, and what its caller knows. */
-int cpy_capture_tell(mpr_sink *sink, const char *key, int64_t number);
-
 #endif

@@ -4,7 +4,6 @@
 
 #include "base/os/process.h"
 #include "base/status.h"
-#include "cpython/capture.h"
 
 /* Is there an object that the collector tracks, and which has its head before it? */
 static bool has_head(const cpy_walk *walk, uint64_t address) {
@@ -27,7 +26,7 @@ int cpy_copied_emit(cpy_walk *walk, mpr_sharing *sharing) {
         walk->status = mpr_sharing_finish(sharing, is_note, walk, walk->sink);
     }
     if (walk->status == MPR_OK) {
-        walk->status = cpy_capture_tell(walk->sink, "sharing_ns", mpr_process_monotonic_ns() - start);
+        walk->status = mpr_sink_number(walk->sink, "sharing_ns", mpr_process_monotonic_ns() - start);
     }
     return walk->status;
 }

@@ -599,8 +599,8 @@ int cpy_origins_emit(cpy_origins *o, mpr_alloc *alloc, mpr_sink *sink) {
     mpr_buffer objects = {.alloc = alloc};
     mpr_vec_sort(&o->objects, is_before);
     put_objects(&objects, o);
-    int status = cpy_capture_tell(sink, "origins_ns", o->ns);
-    status = status != MPR_OK ? status : cpy_capture_tell(sink, "origins_asked", (int64_t)o->asked);
+    int status = mpr_sink_number(sink, "origins_ns", o->ns);
+    status = status != MPR_OK ? status : mpr_sink_number(sink, "origins_asked", (int64_t)o->asked);
     if (status == MPR_OK && o->objects.count > 0) {
         status = emit_text(sink, "origins_lines", &o->lines);
         status = status != MPR_OK ? status : emit_text(sink, "origins_objects", &objects);

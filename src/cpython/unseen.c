@@ -274,15 +274,15 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
         tell(&s, &s.found.items[i]);
     }
     if (walk->status == MPR_OK && status != MPR_ENOMEM) {
-        walk->status = cpy_capture_tell(walk->sink, "unseen_objects", (int64_t)s.found.count);
+        walk->status = mpr_sink_number(walk->sink, "unseen_objects", (int64_t)s.found.count);
     }
     if (walk->status == MPR_OK) {
-        walk->status = cpy_capture_tell(walk->sink, "unseen_rejected", (int64_t)s.rejected);
+        walk->status = mpr_sink_number(walk->sink, "unseen_rejected", (int64_t)s.rejected);
     }
     mpr_vec_free(&s.found, walk->alloc);
     mpr_addrset_free(&s.members);
     if (walk->status == MPR_OK) {
-        walk->status = cpy_capture_tell(walk->sink, "unseen_ns", mpr_process_monotonic_ns() - start);
+        walk->status = mpr_sink_number(walk->sink, "unseen_ns", mpr_process_monotonic_ns() - start);
     }
     return walk->status;
 }

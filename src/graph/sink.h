@@ -109,4 +109,9 @@ typedef struct mpr_sink {
     bool brief; /* only addresses, types and what is memprobe's own are wanted of nodes */
 } mpr_sink;
 
+/* Emit a fact that is a number. */
+static inline int mpr_sink_number(mpr_sink *sink, const char *key, int64_t number) {
+    return sink->info(sink, &(mpr_seen_info){.key = key, .number = number});
+}
+
 #endif

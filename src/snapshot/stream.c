@@ -9,10 +9,6 @@
 
 #define PAUSE_MS 1000 /* that a child waits for its parent to say what the pause was */
 
-static int emit_number(mpr_sink *sink, const char *key, int64_t number) {
-    return sink->info(sink, &(mpr_seen_info){.key = key, .number = number});
-}
-
 /* ---- the account ---- */
 
 typedef struct accounting {
@@ -30,7 +26,7 @@ static int emit_account(void *context, mpr_sink *sink, uint64_t discarded) {
         mpr_account_add_discarded(&job->account, discarded);
     }
     int status = mpr_account_tell(&job->account, &job->more, sink);
-    return status == MPR_OK && a->forked ? emit_number(sink, "account_ns", mpr_process_monotonic_ns() - start) : status;
+    return status == MPR_OK && a->forked ? mpr_sink_number(sink, "account_ns", mpr_process_monotonic_ns() - start) : status;
 }
 
 /* ---- the cost ---- */
@@ -65,7 +61,7 @@ static int emit_cost(mpr_sink *sink, const mpr_snapshot_cost *cost, bool forked)
     size_t count = forked ? 4 : 2;
     int status = MPR_OK;
     for (size_t i = 0; status == MPR_OK && i < count; i++) {
-        status = emit_number(sink, facts[i].key, facts[i].number);
+        status = mpr_sink_number(sink, facts[i].key, facts[i].number);
     }
     return status;
 }
