@@ -55,6 +55,14 @@ static bool leads(uint64_t page, uint64_t begin, uint64_t end) {
     return end > begin && end >> 47 == 0 && (page == begin || page == end - PAGE || inner);
 }
 
+/* The root's place that leads to a leaf whose first word leads here. An extent may begin in the gigabyte before, for memory is cut without a
+ * regard to what a leaf is of: then the word is that of one of its later pages. */
+static uint64_t place_of_leaf(const description *first, uint64_t place) {
+    uint64_t begin = first->address & ~(PAGE - 1), end = begin + (first->size & ~(PAGE - 1));
+    bool begins_here = (begin >> 12) % PLACES <= place;
+    return (begins_here || end <= begin ? begin : end - PAGE) >> 30;
+}
+
 /* Take the words that were read: MPR_OK; MPR_EFORMAT when one leads to no extent that has its page, and this is no leaf. */
 static int take_words(leaf *l) {
     description found[MPR_MAPS_PEEK];
@@ -64,7 +72,7 @@ static int take_words(leaf *l) {
         return MPR_EFORMAT;
     }
     if (l->high == UINT64_MAX) {
-        l->high = count < WORDS_LEAST ? 0 : found[0].address >> 30;
+        l->high = count < WORDS_LEAST ? 0 : place_of_leaf(&found[0], l->place[0]);
     }
     bool proved = true;
     for (size_t i = 0; i < count; i++) {

@@ -391,6 +391,32 @@ static void knows_extents(test *t) {
     munmap(d, PAGE);
 }
 
+/* One that begins in the gigabyte before: both leaves have it, and the second begins with its last page. */
+static void knows_an_extent_of_two_gigabytes(test *t) {
+    enum { BEFORE = 4, AFTER = 3 };
+    uint64_t border = UINT64_C(1) << 43, *low = fresh(PLACES * 8), *high = fresh(PLACES * 8), *data = fresh(PLACES * 8);
+    uint64_t begin = (uint64_t)(uintptr_t)data, from = border - BEFORE * PAGE, end = border + AFTER * PAGE;
+    described *d = fresh(PAGE);
+    mpr_alloc a;
+    mpr_alloc_pages(&a);
+    enter(low, &d[0], from - 2 * PAGE, 2 * PAGE);
+    enter(low, &d[1], from, end - from);
+    enter(high, &d[1], from, end - from); /* puts the words of both pages in each, of which one is the other leaf's */
+    low[((end - 1) >> 12) % PLACES] = high[(from >> 12) % PLACES] = 0;
+    enter(high, &d[2], end, PAGE);
+    data[(border >> 30) - 1] = (uint64_t)(uintptr_t)low;
+    data[border >> 30] = (uint64_t)(uintptr_t)high;
+    mpr_jemalloc found = {0};
+    CHECK(t, mpr_jemalloc_add(&found, &a, begin, begin + PLACES * 8) == MPR_OK);
+    mpr_jemalloc_finish(&found);
+    CHECK(t, found.span.count == 1 && found.span.items[0].begin == from - 2 * PAGE && found.span.items[0].end == end + PAGE);
+    mpr_vec_free(&found.span, &a);
+    munmap(data, PLACES * 8);
+    munmap(high, PLACES * 8);
+    munmap(low, PLACES * 8);
+    munmap(d, PAGE);
+}
+
 /* Damage at random: whatever is read leads to no fault, and to no extent that is none of the process's addresses. */
 static void survives_damaged_trees(test *t) {
     uint64_t *leaf, *data = fresh(PLACES * 8);
@@ -628,6 +654,7 @@ void test_native(test *t) {
     leaves_out_what_was_only_read(t);
     looks_into_what_is_thinly_filled(t);
     knows_extents(t);
+    knows_an_extent_of_two_gigabytes(t);
     survives_damaged_trees(t);
     orders_spans(t);
     knows_blocks_of_jemalloc(t);
