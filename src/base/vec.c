@@ -8,12 +8,23 @@
 #define MPR_VEC_SMALLEST 64 /* items; the C tests build with 1 */
 #endif
 
+#define LARGE ((size_t)1 << 20) /* bytes */
+
+/* A large one grows by a quarter, by remapping, without a copy: what is not used of it counts as taken. */
+static size_t next_capacity(size_t capacity, size_t item) {
+    if (capacity == 0) {
+        return MPR_VEC_SMALLEST;
+    }
+    size_t more = capacity < LARGE / item ? capacity : capacity / 4;
+    return capacity <= SIZE_MAX - more ? capacity + more : SIZE_MAX;
+}
+
 int mpr_vec_grow(void *items, size_t *capacity, size_t count, size_t extra, size_t item, mpr_alloc *alloc) {
     size_t wanted;
     if (__builtin_add_overflow(count, extra, &wanted)) {
         return MPR_ENOMEM;
     }
-    size_t grown = *capacity == 0 ? MPR_VEC_SMALLEST : *capacity <= SIZE_MAX / 2 ? *capacity * 2 : SIZE_MAX;
+    size_t grown = next_capacity(*capacity, item);
     void *block;
     memcpy(&block, items, sizeof block);
     size_t next = grown > wanted ? grown : wanted;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Growable arrays: MPR_VEC(T) declares the struct, the macros keep the type. A zeroed struct is an empty vector.
- * Growth doubles; with mpr_alloc_pages the untouched half costs no memory.
+ * Growth doubles; from a mebibyte on it adds a quarter, which with mpr_alloc_pages takes no copy.
  *
  * Invariant: count <= capacity, and items is NULL exactly when capacity is 0. */
 #ifndef MPR_BASE_VEC_H

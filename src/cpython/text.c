@@ -95,26 +95,46 @@ static void tell_name_of(cpy_walk *walk, PyObject *name) {
     }
 }
 
+/* ---- what is a name ---- */
+
+/* Names are few and lie apart: a table of blocks, a bit per 16 bytes, takes less than bits of whole pages. */
+static uint64_t key_of_block(const void *object) { return mpr_map_mix((uint64_t)(uintptr_t)object >> 9, 0); }
+
+static uint32_t bit_in_block(const void *object) { return UINT32_C(1) << ((uintptr_t)object >> 4 & 31); }
+
+static void note(cpy_walk *walk, const void *object) {
+    int made;
+    uint32_t *bits = mpr_map_add(&walk->names, key_of_block(object), &made);
+    if (bits == NULL) {
+        walk->status = MPR_ENOMEM;
+        return;
+    }
+    *bits = (made ? 0 : *bits) | bit_in_block(object);
+}
+
+static bool is_noted(const cpy_walk *walk, const void *object) {
+    const uint32_t *bits = mpr_map_find(&walk->names, key_of_block(object));
+    return bits != NULL && (*bits & bit_in_block(object)) != 0;
+}
+
 void cpy_text_note_name(cpy_walk *walk, PyObject *key) {
-    uint32_t handle;
     const PyObject **noted = &walk->noted[((uintptr_t)key >> 4) % CPY_NOTED];
     if (!walk->withholds || *noted == key) {
         return;
     }
     *noted = key;
     if (PyUnicode_CheckExact(key) && cpy_is_interned(key)) {
-        int added = mpr_addrset_add(&walk->names, (uint64_t)(uintptr_t)key, &handle);
-        walk->status = added < 0 ? added : walk->status;
+        note(walk, key);
     }
 }
 
 void cpy_text_note_code(cpy_walk *walk, PyCodeObject *code) {
-    uint32_t handle;
     if (walk->defers_code && code != NULL) {
-        int added = mpr_addrset_add(&walk->names, (uint64_t)(uintptr_t)code, &handle);
-        walk->status = added < 0 ? added : walk->status;
+        note(walk, code);
     }
 }
+
+/* ---- names ---- */
 
 size_t cpy_text_code(PyCodeObject *code, char *out, size_t size) {
     size_t length = cpy_text_put(out, size / 2, code->co_name, 80);
@@ -127,7 +147,7 @@ size_t cpy_text_code(PyCodeObject *code, char *out, size_t size) {
 static void tell_code(cpy_walk *walk) {
     char text[1024];
     PyCodeObject *code = (PyCodeObject *)walk->object;
-    if (mpr_addrset_contains(&walk->names, (uint64_t)(uintptr_t)code)) {
+    if (is_noted(walk, code)) {
         tell(walk, text, cpy_text_code(code, text, sizeof text));
     } else {
         tell_name_of(walk, code->co_name);
@@ -146,7 +166,7 @@ static bool reads_like_content(PyObject *str) {
 }
 
 static bool is_name(const cpy_walk *walk, PyObject *str) {
-    return mpr_addrset_contains(&walk->names, (uint64_t)(uintptr_t)str) && !reads_like_content(str);
+    return is_noted(walk, str) && !reads_like_content(str);
 }
 
 void cpy_text_tell(cpy_walk *walk, uint32_t flags) {

@@ -326,7 +326,7 @@ int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, co
     walk->synthetic = MPR_SYNTHETIC + 16 * MPR_GROUP_COUNT;
     mpr_workset_init(&walk->work, alloc);
     mpr_addrset_init(&walk->frozen, alloc);
-    mpr_addrset_init(&walk->names, alloc);
+    walk->names.alloc = alloc;
     walk->defers_code = sink->text != NULL && !sink->brief;
     walk->withholds = sink->text != NULL && !sink->brief;
     walk->interned = cpy_layout_interned();
@@ -351,7 +351,7 @@ void cpy_walk_end(cpy_walk *walk) {
     cpy_types_free(walk);
     mpr_workset_free(&walk->work);
     mpr_addrset_free(&walk->frozen);
-    mpr_addrset_free(&walk->names);
+    mpr_map_free(&walk->names);
     mpr_image_free(&walk->image, walk->alloc);
     mpr_vec_free(&walk->own, walk->alloc);
     Py_CLEAR(walk->listed);

@@ -12,6 +12,7 @@
 
 #include "cpython/layout.h"
 
+#include "base/map.h"
 #include "base/os/image.h"
 #include "base/workset.h"
 #include "graph/sink.h"
@@ -112,7 +113,7 @@ struct cpy_walk {
     bool
         withholds; /* interned strings are put off, and come last: only then is it known which of them are names, and may be emitted */
     bool defers_code; /* so are code objects, which come before these: only then is it known which of them run, or are suspended */
-    mpr_addrset names; /* strings that are names, and code that runs */
+    mpr_map names; /* strings that are names, and code that runs, by blocks of 512 bytes: text.c */
     const PyObject *noted[CPY_NOTED]; /* by address: the key looked at last. Dicts have the same few keys, mostly */
     const bool *can; /* capabilities, by cpy_capability */
     const signed char *library; /* proved layouts: kinds.h */
