@@ -165,9 +165,7 @@ static bool reads_like_content(PyObject *str) {
     return false;
 }
 
-static bool is_name(const cpy_walk *walk, PyObject *str) {
-    return is_noted(walk, str) && !reads_like_content(str);
-}
+static bool is_name(const cpy_walk *walk, PyObject *str) { return is_noted(walk, str) && !reads_like_content(str); }
 
 void cpy_text_tell(cpy_walk *walk, uint32_t flags) {
     PyObject *object = walk->object;

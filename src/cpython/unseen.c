@@ -135,10 +135,11 @@ static void look_at_chunk(void *context, const mpr_block *block) {
     look_at(context, &inner);
 }
 
-/* Most pools have no block but those of objects that were seen. */
-static bool has_more(void *context, uint64_t base, uint32_t used) {
+/* A pool with an object that was seen stays as long as we have the interpreter's lock; it may have no block but those of such objects. */
+static mpr_pools_wish choose(void *context, uint64_t base, uint32_t used) {
     const scan *s = context;
-    return mpr_addrset_count_16k(&s->walk->work.seen, base) != used;
+    uint32_t seen = mpr_addrset_count_16k(&s->walk->work.seen, base);
+    return seen == used ? MPR_POOLS_SKIP : seen > 0 ? MPR_POOLS_LOOK_IN_PLACE : MPR_POOLS_LOOK;
 }
 
 /* ---- telling ---- */
@@ -266,7 +267,7 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
     find_hooks(&s);
     s.heap_end = mpr_process_break() < LOW_HEAP ? mpr_process_break() : 0;
     mpr_addrset_init(&s.members, walk->alloc);
-    int status = mpr_pools_each_block(regions != NULL, has_more, look_at, &s);
+    int status = mpr_pools_each_block(regions != NULL, choose, look_at, &s);
     for (size_t i = 0; regions != NULL && i < regions->region.count; i++) {
         mpr_chunks_each_block(&regions->region.items[i], look_at_chunk, &s);
     }

@@ -168,7 +168,7 @@ void mpr_pools_free(mpr_pools *pools, mpr_alloc *alloc) { mpr_vec_free(&pools->a
 typedef struct visiting {
     bool still;
     uint64_t rss;
-    mpr_pools_wants *wants;
+    mpr_pools_choose *choose;
     mpr_block_each *each;
     void *context;
     uint64_t copy[POOL_BYTES / 8];
@@ -193,10 +193,11 @@ MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t
     bool is_free[POOL_BYTES / 16] = {false};
     const uint64_t *words = (const uint64_t *)(uintptr_t)base;
     uint64_t size = 16 * ((uint64_t)p->size_class + 1);
-    if (p->count == 0 || !v->wants(v->context, base, p->count)) {
+    mpr_pools_wish wish = p->count == 0 ? MPR_POOLS_SKIP : v->choose(v->context, base, p->count);
+    if (wish == MPR_POOLS_SKIP) {
         return MPR_OK;
     }
-    if (!v->still) {
+    if (wish != MPR_POOLS_LOOK_IN_PLACE && !v->still) {
         if (mpr_maps_peek(false, &base, 1, POOL_BYTES, v->copy) != 1) {
             return MPR_OK;
         }
@@ -221,7 +222,7 @@ static int visit_mapping(void *context, const mpr_mapping *mapping) {
     return look_into(v->still, mapping, v->rss, visit_pool, context);
 }
 
-int mpr_pools_each_block(bool still, mpr_pools_wants *wants, mpr_block_each *each, void *context) {
-    visiting v = {.still = still, .rss = mpr_process_rss(), .wants = wants, .each = each, .context = context};
+int mpr_pools_each_block(bool still, mpr_pools_choose *choose, mpr_block_each *each, void *context) {
+    visiting v = {.still = still, .rss = mpr_process_rss(), .choose = choose, .each = each, .context = context};
     return mpr_maps_read(0, MPR_MAPS_PLAIN, visit_mapping, &v);
 }

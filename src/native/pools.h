@@ -40,12 +40,15 @@ int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapp
 /* When all mappings have been added: which arenas there are, and pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);
 
-/* Is a pool at `base`, with so many blocks in use, to be looked into? */
-typedef bool mpr_pools_wants(void *context, uint64_t base, uint32_t used);
+/* What is to be done with a pool: nothing; look into it; the same where it is, for the caller keeps it from being given back. */
+typedef enum mpr_pools_wish { MPR_POOLS_SKIP, MPR_POOLS_LOOK, MPR_POOLS_LOOK_IN_PLACE } mpr_pools_wish;
 
-/* Each block in use of all pools that are wanted, those of a pool in their order. A pool whose free blocks do not agree with its header is left out. Unless
- * the process stands `still` a pool is copied first. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
-int mpr_pools_each_block(bool still, mpr_pools_wants *wants, mpr_block_each *each, void *context);
+/* Of a pool at `base`, with so many blocks in use. */
+typedef mpr_pools_wish mpr_pools_choose(void *context, uint64_t base, uint32_t used);
+
+/* Each block in use of all pools that are chosen, those of a pool in their order. A pool whose free blocks do not agree with its header is left out. Unless
+ * the process stands `still`, or a pool is kept, it is copied first. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
+int mpr_pools_each_block(bool still, mpr_pools_choose *choose, mpr_block_each *each, void *context);
 
 /* The whole of it, for this process. MPR_OK, MPR_ENOMEM, MPR_EIO, MPR_EUNSUPPORTED. */
 int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc);

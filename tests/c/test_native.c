@@ -130,11 +130,12 @@ static void finds_thinly_filled_pieces(test *t) {
 typedef struct bounded {
     uint64_t base; /* of the only pool that is wanted */
     tally *sum;
+    mpr_pools_wish wish;
 } bounded;
 
-static bool is_at(void *context, uint64_t base, uint32_t used) {
+static mpr_pools_wish is_at(void *context, uint64_t base, uint32_t used) {
     const bounded *b = context;
-    return base == b->base && used > 0;
+    return base == b->base && used > 0 ? b->wish : MPR_POOLS_SKIP;
 }
 
 static void add_block_of_arena(void *context, const mpr_block *block) { add_block(((bounded *)context)->sum, block); }
@@ -151,13 +152,15 @@ static void gives_blocks_of_pools(test *t) {
     *(uint64_t *)(uintptr_t)(base + 8) = free_at[0];
     head[8] = 1, head[9] = 2, head[10] = (uint32_t)(48 + 10 * size), head[11] = (uint32_t)(MPR_POOLS_POOL - size);
     for (int still = 0; still <= test_has_glibc(); still++) { /* valgrind watches what is read directly */
-        tally sum = {0};
-        CHECK(t, mpr_pools_each_block(still, is_at, add_block_of_arena, (bounded[]){{base, &sum}}) == MPR_OK);
-        CHECK(t, sum.count == 7 && sum.bytes == 7 * size && sum.ordered);
+        for (mpr_pools_wish wish = MPR_POOLS_SKIP; wish <= MPR_POOLS_LOOK_IN_PLACE; wish++) {
+            tally sum = {0};
+            CHECK(t, mpr_pools_each_block(still, is_at, add_block_of_arena, (bounded[]){{base, &sum, wish}}) == MPR_OK);
+            CHECK(t, wish == MPR_POOLS_SKIP ? sum.count == 0 : sum.count == 7 && sum.bytes == 7 * size && sum.ordered);
+        }
     }
     *(uint64_t *)(uintptr_t)free_at[1] = free_at[0]; /* a circle */
     tally none = {0};
-    mpr_pools_each_block(test_has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none}});
+    mpr_pools_each_block(test_has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none, MPR_POOLS_LOOK}});
     CHECK(t, none.count == 0);
     munmap(arena, 64 * PAGE);
 }
