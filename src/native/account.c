@@ -28,18 +28,12 @@ typedef struct run { /* anonymous mappings side by side */
     uint64_t image_end; /* zeroed data of an image up to here, which the kernel may have joined with what lies behind; 0: none */
 } run;
 
-/* Mappings of one file that follow each other: an image has one that can be executed. */
-typedef struct file_group {
-    uint64_t inode, begin, end, resident;
-    bool executable, shared, memory;
-} file_group;
-
 typedef struct taking {
     mpr_account *out;
     mpr_alloc *alloc;
     MPR_VEC(run) runs;
-    file_group file;
-    bool files, anonymous; /* which mappings are counted in this reading */
+    mpr_mapped files; /* where they lie: what they have in memory is known from begin */
+    bool measures; /* the kernel says what a part of a mapping has in memory */
     mpr_pools pools;
     mpr_chunks chunks;
     mpr_jemalloc jemalloc;
@@ -56,42 +50,6 @@ static void add(taking *t, mpr_account_item item, uint64_t bytes) { t->out->valu
 
 /* ---- mappings ---- */
 
-static void finish_file(taking *t) {
-    const file_group *f = &t->file;
-    if (!t->files) {
-        t->file = (file_group){0};
-        return;
-    }
-    add(t,
-        f->memory                     ? MPR_ACCOUNT_SHARED_MEMORY
-        : f->executable && !f->shared ? MPR_ACCOUNT_IMAGES
-                                      : MPR_ACCOUNT_FILES,
-        f->resident);
-    t->file = (file_group){0};
-}
-
-/* Memory that only looks like a file. */
-static bool is_shared_memory(const mpr_mapping *m) {
-    static const char *const prefixes[] = {"/dev/shm/", "/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage"};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        if (strncmp(m->name, prefixes[i], strlen(prefixes[i])) == 0) {
-            return true;
-        }
-    }
-    return m->shared && m->name[0] != '/';
-}
-
-static void take_file(taking *t, const mpr_mapping *m) {
-    bool memory = is_shared_memory(m);
-    if (t->file.inode != m->inode || t->file.memory != memory || t->file.shared != m->shared) {
-        finish_file(t);
-        t->file = (file_group){.inode = m->inode, .begin = m->begin, .shared = m->shared, .memory = memory};
-    }
-    t->file.executable |= m->execute;
-    t->file.resident += m->resident;
-    t->file.end = m->end;
-}
-
 static int take_anonymous(taking *t, const mpr_mapping *m, uint64_t image_end) {
     bool heap = strncmp(m->name, "[heap]", 6) == 0;
     run *last = t->runs.count > 0 ? &t->runs.items[t->runs.count - 1] : NULL;
@@ -104,13 +62,6 @@ static int take_anonymous(taking *t, const mpr_mapping *m, uint64_t image_end) {
     return mpr_vec_push(&t->runs, t->alloc, new);
 }
 
-static void take_sizes(taking *t, const mpr_mapping *m) {
-    add(t, MPR_ACCOUNT_RESIDENT, m->resident);
-    add(t, MPR_ACCOUNT_SWAPPED, m->swapped);
-    add(t, MPR_ACCOUNT_HUGETLB, m->huge);
-    add(t, MPR_ACCOUNT_MAPPINGS, 1);
-}
-
 /* The stack of the first thread, what the kernel put there, or memory to look into. */
 static int take_private(taking *t, const mpr_mapping *m) {
     bool stack = strncmp(m->name, "[stack]", 7) == 0, kernel = m->name[0] == '[' && m->name[1] == 'v'; /* vdso, vvar, vsyscall */
@@ -118,30 +69,37 @@ static int take_private(taking *t, const mpr_mapping *m) {
         add(t, stack ? MPR_ACCOUNT_STACKS : MPR_ACCOUNT_IMAGES, m->resident);
         return MPR_OK;
     }
-    bool image = m->begin == t->file.end && t->file.executable && !t->file.shared && m->name[0] == '\0';
-    return mpr_maps_is_anonymous(m) ? take_anonymous(t, m, image ? mpr_elf_end(t->file.begin) : 0) : MPR_OK;
+    bool image = mpr_mapped_continues_image(&t->files, m);
+    return mpr_maps_is_anonymous(m) ? take_anonymous(t, m, image ? mpr_elf_end(t->files.begin) : 0) : MPR_OK;
 }
 
-static int take_mapping(void *context, const mpr_mapping *m) {
+static int take_mapping(void *context, const mpr_mapping *mapping) {
     taking *t = context;
-    bool is_private = m->inode == 0 && !m->shared;
-    if (is_private ? t->anonymous : t->files) {
-        take_sizes(t, m);
-    }
-    if (!is_private) {
-        take_file(t, m);
+    mpr_mapping m = *mapping;
+    if (mpr_mapped_is_file(&m)) {
+        mpr_mapped_take(&t->files, &m);
         return MPR_OK;
     }
-    return t->anonymous ? take_private(t, m) : MPR_OK;
+    if (t->measures) { /* all but [vsyscall], which is in no page table of ours */
+        mpr_maps_measure(&t->chunks.pages, m.begin, m.end, &m.resident, &m.swapped);
+    }
+    add(t, MPR_ACCOUNT_RESIDENT, m.resident);
+    add(t, MPR_ACCOUNT_SWAPPED, m.swapped);
+    return take_private(t, &m);
 }
 
 /* ---- what anonymous memory is ---- */
 
-/* Bytes of a part of the run that are resident. A page that was read and never written is in memory and not in the resident size: where the
- * part is all of the run, its size is exact. */
+static uint64_t measure(const taking *t, uint64_t begin, uint64_t end) {
+    uint64_t resident, swapped;
+    bool known = t->measures && mpr_maps_measure(&t->chunks.pages, begin, end, &resident, &swapped);
+    return known ? resident : mpr_maps_resident_bytes(begin, end);
+}
+
+/* Bytes of a part of the run that are resident. */
 static uint64_t resident_bytes(const taking *t, uint64_t begin, uint64_t end) {
     bool all = begin == t->run->begin && end == t->run->end;
-    return all ? t->run->resident : mpr_maps_resident_bytes(begin, end);
+    return all ? t->run->resident : measure(t, begin, end);
 }
 
 static void take_malloc(taking *t, uint64_t resident, bool walked) {
@@ -314,7 +272,7 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
         if (pool < r->end) {
             uint64_t begin = arena_begin(t, arenas, count, pool, known, r->end);
             if (t->stack && begin - known <= BEHIND_MOST) {
-                add(t, MPR_ACCOUNT_STACKS, mpr_maps_resident_bytes(known, begin));
+                add(t, MPR_ACCOUNT_STACKS, measure(t, known, begin));
             }
             t->stack = false;
             at = least(r->end, begin + MPR_POOLS_ARENA);
@@ -326,7 +284,7 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
 /* What of a run lies between jemalloc's extents. */
 static void take_rest(taking *t, const run *r, uint64_t begin, uint64_t end, const uint64_t *arenas, size_t count) {
     bool all = begin == r->begin && end == r->end;
-    run rest = {begin, end, all ? r->resident : mpr_maps_resident_bytes(begin, end), false, r->image_end};
+    run rest = {begin, end, all ? r->resident : measure(t, begin, end), false, r->image_end};
     if (rest.resident > 0) {
         t->run = &rest;
         t->stack = false;
@@ -334,12 +292,8 @@ static void take_rest(taking *t, const run *r, uint64_t begin, uint64_t end, con
     }
 }
 
-static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+static void look_into(taking *t, const run *r, const uint64_t *arenas, size_t count) {
     uint64_t at = r->begin;
-    if (r->heap) {
-        take_heap(t, r);
-        return;
-    }
     for (size_t i = 0; i < t->jemalloc.span.count && r->resident > 0; i++) {
         const mpr_jemalloc_span *span = &t->jemalloc.span.items[i];
         if (span->begin >= at && span->end <= r->end) {
@@ -351,6 +305,26 @@ static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t cou
     }
     if (at < r->end) {
         take_rest(t, r, at, r->end, arenas, count);
+    }
+}
+
+/* Where parts are not measured: what was only read is in memory, and not in the resident size of the whole. Of such pages malloc has most, which gives
+ * zeroed memory without writing to it. What it has of the run is `malloc` and, in use, `used`. */
+static void leave_out_zeros(taking *t, const run *r, uint64_t malloc, uint64_t used) {
+    uint64_t in_memory = mpr_maps_resident_bytes(r->begin, r->end), zeros = in_memory > r->resident ? in_memory - r->resident : 0;
+    t->out->value[MPR_ACCOUNT_MALLOC] -= least(zeros, malloc);
+    t->chunks.used_resident -= least(zeros, used);
+}
+
+static void take_run(taking *t, const run *r, const uint64_t *arenas, size_t count) {
+    uint64_t malloc = t->out->value[MPR_ACCOUNT_MALLOC], used = t->chunks.used_resident;
+    if (r->heap) {
+        take_heap(t, r);
+        return;
+    }
+    look_into(t, r, arenas, count);
+    if (!t->measures && t->out->value[MPR_ACCOUNT_MALLOC] > malloc && !is_reserved(t, r)) {
+        leave_out_zeros(t, r, t->out->value[MPR_ACCOUNT_MALLOC] - malloc, t->chunks.used_resident - used);
     }
 }
 
@@ -417,7 +391,7 @@ static int take_runs(taking *t) {
 
 static void set_malloc(taking *t) {
     uint64_t *value = t->out->value;
-    value[MPR_ACCOUNT_MALLOC_USED] = t->chunks.used_resident;
+    value[MPR_ACCOUNT_MALLOC_USED] = least(t->chunks.used_resident, value[MPR_ACCOUNT_MALLOC]);
     value[MPR_ACCOUNT_MALLOC_GIVEN] = t->chunks.used_bytes;
     value[MPR_ACCOUNT_MALLOC_CHUNKS] = t->chunks.used;
     value[MPR_ACCOUNT_MALLOC_TOP] = t->chunks.top_bytes;
@@ -446,21 +420,8 @@ static void set_pools(taking *t, bool known) {
     }
 }
 
-/* Memory of files is in the process's own page tables alone. A child has copies of those of other memory, as of the moment of the fork. */
-static int read_mappings(taking *t, int64_t pid) {
-    t->files = true, t->anonymous = !t->still;
-    int status = mpr_maps_read(pid, MPR_MAPS_SIZES, take_mapping, t);
-    finish_file(t);
-    if (status == MPR_OK && t->still) {
-        t->files = false, t->anonymous = true;
-        status = mpr_maps_read(0, MPR_MAPS_SIZES, take_mapping, t);
-        finish_file(t);
-    }
-    return status;
-}
-
-static int take_all(taking *t, int64_t pid) {
-    int status = read_mappings(t, pid);
+static int take_all(taking *t) {
+    int status = mpr_maps_read(0, t->measures ? MPR_MAPS_PLAIN : MPR_MAPS_SIZES, take_mapping, t);
     int looked = status == MPR_OK ? find_pools(t) : status;
     if (looked != MPR_OK && looked != MPR_EUNSUPPORTED) {
         return looked;
@@ -471,24 +432,39 @@ static int take_all(taking *t, int64_t pid) {
     return status;
 }
 
-static const mpr_account_item before[] = {MPR_ACCOUNT_PROPORTIONAL, MPR_ACCOUNT_PRIVATE,     MPR_ACCOUNT_SHARED,
-                                          MPR_ACCOUNT_ANONYMOUS,    MPR_ACCOUNT_OTHER,       MPR_ACCOUNT_OTHER_USED,
-                                          MPR_ACCOUNT_SELF,         MPR_ACCOUNT_CGROUP_USED, MPR_ACCOUNT_CGROUP_LIMIT};
+/* What begin knows stays, and what it found of files is counted; what is added up begins at 0. */
+static void begin_with(mpr_account *found, const mpr_account *begun) {
+    static const mpr_account_item sums[] = {MPR_ACCOUNT_STACKS,   MPR_ACCOUNT_POOLS,    MPR_ACCOUNT_MALLOC,
+                                            MPR_ACCOUNT_MIMALLOC, MPR_ACCOUNT_JEMALLOC, MPR_ACCOUNT_MALLOC_UNREAD};
+    *found = *begun;
+    found->value[MPR_ACCOUNT_RESIDENT] = begun->files_resident;
+    found->value[MPR_ACCOUNT_SWAPPED] = begun->files_swapped;
+    found->value[MPR_ACCOUNT_IMAGES] = begun->files.total[MPR_MAPPED_IMAGE];
+    found->value[MPR_ACCOUNT_FILES] = begun->files.total[MPR_MAPPED_FILE];
+    found->value[MPR_ACCOUNT_SHARED_MEMORY] = begun->files.total[MPR_MAPPED_MEMORY];
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
+        found->value[sums[i]] = 0;
+    }
+}
 
-int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool still, mpr_account_more *more) {
-    mpr_account found = {{0}};
+int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, const mpr_held *pages, bool still, mpr_account_more *more) {
+    mpr_account found;
+    uint64_t resident, swapped, page = (uintptr_t)&found & ~(PAGE - 1);
     taking t = {
         .out = &found, .alloc = alloc, .still = still, .malloc_used = account->value[MPR_ACCOUNT_MALLOC_GIVEN], .more = more};
+    if (account->value[MPR_ACCOUNT_PRIVATE] == MPR_ACCOUNT_UNKNOWN) {
+        return MPR_EIO;
+    }
     if (!mpr_maps_tell_resident()) {
         return MPR_EUNSUPPORTED;
     }
+    begin_with(&found, account);
+    t.measures = mpr_maps_measure(pages, page, page + PAGE, &resident, &swapped);
+    t.chunks.pages = *pages;
     t.chunks.regions.alloc = still && more != NULL ? more->alloc : NULL;
-    int status = take_all(&t, pid);
+    int status = take_all(&t);
     if (more != NULL) {
         more->regions = t.chunks.regions;
-    }
-    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
-        found.value[before[i]] = account->value[before[i]];
     }
     if (status == MPR_OK) {
         *account = found;
@@ -501,21 +477,36 @@ int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, int64_t pid, bool
 
 void mpr_account_add_discarded(mpr_account *account, uint64_t bytes) {
     static const mpr_account_item items[] = {MPR_ACCOUNT_RESIDENT, MPR_ACCOUNT_MALLOC, MPR_ACCOUNT_MALLOC_USED};
+    uint64_t left = account->value[MPR_ACCOUNT_RESIDENT];
+    bytes = least(bytes, account->resident > left ? account->resident - left : 0);
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         account->value[items[i]] += account->value[items[i]] == MPR_ACCOUNT_UNKNOWN ? 0 : bytes;
     }
 }
 
-static int take_shares(void *context, const mpr_mapping *m) {
+static int take_totals(void *context, const mpr_mapping *m) {
     mpr_account *out = context;
-    out->value[MPR_ACCOUNT_PROPORTIONAL] = m->proportional;
-    out->value[MPR_ACCOUNT_PRIVATE] = m->private_bytes;
-    out->value[MPR_ACCOUNT_SHARED] = m->shared_bytes;
-    out->value[MPR_ACCOUNT_ANONYMOUS] = m->anonymous;
+    const struct {
+        mpr_account_item item;
+        uint64_t size;
+    } sums[] = {
+        {MPR_ACCOUNT_PROPORTIONAL, m->proportional}, {MPR_ACCOUNT_PRIVATE, m->private_bytes}, {MPR_ACCOUNT_SHARED, m->shared_bytes},
+        {MPR_ACCOUNT_ANONYMOUS, m->anonymous},       {MPR_ACCOUNT_HUGETLB, m->huge},          {MPR_ACCOUNT_MAPPINGS, 1}};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
+        uint64_t *value = &out->value[sums[i].item];
+        *value = (*value == MPR_ACCOUNT_UNKNOWN ? 0 : *value) + sums[i].size;
+    }
+    out->resident += m->resident;
+    if (mpr_mapped_is_file(m)) {
+        mpr_mapped_take(&out->files, m);
+        out->files_resident += m->resident;
+        out->files_swapped += m->swapped;
+    }
     return MPR_OK;
 }
 
-void mpr_account_begin(mpr_account *out, bool still, const mpr_held *totals) {
+void mpr_account_begin(mpr_account *out, bool still, const mpr_held *smaps) {
+    *out = (mpr_account){.files = {0}};
     for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) {
         out->value[i] = MPR_ACCOUNT_UNKNOWN;
     }
@@ -524,7 +515,8 @@ void mpr_account_begin(mpr_account *out, bool still, const mpr_held *totals) {
     }
     mpr_process_other_malloc(&out->value[MPR_ACCOUNT_OTHER], &out->value[MPR_ACCOUNT_OTHER_USED]);
     out->value[MPR_ACCOUNT_SELF] = mpr_pages_mapped();
-    mpr_maps_read_file(totals, take_shares, out);
+    mpr_maps_read_file(smaps, take_totals, out);
+    mpr_mapped_finish(&out->files);
 }
 
 void mpr_account_more_free(mpr_account_more *more) {

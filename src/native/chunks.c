@@ -24,6 +24,7 @@ typedef struct chunk {
 typedef struct window {
     uint64_t begin, end; /* pages that were looked at; none at first */
     uint64_t limit;      /* end of the region */
+    const mpr_held *file;
     unsigned char resident[MPR_MAPS_WINDOW];
 } window;
 
@@ -35,7 +36,7 @@ static uint64_t absent(window *w, uint64_t begin, uint64_t end) {
             size_t pages = (size_t)((w->limit - page) / PAGE);
             pages = pages < MPR_MAPS_WINDOW ? pages : MPR_MAPS_WINDOW;
             w->begin = page, w->end = page + pages * PAGE;
-            mpr_maps_resident(page, pages, w->resident);
+            mpr_maps_written(w->file, page, pages, w->resident);
         }
         bytes += w->resident[(page - w->begin) / PAGE] & 1 ? 0 : PAGE;
     }
@@ -130,7 +131,7 @@ MPR_MAPS_ANY_MEMORY static uint64_t walk_chunk(walk *k, uint64_t at, uint64_t en
 }
 
 bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end, bool main_arena) {
-    walk k = {.found = *out, .w = {.limit = end}, .main_arena = main_arena};
+    walk k = {.found = *out, .w = {.limit = end, .file = &out->pages}, .main_arena = main_arena};
     size_t sparse_before = out->regions.sparse.count;
     uint64_t at = begin;
     if (begin % HEAD != 0 || end < begin + 2 * HEAD) {

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/os/held.h"
 #include "base/vec.h"
 #include "native/block.h"
 
@@ -54,6 +55,7 @@ typedef struct mpr_chunks {
     uint64_t arenas, others_free; /* how many; free_resident of those that are not the main one */
     uint64_t returnable; /* of free_resident: what malloc_trim(0) would give back: whole pages, but of no other arena's top */
     mpr_chunks_regions regions; /* what was walked, and mmapped chunks */
+    mpr_held pages; /* the caller's, to be set first: by it what was only read is not in memory (base/os/maps.h); none is allowed */
 } mpr_chunks;
 
 /* Add the chunks of [begin, end), of which the first begins at `begin`; the top of the main arena can be given back. Nothing is added, and false is returned, when they do not end there. */

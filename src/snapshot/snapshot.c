@@ -149,21 +149,23 @@ void mpr_snapshot_account(mpr_account *out, mpr_account_more *more, mpr_sharing 
     mpr_alloc alloc;
     bool whole = sharing == NULL;
     mpr_alloc_pages(&alloc);
-    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL); /* opened and closed with the lock held: base/os/held.h */
+    mpr_held smaps = mpr_maps_open(0, MPR_MAPS_SIZES); /* opened and closed with the lock held: base/os/held.h */
+    mpr_held pages = whole ? mpr_maps_open(0, MPR_MAPS_PAGES) : (mpr_held){0};
     mpr_sharing_files files = whole ? (mpr_sharing_files){0} : mpr_sharing_open();
     uint64_t used = MPR_ACCOUNT_UNKNOWN, limit = MPR_ACCOUNT_UNKNOWN; /* what headroom does not know is the same number */
     mpr_headroom_cgroup(places, &used, &limit);
     lock->release(lock->context);
-    mpr_account_begin(out, !whole, &totals);
+    mpr_account_begin(out, !whole, &smaps);
     out->value[MPR_ACCOUNT_CGROUP_USED] = used;
     out->value[MPR_ACCOUNT_CGROUP_LIMIT] = limit;
     if (whole) {
-        mpr_account_finish(out, &alloc, 0, false, more); /* else what is known is less */
+        mpr_account_finish(out, &alloc, &pages, false, more); /* else what is known is less */
     } else {
         mpr_sharing_begin(sharing, &files);
     }
     lock->take(lock->context);
-    mpr_held_close(&totals);
+    mpr_held_close(&smaps);
+    mpr_held_close(&pages);
     mpr_sharing_close(&files);
 }
 

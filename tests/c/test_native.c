@@ -233,12 +233,16 @@ static uint64_t explained(const mpr_account *a) {
 
 static bool is_near(uint64_t a, uint64_t b, uint64_t by) { return a > b ? a - b <= by : b - a <= by; }
 
-static int take(mpr_account *account, mpr_alloc *alloc, bool still) {
-    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL);
-    mpr_account_begin(account, still, &totals);
-    mpr_held_close(&totals);
-    return mpr_account_finish(account, alloc, 0, still, NULL);
+static int take_measured(mpr_account *account, mpr_alloc *alloc, bool still, bool measured) {
+    mpr_held smaps = mpr_maps_open(0, MPR_MAPS_SIZES), pages = measured ? mpr_maps_open(0, MPR_MAPS_PAGES) : (mpr_held){0};
+    mpr_account_begin(account, still, &smaps);
+    int status = mpr_account_finish(account, alloc, &pages, still, NULL);
+    mpr_held_close(&smaps);
+    mpr_held_close(&pages);
+    return status;
 }
+
+static int take(mpr_account *account, mpr_alloc *alloc, bool still) { return take_measured(account, alloc, still, true); }
 
 /* Nothing else runs here, so chunks may be followed: they are what mallinfo2 counts. */
 static void agrees_with_malloc(test *t) {
@@ -278,25 +282,49 @@ static void joins_parts_of_the_heap(test *t) {
     free(block);
 }
 
-/* Pages that are read and never written are zero pages of the kernel's: no resident bytes of what they are in. */
+/* Pages that are read and never written are the kernel's page of zeros: no resident bytes of what they are in. Here a mapped chunk is, between others. */
 static void leaves_out_what_was_only_read(test *t) {
-    enum { SIZE = 32 << 20 };
+    enum { SIZE = 64 << 20, CHUNK = 32 << 20 };
+    mpr_alloc a;
+    mpr_alloc_pages(&a);
+    char *all = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(all, SIZE, MADV_NOHUGEPAGE);
+    uint64_t head[] = {0, CHUNK | 2}, small[] = {0, MIB | 2};
+    memcpy(memset(all, 1, MIB), small, sizeof small); /* as of malloc's, all of it written to */
+    memcpy(all + MIB, head, sizeof head);
+    for (int measured = 0; measured <= 1; measured++) {
+        mpr_account before, during;
+        volatile char sum = 0;
+        madvise(all + MIB + PAGE, CHUNK - PAGE, MADV_DONTNEED);
+        bool took = take_measured(&before, &a, test_has_glibc(), measured) == MPR_OK;
+        for (uint64_t at = PAGE; at < CHUNK; at += PAGE) sum = (char)(sum + all[MIB + at]);
+        took = took && take_measured(&during, &a, test_has_glibc(), measured) == MPR_OK;
+        if (CHECK(t, took && mpr_maps_resident_bytes((uintptr_t)all, (uintptr_t)all + SIZE) == MIB + CHUNK)) {
+            CHECK(t, is_near(value(&during, MPR_ACCOUNT_MALLOC), value(&before, MPR_ACCOUNT_MALLOC), 4 * PAGE));
+            CHECK(t, explained(&during) <= value(&during, MPR_ACCOUNT_RESIDENT));
+            CHECK(t, !test_has_glibc() || is_near(value(&during, MPR_ACCOUNT_MALLOC_USED), value(&before, MPR_ACCOUNT_MALLOC_USED), 4 * PAGE));
+        }
+    }
+    munmap(all, SIZE);
+}
+
+/* The same in the heap, from which a block comes that is smaller than the threshold. */
+static void leaves_out_what_was_only_read_in_the_heap(test *t) {
+    enum { SIZE = 16 << 20 };
     mpr_alloc a;
     mpr_account before, during;
     mpr_alloc_pages(&a);
-    char *reserved = mmap(NULL, 2 * SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    char *arena = (char *)(((uintptr_t)reserved + SIZE / 2) & ~(uintptr_t)0xFFFF);
-    mprotect(arena, SIZE, PROT_READ | PROT_WRITE);
-    uint64_t head[] = {(uintptr_t)arena, SIZE}; /* as of mimalloc */
-    memcpy(arena, head, sizeof head);
-    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
+    mallopt(M_MMAP_THRESHOLD, 2 * SIZE);
+    char *block = calloc(1, SIZE);
+    bool took = block != NULL && take(&before, &a, test_has_glibc()) == MPR_OK;
     volatile char sum = 0;
-    for (uint64_t at = PAGE; at < SIZE / 2; at += PAGE) sum = (char)(sum + arena[at]);
+    for (uint64_t at = PAGE; took && at < SIZE; at += PAGE) sum = (char)(sum + block[at]);
     took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
-    if (CHECK(t, took && mpr_maps_resident_bytes((uintptr_t)arena, (uintptr_t)arena + SIZE) >= SIZE / 2)) {
-        CHECK(t, value(&before, MPR_ACCOUNT_MIMALLOC) == PAGE && value(&during, MPR_ACCOUNT_MIMALLOC) == PAGE);
+    if (CHECK(t, took)) {
+        CHECK(t, is_near(value(&during, MPR_ACCOUNT_MALLOC), value(&before, MPR_ACCOUNT_MALLOC), 64 * PAGE));
+        CHECK(t, !test_has_glibc() || is_near(value(&during, MPR_ACCOUNT_MALLOC_USED), value(&before, MPR_ACCOUNT_MALLOC_USED), 64 * PAGE));
     }
-    munmap(reserved, 2 * SIZE);
+    free(block);
 }
 
 /* Stacks of many threads are one mapping with glibc 2.42, of many times what is in memory: what lies far behind in it is found. */
@@ -612,13 +640,13 @@ static void tells_facts(test *t) {
     mpr_account account;
     mpr_sink sink = {.info = count_fact};
     mpr_alloc_pages(&a);
-    mpr_held totals = mpr_maps_open(0, MPR_MAPS_TOTAL);
-    mpr_account_begin(&account, false, &totals);
-    mpr_held_close(&totals);
+    mpr_held smaps = mpr_maps_open(0, MPR_MAPS_SIZES), none = {0};
+    mpr_account_begin(&account, false, &none);
+    CHECK(t, mpr_account_finish(&account, &a, &none, false, NULL) == MPR_EIO && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
+    mpr_account_begin(&account, false, &smaps);
+    mpr_held_close(&smaps);
     CHECK(t, mpr_account_tell(&account, NULL, &sink) == MPR_OK && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
-    CHECK(t, mpr_account_finish(&account, &a, INT32_MAX, true, NULL) == MPR_EIO); /* no such process: what was known stays */
-    CHECK(t, value(&account, MPR_ACCOUNT_PRIVATE) != MPR_ACCOUNT_UNKNOWN && value(&account, MPR_ACCOUNT_RESIDENT) == MPR_ACCOUNT_UNKNOWN);
-    CHECK(t, mpr_account_finish(&account, &a, 0, false, NULL) == MPR_OK && mpr_account_tell(&account, NULL, &sink) == MPR_OK);
+    CHECK(t, mpr_account_finish(&account, &a, &none, false, NULL) == MPR_OK && mpr_account_tell(&account, NULL, &sink) == MPR_OK);
     CHECK(t, is_near(value(&account, MPR_ACCOUNT_RESIDENT), mpr_process_rss(), MIB));
     CHECK(t, value(&account, MPR_ACCOUNT_MALLOC_CHUNKS) == MPR_ACCOUNT_UNKNOWN && a.used == 0);
 }
@@ -655,6 +683,7 @@ void test_native(test *t) {
     agrees_with_malloc(t);
     joins_parts_of_the_heap(t);
     leaves_out_what_was_only_read(t);
+    leaves_out_what_was_only_read_in_the_heap(t);
     looks_into_what_is_thinly_filled(t);
     knows_extents(t);
     knows_an_extent_of_two_gigabytes(t);

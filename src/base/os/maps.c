@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -139,7 +140,7 @@ static void write_path(char *path, int64_t pid, const char *file) {
 }
 
 mpr_held mpr_maps_open(int64_t pid, mpr_maps_detail detail) {
-    static const char *const files[] = {"/maps", "/smaps", "/smaps_rollup", "/pagemap", "/mem"};
+    static const char *const files[] = {"/maps", "/smaps", "/pagemap", "/mem"};
     char path[64];
     write_path(path, pid, files[detail]);
     return mpr_held_open(path);
@@ -167,6 +168,57 @@ size_t mpr_maps_read_pages(const mpr_held *file, uint64_t begin, size_t pages, u
     return mpr_maps_read_memory(file, at, pages * sizeof *out, out) / sizeof *out;
 }
 
+/* ---- pages by what they are ---- */
+
+/* As linux/fs.h has them since 6.7: struct pm_scan_arg, struct page_region, PAGEMAP_SCAN, PAGE_IS_... */
+typedef struct scan_region {
+    uint64_t begin, end, is;
+} scan_region;
+
+typedef struct scan_request {
+    uint64_t size, flags, begin, end, walked; /* walked: where the kernel ended */
+    uint64_t regions, room, most;             /* a pointer; how many fit; pages to report at most, 0: all */
+    uint64_t inverted, all, any, told;        /* which pages are reported, and what of them */
+} scan_request;
+
+#define SCAN _IOWR('f', 16, scan_request)
+
+enum { IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZEROS = 1 << 5 };
+
+/* Pages of [*at, end) that are in memory or swapped, side by side and of one kind: how many such regions, and *at is where to go on. -1: the kernel does
+ * not say it. */
+static int scan(const mpr_held *file, uint64_t *at, uint64_t end, scan_region *regions, size_t room) {
+    scan_request request = {.size = sizeof request,
+                            .begin = *at,
+                            .end = end,
+                            .regions = (uintptr_t)regions,
+                            .room = room,
+                            .any = IS_PRESENT | IS_SWAPPED,
+                            .told = IS_PRESENT | IS_SWAPPED | IS_ZEROS};
+    int found = file->inode == 0 ? -1 : ioctl(mpr_held_fd(file), SCAN, &request);
+    *at = request.walked > *at ? request.walked : end;
+    return found;
+}
+
+static bool is_written(const scan_region *region) { return (region->is & IS_PRESENT) != 0 && (region->is & IS_ZEROS) == 0; }
+
+bool mpr_maps_measure(const mpr_held *file, uint64_t begin, uint64_t end, uint64_t *resident, uint64_t *swapped) {
+    scan_region regions[64] = {0};
+    *resident = *swapped = 0;
+    while (begin < end) {
+        int found = scan(file, &begin, end, regions, sizeof regions / sizeof *regions);
+        if (found < 0) {
+            return false;
+        }
+        for (int i = 0; i < found; i++) {
+            uint64_t size = regions[i].end - regions[i].begin;
+            *resident += is_written(&regions[i]) ? size : 0;
+            *swapped += (regions[i].is & IS_SWAPPED) != 0 ? size : 0;
+        }
+    }
+    return true;
+}
+
 bool mpr_maps_is_anonymous(const mpr_mapping *m) {
     bool named = m->name[0] != '\0' && strncmp(m->name, "[heap]", 6) != 0 && strncmp(m->name, "[anon", 5) != 0;
     return m->read && m->write && !m->shared && !named && m->inode == 0;
@@ -183,6 +235,22 @@ bool mpr_maps_tell_resident(void) {
 void mpr_maps_resident(uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]) {
     if (mincore((void *)begin, pages * (size_t)sysconf(_SC_PAGESIZE), resident) != 0) {
         memset(resident, 0, MPR_MAPS_WINDOW);
+    }
+}
+
+void mpr_maps_written(const mpr_held *file, uintptr_t begin, size_t pages, unsigned char resident[MPR_MAPS_WINDOW]) {
+    scan_region regions[MPR_MAPS_WINDOW] = {0}; /* as for those above, valgrind does not know the call that fills them */
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), at = begin;
+    int found = scan(file, &at, begin + pages * page, regions, MPR_MAPS_WINDOW);
+    if (found < 0) {
+        mpr_maps_resident(begin, pages, resident);
+        return;
+    }
+    memset(resident, 0, MPR_MAPS_WINDOW);
+    for (int i = 0; i < found; i++) {
+        if (is_written(&regions[i])) {
+            memset(resident + (regions[i].begin - begin) / page, 1, (regions[i].end - regions[i].begin) / page);
+        }
     }
 }
 
