@@ -22,7 +22,7 @@ TYPE_CHECKING = False  # typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     import memprobe.agent as agent
     import memprobe.objgraph as objgraph
-    from memprobe.analysis import Cycle, Dominated, Path, find_cycles, retained_sizeof, why_alive
+    from memprobe.analysis import Cycle, Dominated, Path, Paths, find_cycles, retained_sizeof, why_alive
     from memprobe.arenas import Fragmentation, Survivor
     from memprobe.attach import snapshot_process
     from memprobe.balance import Memory, MemoryPart
@@ -68,7 +68,7 @@ if "t" in sys.abiflags:
 # Where each public name lives. A module is loaded when one of its names is first asked for.
 _HOMES = {
     "agent": ("agent",),
-    "analysis": ("Cycle", "Dominated", "Path", "find_cycles", "retained_sizeof", "why_alive"),
+    "analysis": ("Cycle", "Dominated", "Path", "Paths", "find_cycles", "retained_sizeof", "why_alive"),
     "arenas": ("Fragmentation", "Survivor"),
     "attach": ("snapshot_process",),
     "balance": ("Memory", "MemoryPart"),
@@ -107,6 +107,7 @@ __all__ = [
     "MemoryPart",
     "Node",
     "Path",
+    "Paths",
     "Picture",
     "PymallocStats",
     "RefCount",

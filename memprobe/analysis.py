@@ -216,15 +216,25 @@ class Dominated(Readable):
 # ---- on a heap --------------------------------------------------------------------------------------------------------
 
 
-def paths(heap: Heap, node: Node, limit: int) -> Answers[Path]:
+class Paths(Answers[Path]):
+    """Paths from the roots to an object, the shortest first. `complete` says that there are no others."""
+
+    __slots__ = ("complete",)
+
+    def __init__(self, found: Sequence[Path], complete: bool) -> None:
+        super().__init__(len(found), found.__getitem__)
+        self.complete = complete
+
+
+def paths(heap: Heap, node: Node, limit: int) -> Paths:
     """Up to `limit` different paths from the roots, those that read alike once."""
     if not issubclass(type(node), Node):
         raise TypeError(
             f"paths() takes a node of this heap, not a living object ({describe(node)}): find its node with heap.at(id(obj)), "
             "or ask memprobe.why_alive(obj)."
         )
-    found, _ = heap._graph.paths(node.id, limit)
-    return Answers.of(_different([_path(heap, row, heap.node) for row in found]))
+    found, complete = heap._graph.paths(node.id, limit)
+    return Paths(_different([_path(heap, row, heap.node) for row in found]), bool(complete))
 
 
 def _different(found: list[Path]) -> list[Path]:

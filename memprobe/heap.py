@@ -309,8 +309,9 @@ class Heap:
         names = (row[1] for row in self._graph.types())
         return _tree.selected(self, top, depth, limit, selection.among(names))
 
-    def paths(self, node: Node, limit: int = 3) -> Answers[analysis.Path]:
-        """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it."""
+    def paths(self, node: Node, limit: int = 3) -> analysis.Paths:
+        """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it. `complete` of what is returned
+        says that there are no others."""
         return analysis.paths(self, node, limit)
 
     def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> Cycles:

@@ -105,8 +105,7 @@ def paths(options: argparse.Namespace) -> int:
     pathless = "unreachable" in node.flags or node == heap.roots()["roots"]  # what heap.paths() has for it begins at itself
     if pathless:
         found = []
-    whole = bool(heap._graph.paths(node.id, most)[1])
-    complete = wanted.takes_all and whole
+    complete = wanted.takes_all and searched.complete
     why = why_no_path(heap, node) if not found and (wanted.takes_all or pathless) else None
     if options.json:
         facts = {"node": node.to_dict(), "paths": [path.to_dict() for path in found], "complete": complete, "why": why}
@@ -114,7 +113,9 @@ def paths(options: argparse.Namespace) -> int:
         return 0
     words = _how_many(len(found), complete, not wanted.takes_all)
     if not found and searched and not pathless:
-        words = "no path to it begins there" if whole else f"none of the {len(searched)} shortest paths to it begins there"
+        words = (
+            "no path to it begins there" if searched.complete else f"none of the {len(searched)} shortest paths to it begins there"
+        )
     show.heading(f"{node} ({_text.size(heap.retained(node))} retained): {words}")
     for path in found:
         show.text(f"  {path.expression}")
