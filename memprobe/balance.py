@@ -226,14 +226,14 @@ OWNERS = {
 
 
 def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
-    """A malloc that took the place of glibc's is the malloc, by its own count. That is an estimate: it has no more than what nobody
-    else has."""
+    """A malloc that took the place of glibc's is the malloc. What a jemalloc has is known by its extents; of another one there is its
+    own count alone, which has pages that were never touched, and is no more than what nobody else has."""
     found = dict(known)
     if "other" in found and "malloc" in found:
-        found["jemalloc"] = 0  # it is this one
+        extents, found["jemalloc"] = found.get("jemalloc", 0), 0  # it is this one
         parts = ("images", "stacks", "files", "shared_memory", "pools", "malloc", "mimalloc", "self")
         left = max(0, found["resident"] - sum(found.get(part, 0) for part in parts))
-        other = min(found["other"], left)
+        other = min(extents or found["other"], left)
         found["malloc"] += other
         found["malloc_used"] = found.get("malloc_used", 0) + min(found["other_used"], other)
     return found

@@ -200,11 +200,15 @@ def find_jemalloc() -> str | None:
 
 @pytest.mark.skipif(find_jemalloc() is None, reason="there is no libjemalloc.so.2 here")
 def test_extents_of_jemalloc(tmp_path: Path) -> None:
-    """Found in memory, as of a library that has one of its own. This one is asked, too, and says what it has at most."""
+    """Found in memory, as of a library that has one of its own. This one is asked, too, and says what it has at most: what else the
+    program has mapped is not its."""
     source = """
-    import memprobe
+    import ctypes, mmap, memprobe
     kept = [b'x' * (1000 + i % 5000) for i in range(30_000)]
     memprobe.snapshot("a.snap")
+    other = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    other[::4096] = bytes(32 << 8)
+    memprobe.snapshot("b.snap")
     """
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(source))
@@ -215,6 +219,8 @@ def test_extents_of_jemalloc(tmp_path: Path) -> None:
     found, said = int(facts["mem_jemalloc"]), int(facts["mem_other"])
     assert 80 * MIB < found <= said + MIB and found > 0.9 * said
     check_balance(heap.memory())
+    grown = memprobe.load(tmp_path / "b.snap").memory().since(heap.memory())
+    assert "not explained +3" in grown.brief()[1], grown.brief()
 
 
 def test_what_malloc_trim_would_give_back(tmp_path: Path) -> None:
