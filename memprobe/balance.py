@@ -226,8 +226,8 @@ OWNERS = {
 
 
 def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
-    """A malloc that took the place of glibc's is the malloc. What a jemalloc has is known by its extents; of another one there is its
-    own count alone, which has pages that were never touched, and is no more than what nobody else has."""
+    """A malloc that took the place of glibc's is the malloc. What a jemalloc has is known by its extents; of another one there is
+    its own count alone, which has pages that were never touched, and is no more than what nobody else has."""
     found = dict(known)
     if "other" in found and "malloc" in found:
         extents, found["jemalloc"] = found.get("jemalloc", 0), 0  # it is this one
