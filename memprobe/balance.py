@@ -112,9 +112,9 @@ class Memory(Readable):
         return ("", "bytes", *(["since the older"] if self.older else []), "share", "objects")
 
     def cells(self) -> list[tuple[str, ...]]:
-        """The rows as text: the whole, its parts, and what else is known of the process."""
+        """The rows as text: the whole, its parts, and what else is known of the process. That all is explained is said, too."""
         was = {} if self.older is None else {name: count for name, count, _ in self.older._rows()}
-        rows = [row for row in self._rows() if row[1] or was.get(row[0])]
+        rows = [row for row in self._rows() if row[1] or was.get(row[0]) or (row[1] == 0 and row[0].endswith(NOT_EXPLAINED))]
         return [self._cell(name, count or 0, objects, was.get(name)) for name, count, objects in rows]
 
     def _rows(self) -> Iterator[tuple[str, int | None, int | None]]:

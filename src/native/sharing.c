@@ -35,6 +35,7 @@ typedef struct search {
 mpr_sharing_files mpr_sharing_open(void) {
     mpr_sharing_files files = {.parent = mpr_process_forked_by()};
     if (files.parent != 0) {
+        files.resident = mpr_process_rss();
         files.maps = mpr_maps_open(0, MPR_MAPS_PLAIN);
         files.pages = mpr_maps_open(0, MPR_MAPS_PAGES);
     }
@@ -73,7 +74,7 @@ static int find_own(void *context, const mpr_mapping *m) {
 }
 
 void mpr_sharing_begin(mpr_sharing *sharing, const mpr_sharing_files *files) {
-    search s = {.sharing = sharing, .pages = &files->pages, .resident = mpr_process_rss()};
+    search s = {.sharing = sharing, .pages = &files->pages, .resident = files->resident};
     if (files->parent != 0 && mpr_maps_read_file(&files->maps, find_own, &s) == MPR_OK) {
         sharing->parent = files->parent;
     }

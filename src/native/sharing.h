@@ -38,6 +38,7 @@ typedef struct mpr_sharing {
 /* What is read, opened and closed with the lock of the interpreter held: base/os/held.h. */
 typedef struct mpr_sharing_files {
     int64_t parent;
+    uint64_t resident; /* bytes of this process */
     mpr_held maps, pages;
 } mpr_sharing_files;
 

@@ -330,6 +330,9 @@ def test_the_verb(tmp_path: Path, command: Callable[..., Any]) -> None:
     done = command("memory", "b.snap", "a.snap")
     assert done.code == 0 and "since the older" in done.out and "Next:" in done.out, done
     assert "not explained" in done.out and "Python objects" in done.out
+    found = memprobe.load(tmp_path / "b.snap").memory()
+    first = dataclasses.replace(found.parts[0], bytes=found.parts[0].bytes + (found.unexplained_bytes or 0))
+    assert "not explained" in str(dataclasses.replace(found, parts=(first, *found.parts[1:]), unexplained_bytes=0))
     answer = json.loads(command("memory", "--json", "b.snap", "a.snap").out)
     assert answer["schema"] == "memprobe.memory/1" and answer["growth_bytes"] >= 30 * MIB
     assert sum(part["bytes"] for part in answer["parts"]) + answer["unexplained_bytes"] == answer["rss_bytes"]
