@@ -119,8 +119,10 @@ def check_answers(heap: memprobe.Heap, older: memprobe.Heap, found: Found) -> No
 
 
 def check_pictures(heap: memprobe.Heap, nodes: list[memprobe.Node], count: int, found: Found) -> None:
-    """The module or class where a name begins is in the picture of what refers to the object."""
-    for node in nodes[:count]:
+    """The module or class where a name begins is in the picture of what refers to the object, of so many that have one."""
+    for node in nodes:
+        if found["pictures"] + len(found["pictures_different"]) == count:
+            return
         name = heap.paths(node)[0]
         if not name.evaluable or heap.node(node.id).flags & {"module", "type", "namespace"}:
             continue
@@ -140,7 +142,7 @@ def check(heap: memprobe.Heap, older: memprobe.Heap, nodes: int, live: int, seed
     chosen = sample(heap, dice, nodes)
     parts: tuple[Callable[[], None], ...] = (
         lambda: check_typed(heap, chosen, found),
-        lambda: check_pictures(heap, chosen, max(10, live // 4), found),
+        lambda: check_pictures(heap, chosen, max(4, live // 4), found),
         lambda: check_live(heap, chosen, live, found),
         lambda: check_names(heap, chosen, found),
         lambda: check_answers(heap, older, found),
