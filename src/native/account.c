@@ -90,16 +90,10 @@ static int take_mapping(void *context, const mpr_mapping *mapping) {
 
 /* ---- what anonymous memory is ---- */
 
-static uint64_t measure(const taking *t, uint64_t begin, uint64_t end) {
-    uint64_t resident, swapped;
-    bool known = t->measures && mpr_maps_measure(&t->chunks.pages, begin, end, &resident, &swapped);
-    return known ? resident : mpr_maps_resident_bytes(begin, end);
-}
-
 /* Bytes of a part of the run that are resident. */
 static uint64_t resident_bytes(const taking *t, uint64_t begin, uint64_t end) {
     bool all = begin == t->run->begin && end == t->run->end;
-    return all ? t->run->resident : measure(t, begin, end);
+    return all ? t->run->resident : mpr_maps_written_bytes(&t->chunks.pages, begin, end);
 }
 
 static void take_malloc(taking *t, uint64_t resident, bool walked) {
@@ -272,7 +266,7 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
         if (pool < r->end) {
             uint64_t begin = arena_begin(t, arenas, count, pool, known, r->end);
             if (t->stack && begin - known <= BEHIND_MOST) {
-                add(t, MPR_ACCOUNT_STACKS, measure(t, known, begin));
+                add(t, MPR_ACCOUNT_STACKS, mpr_maps_written_bytes(&t->chunks.pages, known, begin));
             }
             t->stack = false;
             at = least(r->end, begin + MPR_POOLS_ARENA);
@@ -284,7 +278,7 @@ static void take_parts(taking *t, const run *r, const uint64_t *arenas, size_t c
 /* What of a run lies between jemalloc's extents. */
 static void take_rest(taking *t, const run *r, uint64_t begin, uint64_t end, const uint64_t *arenas, size_t count) {
     bool all = begin == r->begin && end == r->end;
-    run rest = {begin, end, all ? r->resident : measure(t, begin, end), false, r->image_end};
+    run rest = {begin, end, all ? r->resident : mpr_maps_written_bytes(&t->chunks.pages, begin, end), false, r->image_end};
     if (rest.resident > 0) {
         t->run = &rest;
         t->stack = false;
@@ -437,11 +431,12 @@ static void begin_with(mpr_account *found, const mpr_account *begun) {
     static const mpr_account_item sums[] = {MPR_ACCOUNT_STACKS,   MPR_ACCOUNT_POOLS,    MPR_ACCOUNT_MALLOC,
                                             MPR_ACCOUNT_MIMALLOC, MPR_ACCOUNT_JEMALLOC, MPR_ACCOUNT_MALLOC_UNREAD};
     *found = *begun;
-    found->value[MPR_ACCOUNT_RESIDENT] = begun->files_resident;
     found->value[MPR_ACCOUNT_SWAPPED] = begun->files_swapped;
     found->value[MPR_ACCOUNT_IMAGES] = begun->files.total[MPR_MAPPED_IMAGE];
     found->value[MPR_ACCOUNT_FILES] = begun->files.total[MPR_MAPPED_FILE];
     found->value[MPR_ACCOUNT_SHARED_MEMORY] = begun->files.total[MPR_MAPPED_MEMORY];
+    found->value[MPR_ACCOUNT_RESIDENT] =
+        found->value[MPR_ACCOUNT_IMAGES] + found->value[MPR_ACCOUNT_FILES] + found->value[MPR_ACCOUNT_SHARED_MEMORY];
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
         found->value[sums[i]] = 0;
     }
@@ -499,7 +494,6 @@ static int take_totals(void *context, const mpr_mapping *m) {
     out->resident += m->resident;
     if (mpr_mapped_is_file(m)) {
         mpr_mapped_take(&out->files, m);
-        out->files_resident += m->resident;
         out->files_swapped += m->swapped;
     }
     return MPR_OK;

@@ -63,7 +63,7 @@ typedef struct mpr_account {
     uint64_t value[MPR_ACCOUNT_COUNT];
     uint64_t resident; /* of all mappings, as begin found it; the rest is of files, for finish */
     mpr_mapped files;
-    uint64_t files_resident, files_swapped;
+    uint64_t files_swapped;
 } mpr_account;
 
 /* What is found beside the numbers, for who wants it: give it an allocator, and free it. */

@@ -55,12 +55,17 @@ static bool leads(uint64_t page, uint64_t begin, uint64_t end) {
     return end > begin && end >> 47 == 0 && (page == begin || page == end - PAGE || inner);
 }
 
+static mpr_jemalloc_span extent_of(const description *d) {
+    uint64_t begin = d->address & ~(PAGE - 1);
+    return (mpr_jemalloc_span){begin, begin + (d->size & ~(PAGE - 1))};
+}
+
 /* The root's place that leads to a leaf whose first word leads here. An extent may begin in the gigabyte before, for memory is cut without a
  * regard to what a leaf is of: then the word is that of one of its later pages. */
 static uint64_t place_of_leaf(const description *first, uint64_t place) {
-    uint64_t begin = first->address & ~(PAGE - 1), end = begin + (first->size & ~(PAGE - 1));
-    bool begins_here = (begin >> 12) % PLACES <= place;
-    return (begins_here || end <= begin ? begin : end - PAGE) >> 30;
+    mpr_jemalloc_span extent = extent_of(first);
+    bool begins_here = (extent.begin >> 12) % PLACES <= place;
+    return (begins_here || extent.end <= extent.begin ? extent.begin : extent.end - PAGE) >> 30;
 }
 
 /* Take the words that were read: MPR_OK; MPR_EFORMAT when one leads to no extent that has its page, and this is no leaf. */
@@ -76,15 +81,17 @@ static int take_words(leaf *l) {
     }
     bool proved = true;
     for (size_t i = 0; i < count; i++) {
-        uint64_t begin = found[i].address & ~(PAGE - 1), end = begin + (found[i].size & ~(PAGE - 1));
-        proved = proved && l->high >= l->lowest && l->high <= l->highest && leads((l->high << 30) + l->place[i] * PAGE, begin, end);
+        mpr_jemalloc_span extent = extent_of(&found[i]);
+        proved = proved && l->high >= l->lowest && l->high <= l->highest &&
+                 leads((l->high << 30) + l->place[i] * PAGE, extent.begin, extent.end);
     }
     if (!proved) {
         return MPR_EFORMAT;
     }
     for (size_t i = 0; i < count; i++) {
-        uint64_t begin = found[i].address & ~(PAGE - 1), end = begin + (found[i].size & ~(PAGE - 1));
-        if ((l->high << 30) + l->place[i] * PAGE == begin && add_span(l->out, l->alloc, begin, end) != MPR_OK) {
+        mpr_jemalloc_span extent = extent_of(&found[i]);
+        if ((l->high << 30) + l->place[i] * PAGE == extent.begin &&
+            add_span(l->out, l->alloc, extent.begin, extent.end) != MPR_OK) {
             return MPR_ENOMEM;
         }
     }

@@ -21,12 +21,13 @@ static int emit_account(void *context, mpr_sink *sink, uint64_t discarded) {
     const accounting *a = context;
     mpr_job *job = a->job;
     int64_t start = mpr_process_monotonic_ns();
-    mpr_held pages = a->forked ? mpr_maps_open(0, MPR_MAPS_PAGES) : (mpr_held){0};
-    if (a->forked &&
-        mpr_account_finish(&job->account, &job->alloc, &pages, true, &job->more) == MPR_OK) { /* else what is known is less */
-        mpr_account_add_discarded(&job->account, discarded);
+    if (a->forked) {
+        mpr_held pages = mpr_maps_open(0, MPR_MAPS_PAGES);
+        if (mpr_account_finish(&job->account, &job->alloc, &pages, true, &job->more) == MPR_OK) { /* else what is known is less */
+            mpr_account_add_discarded(&job->account, discarded);
+        }
+        mpr_held_close(&pages);
     }
-    mpr_held_close(&pages);
     int status = mpr_account_tell(&job->account, &job->more, sink);
     return status == MPR_OK && a->forked ? mpr_sink_number(sink, "account_ns", mpr_process_monotonic_ns() - start) : status;
 }

@@ -308,6 +308,27 @@ static void leaves_out_what_was_only_read(test *t) {
     munmap(all, SIZE);
 }
 
+/* The same in an arena of mimalloc's, which has a mapping to itself. */
+static void leaves_out_what_was_only_read_in_an_arena(test *t) {
+    enum { SIZE = 32 << 20 };
+    mpr_alloc a;
+    mpr_account before, during;
+    mpr_alloc_pages(&a);
+    char *reserved = mmap(NULL, 2 * SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *arena = (char *)(((uintptr_t)reserved + SIZE / 2) & ~(uintptr_t)0xFFFF);
+    mprotect(arena, SIZE, PROT_READ | PROT_WRITE);
+    uint64_t head[] = {(uintptr_t)arena, SIZE};
+    memcpy(arena, head, sizeof head);
+    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
+    volatile char sum = 0;
+    for (uint64_t at = PAGE; at < SIZE / 2; at += PAGE) sum = (char)(sum + arena[at]);
+    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
+    if (CHECK(t, took && mpr_maps_resident_bytes((uintptr_t)arena, (uintptr_t)arena + SIZE) >= SIZE / 2)) {
+        CHECK(t, value(&before, MPR_ACCOUNT_MIMALLOC) == PAGE && value(&during, MPR_ACCOUNT_MIMALLOC) == PAGE);
+    }
+    munmap(reserved, 2 * SIZE);
+}
+
 /* The same in the heap, from which a block comes that is smaller than the threshold. */
 static void leaves_out_what_was_only_read_in_the_heap(test *t) {
     enum { SIZE = 16 << 20 };
@@ -683,6 +704,7 @@ void test_native(test *t) {
     agrees_with_malloc(t);
     joins_parts_of_the_heap(t);
     leaves_out_what_was_only_read(t);
+    leaves_out_what_was_only_read_in_an_arena(t);
     leaves_out_what_was_only_read_in_the_heap(t);
     looks_into_what_is_thinly_filled(t);
     knows_extents(t);

@@ -142,7 +142,7 @@ def check(heap: memprobe.Heap, older: memprobe.Heap, nodes: int, live: int, seed
     chosen = sample(heap, dice, nodes)
     parts: tuple[Callable[[], None], ...] = (
         lambda: check_typed(heap, chosen, found),
-        lambda: check_pictures(heap, chosen, max(4, live // 4), found),
+        lambda: check_pictures(heap, chosen, max(10, live // 4), found),
         lambda: check_live(heap, chosen, live, found),
         lambda: check_names(heap, chosen, found),
         lambda: check_answers(heap, older, found),

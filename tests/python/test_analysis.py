@@ -281,10 +281,10 @@ def test_paths_say_whether_they_are_all() -> None:
     module_cache["many"] = [[held] for held in [User()] * 5]
     try:
         heap = memprobe.capture()
-        one = heap.paths(heap.at(id(module_cache["one"])), 10)  # type: ignore[arg-type]
-        shared = heap.at(id(module_cache["many"][0][0]))
-        assert one.complete and len(one) == 1
-        assert shared is not None and heap.paths(shared, 10).complete and not heap.paths(shared, 2).complete
+        single, shared = heap.at(id(module_cache["one"])), heap.at(id(module_cache["many"][0][0]))
+        assert single is not None and shared is not None
+        assert heap.paths(single, 10).complete and len(heap.paths(single, 10)) == 1
+        assert heap.paths(shared, 10).complete and not heap.paths(shared, 2).complete
     finally:
         module_cache.clear()
 

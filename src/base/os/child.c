@@ -36,9 +36,8 @@ uint64_t mpr_child_forget(const void *block, size_t size) {
     if (!is_child || begin >= end) {
         return 0;
     }
-    uint64_t resident, swapped;
     mpr_held pages = mpr_maps_open(0, MPR_MAPS_PAGES);
-    resident = mpr_maps_measure(&pages, begin, end, &resident, &swapped) ? resident : mpr_maps_resident_bytes(begin, end);
+    uint64_t resident = mpr_maps_written_bytes(&pages, begin, end);
     mpr_held_close(&pages);
     madvise((void *)begin, end - begin, MADV_DONTNEED);
     return resident;

@@ -178,7 +178,7 @@ typedef struct scan_region {
 typedef struct scan_request {
     uint64_t size, flags, begin, end, walked; /* walked: where the kernel ended */
     uint64_t regions, room, most;             /* a pointer; how many fit; pages to report at most, 0: all */
-    uint64_t inverted, all, any, told;        /* which pages are reported, and what of them */
+    uint64_t inverted, all, any, returned;    /* which pages are reported, and what of them */
 } scan_request;
 
 #define SCAN _IOWR('f', 16, scan_request)
@@ -194,7 +194,7 @@ static int scan(const mpr_held *file, uint64_t *at, uint64_t end, scan_region *r
                             .regions = (uintptr_t)regions,
                             .room = room,
                             .any = IS_PRESENT | IS_SWAPPED,
-                            .told = IS_PRESENT | IS_SWAPPED | IS_ZEROS};
+                            .returned = IS_PRESENT | IS_SWAPPED | IS_ZEROS};
     int found = file->inode == 0 ? -1 : ioctl(mpr_held_fd(file), SCAN, &request);
     *at = request.walked > *at ? request.walked : end;
     return found;
@@ -252,6 +252,11 @@ void mpr_maps_written(const mpr_held *file, uintptr_t begin, size_t pages, unsig
             memset(resident + (regions[i].begin - begin) / page, 1, (regions[i].end - regions[i].begin) / page);
         }
     }
+}
+
+uint64_t mpr_maps_written_bytes(const mpr_held *file, uint64_t begin, uint64_t end) {
+    uint64_t resident, swapped;
+    return mpr_maps_measure(file, begin, end, &resident, &swapped) ? resident : mpr_maps_resident_bytes(begin, end);
 }
 
 bool mpr_maps_in_memory(const void *address, size_t size) {

@@ -75,6 +75,9 @@ bool mpr_maps_in_memory(const void *address, size_t size);
 /* Bytes of [begin, end), page boundaries both, that are in memory. */
 uint64_t mpr_maps_resident_bytes(uint64_t begin, uint64_t end);
 
+/* The same without pages that were only read, as mpr_maps_written. */
+uint64_t mpr_maps_written_bytes(const mpr_held *file, uint64_t begin, uint64_t end);
+
 /* Copy `size` bytes, a multiple of 8, from each of `count` addresses, one behind the other, to `out`: how many were copied, up to the first that is
  * not mapped; MPR_EUNSUPPORTED where a process may not read its own memory so. Nothing faults, whatever other threads unmap. Where none can (`still`, a forked
  * child) it is a hundred times faster, and the addresses must be in memory. count <= MPR_MAPS_PEEK */
