@@ -6,7 +6,7 @@
 #include <signal.h>
 
 #include "base/os/process.h"
-#include "cpython/bulk.h"
+#include "cpython/leaf_buffers.h"
 
 /* ---- the host ---- */
 
@@ -31,7 +31,7 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
                               .contents = h->contents,
                               .mode = tools->forked ? "forked" : "streamed",
                               .origins = &h->origins,
-                              .bulk = tools->notes,
+                              .leaf_buffers = tools->notes,
                               .prepared = tools->emit_account,
                               .context = tools->context,
                               .regions = tools->regions,
@@ -99,7 +99,7 @@ static PyObject *take(mod_state *state, const mpr_snapshot_request *request, cpy
     host h = {.proofs = &state->proofs, .contents = contents};
     const mpr_snapshot_host calls = {.lock = binding_gil(&h.saved),
                                      .context = &h,
-                                     .notes_size = sizeof(cpy_bulk),
+                                     .notes_size = sizeof(cpy_leaf_buffers),
                                      .prepare = prepare,
                                      .walk = walk,
                                      .interrupted = interrupted};

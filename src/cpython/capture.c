@@ -6,9 +6,9 @@
 
 #include "base/os/file.h"
 #include "base/os/process.h"
-#include "cpython/bulk.h"
 #include "cpython/copied.h"
 #include "cpython/kinds.h"
+#include "cpython/leaf_buffers.h"
 #include "cpython/selfcheck.h"
 #include "cpython/temporaries.h"
 #include "cpython/unseen.h"
@@ -92,14 +92,14 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
 
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
     cpy_walk walk;
-    uint64_t given_back = 0;
+    uint64_t discarded = 0;
     int status = cpy_walk_begin_prepared(&walk, alloc, sink, what->proofs);
-    walk.bulk = what->bulk;
-    if (status == MPR_OK && walk.bulk != NULL) {
-        given_back = cpy_bulk_forget_known(&walk);
+    walk.leaf_buffers = what->leaf_buffers;
+    if (status == MPR_OK && walk.leaf_buffers != NULL) {
+        discarded = cpy_leaf_buffers_discard_known(&walk);
     }
     if (status == MPR_OK && what->prepared != NULL) {
-        status = what->prepared(what->context, sink, given_back);
+        status = what->prepared(what->context, sink, discarded);
     }
     if (status == MPR_OK) {
         status = set_contents(&walk, what->contents);

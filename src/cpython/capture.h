@@ -29,9 +29,10 @@ typedef struct cpy_capture {
     cpy_contents contents;
     const char *mode; /* told as a fact */
     cpy_origins *origins; /* emitted as facts; or NULL */
-    cpy_bulk *bulk; /* in a forked child, what the one before it gave back, and then what this one did; else NULL */
-    /* Called when that was given back and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
-    int (*prepared)(void *context, mpr_sink *sink, uint64_t given_back);
+    cpy_leaf_buffers
+        *leaf_buffers; /* in a forked child, what the one before it discarded, and then what this one does; else NULL */
+    /* Called when that was discarded and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
+    int (*prepared)(void *context, mpr_sink *sink, uint64_t discarded);
     void *context;
     const mpr_chunks_regions
         *regions; /* where a child looks for objects that only C holds (unseen.h), once `prepared` was called */

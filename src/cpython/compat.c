@@ -53,12 +53,18 @@ const digit *cpy_int_value(PyObject *integer, bool *negative) {
 
 bool cpy_is_interned(PyObject *str) { return PyUnicode_Check(str) && PyUnicode_CHECK_INTERNED(str) != 0; }
 
-size_t cpy_bytearray_bytes(PyObject *bytearray) {
+size_t cpy_bytearray_bytes(PyObject *bytearray, cpy_blocks *blocks) {
     size_t allocated = (size_t)((PyByteArrayObject *)bytearray)->ob_alloc;
 #if PY_VERSION_HEX >= 0x030F0000
-    return allocated == 0 ? 0 : (size_t)PyBytes_Type.tp_basicsize + allocated;
+    size_t bytes = allocated == 0 ? 0 : (size_t)PyBytes_Type.tp_basicsize + allocated; /* with the zero at the end */
+    if (blocks == NULL || bytes == 0) {
+        return bytes;
+    }
+    PyObject *buffer = cpy_bytearray_object(bytearray);
+    bool alone = !cpy_is_immortal(buffer) && cpy_refcount(buffer) == 1;
+    return cpy_block_with_leaf(blocks, alone ? buffer : NULL, bytes, bytes - offsetof(PyBytesObject, ob_sval));
 #else
-    return allocated;
+    return cpy_leaf_block(blocks, ((PyByteArrayObject *)bytearray)->ob_bytes, allocated);
 #endif
 }
 
@@ -80,21 +86,29 @@ bool cpy_str_is_ready(PyObject *str) {
 #endif
 }
 
-size_t cpy_str_bytes(PyObject *str) {
+size_t cpy_str_body_bytes(PyObject *str) {
+    const PyASCIIObject *ascii = (const PyASCIIObject *)str;
+    size_t length = (size_t)ascii->length;
+    if (!ascii->state.compact) {
+        return sizeof(PyUnicodeObject);
+    }
+    return ascii->state.ascii ? sizeof(PyASCIIObject) + length + 1
+                              : sizeof(PyCompactUnicodeObject) + (length + 1) * ascii->state.kind;
+}
+
+size_t cpy_str_buffer_bytes(PyObject *str, cpy_blocks *blocks) {
     const PyASCIIObject *ascii = (const PyASCIIObject *)str;
     const PyCompactUnicodeObject *compact = (const PyCompactUnicodeObject *)str;
-    size_t length = (size_t)ascii->length;
     if (ascii->state.compact && ascii->state.ascii) {
-        return sizeof(PyASCIIObject) + length + 1;
+        return 0;
     }
-    size_t kind = ascii->state.kind;
-    size_t bytes = ascii->state.compact ? sizeof(PyCompactUnicodeObject) + (length + 1) * kind : sizeof(PyUnicodeObject);
     const void *data = ascii->state.compact ? NULL : ((const PyUnicodeObject *)str)->data.any;
+    size_t kind = ascii->state.kind, bytes = 0;
     if (data != NULL) {
-        bytes += (length + 1) * (kind == 0 ? 4 : kind);
+        bytes += cpy_block(blocks, data, ((size_t)ascii->length + 1) * (kind == 0 ? 4 : kind));
     }
     if (compact->utf8 != NULL && (const void *)compact->utf8 != data && !ascii->state.ascii) {
-        bytes += (size_t)compact->utf8_length + 1;
+        bytes += cpy_block(blocks, compact->utf8, (size_t)compact->utf8_length + 1);
     }
     return bytes;
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpython/blocks.h"
+
 /* What the module declares of itself, where the version asks: it works under the GIL of its interpreter, and in the main one's family
  * alone. (A free-threaded build would switch the GIL on; the package refuses it before.) */
 #if PY_VERSION_HEX >= 0x030D0000
@@ -90,8 +92,9 @@ const digit *cpy_int_value(PyObject *integer, bool *negative);
 /* True when the str is interned. */
 bool cpy_is_interned(PyObject *str);
 
-/* Bytes of a bytearray's buffer; from 3.15 on it is a bytes object of its own. */
-size_t cpy_bytearray_bytes(PyObject *bytearray);
+/* Bytes of a bytearray's buffer, which is given to `blocks` unless that is NULL. From 3.15 on it is a bytes object: a block of the bytearray
+ * alone as long as nobody else refers to it. */
+size_t cpy_bytearray_bytes(PyObject *bytearray, cpy_blocks *blocks);
 
 /* That bytes object, or NULL. */
 PyObject *cpy_bytearray_object(PyObject *bytearray);
@@ -99,7 +102,10 @@ PyObject *cpy_bytearray_object(PyObject *bytearray);
 /* True unless it is a legacy str (until 3.11) whose characters are not made yet. */
 bool cpy_str_is_ready(PyObject *str);
 
-/* Bytes of a str: its block, a separate buffer of a str that is not compact, and a cached UTF-8 form. */
-size_t cpy_str_bytes(PyObject *str);
+/* Bytes of a str's own block. */
+size_t cpy_str_body_bytes(PyObject *str);
+
+/* Bytes of the characters of a str that is not compact, and of a cached UTF-8 form; each block is given to `blocks` unless that is NULL. */
+size_t cpy_str_buffer_bytes(PyObject *str, cpy_blocks *blocks);
 
 #endif

@@ -22,7 +22,7 @@ static size_t body_int(PyObject *object, PyTypeObject *type) {
 }
 
 static size_t body_str(PyObject *object, PyTypeObject *type) {
-    size_t bytes = cpy_str_bytes(object);
+    size_t bytes = cpy_str_body_bytes(object);
     size_t extra =
         (size_t)(type->tp_basicsize > PyUnicode_Type.tp_basicsize ? type->tp_basicsize - PyUnicode_Type.tp_basicsize : 0);
     return bytes + extra;
@@ -37,20 +37,21 @@ static size_t body_slots(PyObject *object, PyTypeObject *type) {
 
 /* ---- private buffers ---- */
 
-static size_t owned_list(PyObject *object) { return (size_t)((PyListObject *)object)->allocated * sizeof(PyObject *); }
+static size_t owned_list(PyObject *object, cpy_blocks *blocks) {
+    const PyListObject *list = (const PyListObject *)object;
+    return cpy_block(blocks, list->ob_item, (size_t)list->allocated * sizeof(PyObject *));
+}
 
-size_t cpy_owned_dict(PyObject *object) {
+size_t cpy_owned_dict(PyObject *object, cpy_blocks *blocks) {
     cpy_table table;
     cpy_layout_dict(object, &table);
-    return table.bytes;
+    return cpy_block(blocks, table.block, table.bytes);
 }
 
-static size_t owned_set(PyObject *object) {
+static size_t owned_set(PyObject *object, cpy_blocks *blocks) {
     const PySetObject *set = (const PySetObject *)object;
-    return set->table == set->smalltable ? 0 : ((size_t)set->mask + 1) * sizeof(setentry);
+    return set->table == set->smalltable ? 0 : cpy_block(blocks, set->table, ((size_t)set->mask + 1) * sizeof(setentry));
 }
-
-static size_t owned_bytearray(PyObject *object) { return cpy_bytearray_bytes(object); }
 
 /* From 3.15 on the buffer is an object, of which nobody knows but its bytearray: counted there. */
 static void edges_bytearray(cpy_walk *walk, PyObject *object) {
@@ -61,23 +62,17 @@ static void edges_bytearray(cpy_walk *walk, PyObject *object) {
     }
 }
 
-static const void *bulk_bytearray(PyObject *object, size_t *size) {
-    const PyByteArrayObject *bytearray = (const PyByteArrayObject *)object;
-    *size = (size_t)bytearray->ob_alloc;
-    return bytearray->ob_bytes;
-}
-
-static size_t owned_type(PyObject *object) {
+static size_t owned_type(PyObject *object, cpy_blocks *blocks) {
     PyTypeObject *type = (PyTypeObject *)object;
-    return type->tp_flags & Py_TPFLAGS_HEAPTYPE ? cpy_layout_type_bytes(type) : 0;
+    return type->tp_flags & Py_TPFLAGS_HEAPTYPE ? cpy_layout_type_bytes(type, blocks) : 0;
 }
 
-static size_t owned_nothing(PyObject *object) {
-    (void)object;
+static size_t owned_nothing(PyObject *object, cpy_blocks *blocks) {
+    (void)object, (void)blocks;
     return 0;
 }
 
-static size_t owned_code(PyObject *object) { return cpy_layout_code_bytes((PyCodeObject *)object); }
+static size_t owned_code(PyObject *object, cpy_blocks *blocks) { return cpy_layout_code_bytes((PyCodeObject *)object, blocks); }
 
 /* ---- edges ---- */
 
@@ -236,9 +231,9 @@ static const cpy_kind plain = {.name = "object"};
 
 static const cpy_kind builtin_kinds[] = {
     {.exact = &PyLong_Type, .body = body_int},
-    {.exact = &PyUnicode_Type, .body = body_str},
+    {.exact = &PyUnicode_Type, .body = body_str, .owned = cpy_str_buffer_bytes},
     {.exact = &PyBytes_Type, .body = body_bytes},
-    {.exact = &PyByteArray_Type, .owned = owned_bytearray, .bulk = bulk_bytearray, .edges = edges_bytearray},
+    {.exact = &PyByteArray_Type, .owned = cpy_bytearray_bytes, .edges = edges_bytearray},
     {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
     {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
     {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},
@@ -323,12 +318,17 @@ size_t cpy_size_fixed(const cpy_type *type) {
     return buffers || kind->body != NULL || type->type->tp_itemsize != 0 ? 0 : type->preheader + body_of(NULL, type);
 }
 
+/* May what the kind says of private blocks be believed? It reads a dict's table. */
+static bool has_formula(const cpy_walk *walk, const cpy_kind *kind) {
+    return kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != cpy_owned_dict);
+}
+
 size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags) {
     const cpy_kind *kind = type->kind;
     size_t bytes = type->asks_is_gc ? cpy_layout_preheader(type->type, is_gc) : type->preheader;
     bytes += kind->body != NULL ? kind->body(object, type->type) : body_of(object, type);
-    if (kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != cpy_owned_dict)) {
-        bytes += kind->owned(object);
+    if (has_formula(walk, kind)) {
+        bytes += kind->owned(object, NULL);
     } else if (kind->owned != NULL || type->unknown_buffers) {
         *flags |= MPR_NODE_ESTIMATED;
     }
@@ -338,4 +338,18 @@ size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type,
         bytes += instance.bytes;
     }
     return bytes;
+}
+
+void cpy_blocks_of(cpy_walk *walk, PyObject *object, const cpy_type *type, cpy_blocks *blocks) {
+    if (mpr_image_has(&walk->image, (uint64_t)(uintptr_t)object)) {
+        return;
+    }
+    if (has_formula(walk, type->kind)) {
+        type->kind->owned(object, blocks);
+    }
+    if (type->has_managed_dict) {
+        cpy_instance instance;
+        cpy_layout_instance(object, &instance);
+        cpy_block(blocks, instance.block, instance.bytes);
+    }
 }

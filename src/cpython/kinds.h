@@ -27,7 +27,7 @@ const cpy_kind *cpy_kind_exact(PyTypeObject *type, const signed char *library);
 bool cpy_may_hold_native(const cpy_walk *walk, PyTypeObject *type);
 
 /* What every kind of dict owns and tells. */
-size_t cpy_owned_dict(PyObject *object);
+size_t cpy_owned_dict(PyObject *object, cpy_blocks *blocks);
 void cpy_edges_any_dict(cpy_walk *walk, PyObject *object);
 
 #endif

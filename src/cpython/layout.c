@@ -116,7 +116,7 @@ static size_t keys_capacity(const struct _dictkeysobject *keys) {
 }
 
 /* The table's shape: entries and their stride, and its whole block; 0 bytes for the static empty one. */
-static void read_keys(const struct _dictkeysobject *keys, cpy_table *out, size_t *bytes) {
+static void read_keys(const struct _dictkeysobject *keys, cpy_table *out) {
     size_t capacity = keys_capacity(keys), index_bytes;
 #if PY_VERSION_HEX >= 0x030B0000
     index_bytes = (size_t)1 << keys->dk_log2_index_bytes;
@@ -132,7 +132,8 @@ static void read_keys(const struct _dictkeysobject *keys, cpy_table *out, size_t
 #endif
     out->entries = keys->dk_indices + index_bytes;
     out->count = keys->dk_nentries;
-    *bytes = capacity == 1 ? 0 : sizeof *keys + index_bytes + usable_fraction(capacity) * out->stride;
+    out->block = keys;
+    out->bytes = capacity == 1 ? 0 : sizeof *keys + index_bytes + usable_fraction(capacity) * out->stride;
 }
 
 bool cpy_layout_is_dict(PyObject *object) {
@@ -152,8 +153,20 @@ static size_t values_bytes(const PyDictValues *values, Py_ssize_t now) {
     n = n < least ? least : n > most ? most : n;
     return prefix + n * sizeof(PyObject *);
 }
+
+/* Where that block begins. */
+static const void *values_block(const PyDictValues *values) { return (const uint8_t *)values - ((const uint8_t *)values)[-1]; }
 #endif
 
+static const void *own_values_block(const PyDictObject *dict) {
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
+    return values_block(dict->ma_values);
+#else
+    return dict->ma_values;
+#endif
+}
+
+/* 0 for values that lie behind an instance, and are its own. */
 static size_t own_values_bytes(PyDictObject *dict, const struct _dictkeysobject *keys) {
 #if PY_VERSION_HEX >= 0x030D0000
     const PyDictValues *values = dict->ma_values;
@@ -171,16 +184,15 @@ static size_t own_values_bytes(PyDictObject *dict, const struct _dictkeysobject 
 
 void cpy_layout_dict(PyObject *object, cpy_table *out) {
     PyDictObject *dict = (PyDictObject *)object;
-    size_t keys_bytes;
-    read_keys(dict->ma_keys, out, &keys_bytes);
+    read_keys(dict->ma_keys, out);
     out->values = NULL;
-    out->bytes = keys_bytes;
     if (dict->ma_values != NULL) {
 #if PY_VERSION_HEX >= 0x030B0000
         out->values = dict->ma_values->values;
 #else
         out->values = dict->ma_values;
 #endif
+        out->block = own_values_block(dict);
         out->bytes = own_values_bytes(dict, dict->ma_keys);
     }
 }
@@ -205,9 +217,8 @@ bool cpy_layout_dict_is_sound(const PyObject *object) {
         return false;
     }
     cpy_table table;
-    size_t bytes;
-    read_keys(keys, &table, &bytes);
-    return mpr_maps_in_memory(keys, bytes);
+    read_keys(keys, &table);
+    return mpr_maps_in_memory(keys, table.bytes);
 }
 
 bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out) {
@@ -216,7 +227,7 @@ bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out) {
         return false;
     }
     out->values = NULL;
-    read_keys(keys, out, &out->bytes);
+    read_keys(keys, out);
     return true;
 }
 
@@ -267,6 +278,7 @@ static void read_instance(PyObject *object, const struct _dictkeysobject *keys, 
         out->values = values->values;
         out->count = keys->dk_nentries;
         out->bytes = values_bytes(values, keys->dk_usable + keys->dk_nentries);
+        out->block = values_block(values);
     }
 }
 
@@ -381,17 +393,20 @@ bool cpy_layout_code_is_sound(PyCodeObject *code) {
            has_type(code->co_linetable, &PyBytes_Type);
 }
 
-size_t cpy_layout_code_bytes(PyCodeObject *code) {
+size_t cpy_layout_code_bytes(PyCodeObject *code, cpy_blocks *blocks) {
 #if PY_VERSION_HEX >= 0x030C0000
-    return code->_co_cached != NULL ? sizeof *code->_co_cached : 0;
+    return code->_co_cached != NULL ? cpy_block(blocks, code->_co_cached, sizeof *code->_co_cached) : 0;
 #elif PY_VERSION_HEX >= 0x030B0000
-    (void)code;
+    (void)code, (void)blocks;
     return 0;
 #else
-    size_t bytes = code->co_cell2arg != NULL ? (size_t)PyTuple_GET_SIZE(code->co_cellvars) * sizeof *code->co_cell2arg : 0;
+    size_t bytes = 0;
+    if (code->co_cell2arg != NULL) {
+        bytes += cpy_block(blocks, code->co_cell2arg, (size_t)PyTuple_GET_SIZE(code->co_cellvars) * sizeof *code->co_cell2arg);
+    }
     if (code->co_opcache_map != NULL) {
-        bytes += (size_t)PyBytes_GET_SIZE(code->co_code) / 2;
-        bytes += code->co_opcache != NULL ? code->co_opcache_size * (size_t)56 : 0;
+        bytes += cpy_block(blocks, code->co_opcache_map, (size_t)PyBytes_GET_SIZE(code->co_code) / 2);
+        bytes += code->co_opcache != NULL ? code->co_opcache_size * (size_t)56 : 0; /* an estimate: no block */
     }
     return bytes;
 #endif
@@ -440,13 +455,13 @@ void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context) {
     }
 }
 
-size_t cpy_layout_type_bytes(PyTypeObject *type) {
+size_t cpy_layout_type_bytes(PyTypeObject *type, cpy_blocks *blocks) {
     PyHeapTypeObject *heap = (PyHeapTypeObject *)type;
     cpy_table keys = {0};
-    size_t bytes = cpy_layout_shared_keys(type, &keys) ? keys.bytes : 0;
-    bytes += type->tp_doc != NULL ? strlen(type->tp_doc) + 1 : 0;
+    size_t bytes = cpy_layout_shared_keys(type, &keys) ? cpy_block(blocks, keys.block, keys.bytes) : 0;
+    bytes += type->tp_doc != NULL ? cpy_block(blocks, type->tp_doc, strlen(type->tp_doc) + 1) : 0;
 #if PY_VERSION_HEX >= 0x030B0000
-    bytes += heap->_ht_tpname != NULL ? strlen(heap->_ht_tpname) + 1 : 0;
+    bytes += heap->_ht_tpname != NULL ? cpy_block(blocks, heap->_ht_tpname, strlen(heap->_ht_tpname) + 1) : 0;
 #else
     (void)heap;
 #endif

@@ -68,7 +68,8 @@ typedef struct cpy_table {
     size_t stride, key_at, value_at;
     Py_ssize_t count;
     PyObject *const *values; /* not NULL: the keys belong to the class, and values[i] is the value of key i */
-    size_t bytes;            /* of the table that is this dict's own: keys unless shared, values unless inline */
+    const void *block;       /* the table that is this dict's own: keys unless shared, values unless inline */
+    size_t bytes;            /* of that block, or 0 */
 } cpy_table;
 
 void cpy_layout_dict(PyObject *dict, cpy_table *out);
@@ -103,7 +104,8 @@ typedef struct cpy_instance {
     PyObject *const *values; /* the inline values, or NULL: also when there is a dict, which then tells them */
     PyObject *const *shadow; /* values that tp_traverse may visit though the dict tells them, or NULL */
     Py_ssize_t count;        /* of values or shadow */
-    size_t bytes;            /* of the values' block, in or behind the instance */
+    size_t bytes;            /* of the values */
+    const void *block;       /* that the values are in, or NULL: they lie behind the instance, in its own block */
 } cpy_instance;
 
 bool cpy_layout_has_managed_dict(PyTypeObject *type);
@@ -185,12 +187,14 @@ bool cpy_layout_hides_stack(const cpy_frame *frame);
 typedef void (*cpy_owned)(void *context, PyObject *object, int field); /* field: an mpr_field */
 
 void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context);
-size_t cpy_layout_code_bytes(PyCodeObject *code); /* private buffers that are not objects */
+/* Bytes of private buffers that are no objects; each is given to `blocks` unless that is NULL. */
+size_t cpy_layout_code_bytes(PyCodeObject *code, cpy_blocks *blocks);
 /* Does what may be a code object have pointers where one has references, to a tuple and to bytes among them? Outside of its body only what is in memory is
  * read. */
 bool cpy_layout_code_is_sound(PyCodeObject *code);
 void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context);
-size_t cpy_layout_type_bytes(PyTypeObject *type); /* private buffers of a heap type: shared keys, docstring, names */
+/* The same of a heap type: shared keys, docstring, name. */
+size_t cpy_layout_type_bytes(PyTypeObject *type, cpy_blocks *blocks);
 /* What a generator owns and its tp_traverse does not visit. */
 void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context);
 

@@ -34,61 +34,68 @@ static const shared *elements(const size_t *vector, size_t *count) {
 
 /* ---- shares ---- */
 
-/* Each says the bytes of one use of what is pointed to. A buffer: { table, flags, memory, size, capacity .. } */
-static size_t share_of_buffer(const shared *buffer) {
+/* Each says the bytes of one use of what is pointed to, and gives the buffers to `blocks`, each with its part of them: the bytes by `users`,
+ * the uses of all that was followed to get there. */
+
+/* A buffer: { table, flags, memory, size, capacity .. } */
+static size_t share_of_buffer(const shared *buffer, cpy_blocks *blocks, size_t users) {
     bool counts = buffer->object != NULL && buffer->control != NULL && uses(buffer) > 0 && buffer->object[0] == pool_buffers;
-    return counts ? buffer->object[4] / uses(buffer) : 0;
+    size_t bytes = counts ? buffer->object[4] / uses(buffer) : 0;
+    if (blocks != NULL && counts) {
+        cpy_block(blocks, (const void *)buffer->object[2], bytes / users);
+    }
+    return bytes;
 }
 
 /* { type (shared), length, nulls, offset, buffers (vector) .. } */
-static size_t share_of_data(const shared *data) {
+static size_t share_of_data(const shared *data, cpy_blocks *blocks, size_t users) {
     size_t count, sum = 0;
     if (data->object == NULL || data->control == NULL || uses(data) == 0) {
         return 0;
     }
     const shared *buffers = elements(&data->object[5], &count);
     for (size_t i = 0; buffers != NULL && i < count; i++) {
-        sum += share_of_buffer(&buffers[i]);
+        sum += share_of_buffer(&buffers[i], blocks, users * uses(data));
     }
     return sum / uses(data);
 }
 
 /* { table, data (shared) .. } */
-static size_t share_of_array(const shared *array) {
+static size_t share_of_array(const shared *array, cpy_blocks *blocks, size_t users) {
     bool counts = array->object != NULL && array->control != NULL && uses(array) > 0;
-    return counts ? share_of_data((const shared *)&array->object[1]) / uses(array) : 0;
+    return counts ? share_of_data((const shared *)&array->object[1], blocks, users * uses(array)) / uses(array) : 0;
 }
 
 /* { arrays (vector) .. } */
-static size_t share_of_chunked(const shared *chunked) {
+static size_t share_of_chunked(const shared *chunked, cpy_blocks *blocks, size_t users) {
     size_t count, sum = 0;
     if (chunked->object == NULL || chunked->control == NULL || uses(chunked) == 0) {
         return 0;
     }
     const shared *arrays = elements(chunked->object, &count);
     for (size_t i = 0; arrays != NULL && i < count; i++) {
-        sum += share_of_array(&arrays[i]);
+        sum += share_of_array(&arrays[i], blocks, users * uses(chunked));
     }
     return sum / uses(chunked);
 }
 
 /* { table, schema (shared), rows, chunked arrays (vector) .. } */
-static size_t share_of_table(const shared *table) {
+static size_t share_of_table(const shared *table, cpy_blocks *blocks, size_t users) {
     size_t count, sum = 0;
     if (table->object == NULL || table->control == NULL || uses(table) == 0) {
         return 0;
     }
     const shared *columns = elements(&table->object[4], &count);
     for (size_t i = 0; columns != NULL && i < count; i++) {
-        sum += share_of_chunked(&columns[i]);
+        sum += share_of_chunked(&columns[i], blocks, users * uses(table));
     }
     return sum / uses(table);
 }
 
-static size_t owned_buffer(PyObject *object) { return share_of_buffer(of_python(object)); }
-static size_t owned_array(PyObject *object) { return share_of_array(of_python(object)); }
-static size_t owned_chunked(PyObject *object) { return share_of_chunked(of_python(object)); }
-static size_t owned_table(PyObject *object) { return share_of_table(of_python(object)); }
+static size_t owned_buffer(PyObject *object, cpy_blocks *blocks) { return share_of_buffer(of_python(object), blocks, 1); }
+static size_t owned_array(PyObject *object, cpy_blocks *blocks) { return share_of_array(of_python(object), blocks, 1); }
+static size_t owned_chunked(PyObject *object, cpy_blocks *blocks) { return share_of_chunked(of_python(object), blocks, 1); }
+static size_t owned_table(PyObject *object, cpy_blocks *blocks) { return share_of_table(of_python(object), blocks, 1); }
 
 /* ---- proofs: on objects that nothing else uses, with one buffer of 1,000 bytes ---- */
 

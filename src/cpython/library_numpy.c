@@ -20,18 +20,30 @@ static size_t numpy_bytes(PyObject *object) {
     return bytes;
 }
 
-static size_t owned_numpy(PyObject *object) {
-    bool owns = (((const int *)object)[16] & NUMPY_OWNS) != 0;
-    size_t shape = (size_t)((const int *)object)[6] * 2 * sizeof(Py_ssize_t);
-    return shape + (owns ? numpy_bytes(object) : 0);
+/* Give the data of an array that owns them. They refer to nothing, and are one piece, where they are numbers without gaps. What an array
+ * without dimensions has is estimated: it is not located, unless it is a number. */
+static void give_numpy_data(PyObject *object, size_t bytes, cpy_blocks *blocks) {
+    bool without_gaps = (((const int *)object)[16] & (NUMPY_C_ORDER | NUMPY_F_ORDER)) != 0;
+    char kind = ((const char *)WORD(object, 7))[24];
+    bool estimated = ((const int *)object)[6] == 0 && strchr("biufcmM", kind) == NULL;
+    if (without_gaps && !estimated && strchr("biufcmMSU", kind) != NULL) {
+        cpy_leaf_block(blocks, WORD(object, 2), bytes);
+    } else {
+        cpy_block(blocks, estimated ? NULL : WORD(object, 2), bytes);
+    }
 }
 
-/* Where it is sure that the data are one piece: of an array that owns them, of numbers, without gaps. */
-static const void *bulk_numpy(PyObject *object, size_t *size) {
-    int flags = ((const int *)object)[16];
-    bool sure = (flags & NUMPY_OWNS) != 0 && (flags & (NUMPY_C_ORDER | NUMPY_F_ORDER)) != 0;
-    *size = sure && strchr("biufcmMSU", ((const char *)WORD(object, 7))[24]) != NULL ? numpy_bytes(object) : 0;
-    return WORD(object, 2);
+/* Shape and strides are one block. */
+static size_t owned_numpy(PyObject *object, cpy_blocks *blocks) {
+    bool owns = (((const int *)object)[16] & NUMPY_OWNS) != 0;
+    size_t dimensions = (size_t)((const int *)object)[6];
+    bool together = (const Py_ssize_t *)WORD(object, 5) == (const Py_ssize_t *)WORD(object, 4) + dimensions;
+    size_t shape = cpy_block(blocks, together ? WORD(object, 4) : NULL, dimensions * 2 * sizeof(Py_ssize_t));
+    size_t data = owns ? numpy_bytes(object) : 0;
+    if (blocks != NULL && owns) {
+        give_numpy_data(object, data, blocks);
+    }
+    return shape + data;
 }
 
 static void edges_numpy(cpy_walk *walk, PyObject *object) {
@@ -53,9 +65,13 @@ static bool check_numpy(PyObject *array) {
  * memory }, lock }. A string that was replaced by a longer one has a block of malloc: the row is partial. */
 #define STRINGS_WORD 17
 
-static size_t owned_strings(PyObject *object) {
+static size_t owned_strings(PyObject *object, cpy_blocks *blocks) {
     const size_t *strings = (const size_t *)WORD(object, STRINGS_WORD);
-    return strings == NULL ? 0 : 7 * sizeof(size_t) + (strings[5] != 0 ? strings[4] : 0);
+    if (strings == NULL) {
+        return 0;
+    }
+    size_t arena = strings[5] != 0 ? cpy_block(blocks, (const void *)strings[5], strings[4]) : 0;
+    return cpy_block(blocks, strings, 7 * sizeof(size_t)) + arena;
 }
 
 /* The descriptor of an array of 100 strings of 200 bytes, each with its length before it. */
@@ -70,11 +86,7 @@ static bool check_strings(PyObject *descriptor) {
 /* ---- the table ---- */
 
 const cpy_library cpy_library_numpy[] = {
-    {{.name = "numpy.ndarray", .owned = owned_numpy, .bulk = bulk_numpy, .edges = edges_numpy},
-     "numpy",
-     "ndarray",
-     "T((7, 3))",
-     check_numpy},
+    {{.name = "numpy.ndarray", .owned = owned_numpy, .edges = edges_numpy}, "numpy", "ndarray", "T((7, 3))", check_numpy},
     {{.name = "numpy.dtypes.StringDType", .owned = owned_strings, .partial = true},
      "numpy.dtypes",
      "StringDType",

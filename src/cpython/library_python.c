@@ -9,32 +9,56 @@
 #define BUFFERED "T(__import__('_io').BytesIO(b''), 12345)"
 #define INDEX ((mpr_label)MPR_LABEL_INDEX << 28)
 
-static size_t owned_nothing(PyObject *object) {
-    (void)object;
+static size_t owned_nothing(PyObject *object, cpy_blocks *blocks) {
+    (void)object, (void)blocks;
     return 0;
 }
 
 /* ---- collections ---- */
 
-#define DEQUE_BLOCK (66 * sizeof(PyObject *)) /* 64 items and two links */
+#define DEQUE_BLOCK (66 * sizeof(PyObject *)) /* link to the left, 64 items, link to the right */
 
-/* { ob_size, left block, right block, left index, right index, state, maxlen, free blocks ... } */
-static size_t owned_deque(PyObject *object) {
+/* Give the blocks of a deque: `linked` from the left one on, whose right link leads to the next, and the spare ones. The outer links of the
+ * blocks at the ends are not set. */
+static void give_deque_blocks(PyObject *object, size_t linked, size_t spare, cpy_blocks *blocks) {
+    PyObject *block = WORD(object, 3), *last = WORD(object, 4);
+    for (size_t i = 0; i < linked && block != NULL; i++) {
+        cpy_block(blocks, block, DEQUE_BLOCK);
+        block = block == last ? NULL : WORD(block, 65);
+    }
+    for (size_t i = 0; i < spare; i++) {
+        cpy_block(blocks, WORD(object, 10 + i), DEQUE_BLOCK);
+    }
+}
+
+/* { ob_size, left block, right block, left index, right index, state, maxlen, free blocks, these [16] ... }; until 3.11 all deques share
+ * the free blocks, and the references of weak references, NULL or a pointer, are in the place of their number. */
+static size_t owned_deque(PyObject *object, cpy_blocks *blocks) {
     size_t length = (size_t)Py_SIZE(object), left = SIZE_WORD(object, 5);
-    size_t blocks = length == 0 ? 1 : (left % 64 + length + 63) / 64;
-    size_t spare = SIZE_WORD(object, 9);
-    return (blocks + (spare <= 16 ? spare : 0)) * DEQUE_BLOCK;
+    size_t linked = length == 0 ? 1 : (left % 64 + length + 63) / 64;
+    size_t spare = SIZE_WORD(object, 9) <= 16 ? SIZE_WORD(object, 9) : 0;
+    if (cpy_blocks_want_all(blocks)) {
+        give_deque_blocks(object, linked, spare, blocks);
+    }
+    return (linked + spare) * DEQUE_BLOCK;
 }
 
 static bool bounded_deque(PyObject *object) { return (Py_ssize_t)SIZE_WORD(object, 8) >= 0; }
 
-static bool check_deque(PyObject *deque) { return owned_deque(deque) == 3 * DEQUE_BLOCK && !bounded_deque(deque); }
+static bool check_deque(PyObject *deque) { return owned_deque(deque, NULL) == 3 * DEQUE_BLOCK && !bounded_deque(deque); }
+
+#define ODICT_NODE (4 * sizeof(PyObject *))
 
 /* A dict whose order is a list of nodes { key, hash, next, previous }, found by an array as long as the table:
  * { dict, first, last, array, its length ... } */
-static size_t owned_odict(PyObject *object) {
+static size_t owned_odict(PyObject *object, cpy_blocks *blocks) {
     size_t nodes = (size_t)PyDict_GET_SIZE(object), index = WORD(object, 8) == NULL ? 0 : SIZE_WORD(object, 9);
-    return cpy_owned_dict(object) + nodes * 4 * sizeof(PyObject *) + index * sizeof(PyObject *);
+    PyObject *node = cpy_blocks_want_all(blocks) ? WORD(object, 6) : NULL;
+    for (size_t i = 0; i < nodes && node != NULL; i++) {
+        cpy_block(blocks, node, ODICT_NODE);
+        node = WORD(node, 2);
+    }
+    return cpy_owned_dict(object, blocks) + nodes * ODICT_NODE + cpy_block(blocks, WORD(object, 8), index * sizeof(PyObject *));
 }
 
 static bool check_odict(PyObject *odict) { return WORD(odict, 8) != NULL && SIZE_WORD(odict, 9) == 256; }
@@ -42,14 +66,9 @@ static bool check_odict(PyObject *odict) { return WORD(odict, 8) != NULL && SIZE
 /* ---- buffers ---- */
 
 /* { ob_size, items, allocated, descriptor { typecode, item size } } */
-static size_t owned_array(PyObject *object) {
+static size_t owned_array(PyObject *object, cpy_blocks *blocks) {
     const void *descriptor = WORD(object, 5);
-    return SIZE_WORD(object, 4) * (size_t)((const int *)descriptor)[1];
-}
-
-static const void *bulk_array(PyObject *object, size_t *size) {
-    *size = owned_array(object);
-    return WORD(object, 3);
+    return cpy_leaf_block(blocks, WORD(object, 3), SIZE_WORD(object, 4) * (size_t)((const int *)descriptor)[1]);
 }
 
 static bool check_array(PyObject *array) { return ((const int *)WORD(array, 5))[1] == 8 && SIZE_WORD(array, 4) >= 100; }
@@ -65,7 +84,9 @@ static bool check_bytesio(PyObject *io) {
 }
 
 /* { characters, position, length, allocated characters ... } */
-static size_t owned_stringio(PyObject *object) { return WORD(object, 2) == NULL ? 0 : SIZE_WORD(object, 5) * sizeof(Py_UCS4); }
+static size_t owned_stringio(PyObject *object, cpy_blocks *blocks) {
+    return WORD(object, 2) == NULL ? 0 : cpy_block(blocks, WORD(object, 2), SIZE_WORD(object, 5) * sizeof(Py_UCS4));
+}
 
 enum { STRINGIO_ACCUMULATES = 2 };
 
@@ -89,9 +110,10 @@ static bool check_stringio(PyObject *pair) {
 }
 
 /* { pointer, must free, base, size, length, index, objects, value } */
-static size_t owned_cdata(PyObject *object) {
-    bool own = ((const int *)object)[6] != 0, inside = (char *)WORD(object, 2) == (char *)object + 72;
-    return own && !inside ? SIZE_WORD(object, 5) : 0;
+static size_t owned_cdata(PyObject *object, cpy_blocks *blocks) {
+    size_t offset = SIZE_WORD(object, 2) - (size_t)object;
+    bool own = ((const int *)object)[6] != 0, in_body = offset < (size_t)Py_TYPE(object)->tp_basicsize;
+    return own && offset != 72 ? cpy_block(blocks, in_body ? NULL : WORD(object, 2), SIZE_WORD(object, 5)) : 0;
 }
 
 static bool check_cdata(PyObject *data) { return SIZE_WORD(data, 5) == 1000 && ((const int *)data)[6] == 1; }
@@ -99,19 +121,22 @@ static bool check_cdata(PyObject *data) { return SIZE_WORD(data, 5) == 1000 && (
 /* ---- locks ---- */
 
 /* A lock that PyThread_allocate_lock gave stands in the first word; later the lock itself does, a byte. */
-static size_t owned_lock(PyObject *object) { return SIZE_WORD(object, 2) > UINT16_MAX ? sizeof(sem_t) : 0; }
+static size_t owned_lock(PyObject *object, cpy_blocks *blocks) {
+    return SIZE_WORD(object, 2) > UINT16_MAX ? cpy_block(blocks, WORD(object, 2), sizeof(sem_t)) : 0;
+}
 
 static bool check_lock(PyObject *lock) { return SIZE_WORD(lock, 2) % sizeof(void *) == 0 && Py_TYPE(lock)->tp_basicsize <= 64; }
 
 /* Until 3.12 { lock, locked, list ... }; then a ring { .., put, get, items, room, count }. */
-static size_t owned_queue(PyObject *object) {
-    return CPY_QUEUE_IS_RING ? SIZE_WORD(object, 6) * sizeof(PyObject *) : owned_lock(object);
+static size_t owned_queue(PyObject *object, cpy_blocks *blocks) {
+    return CPY_QUEUE_IS_RING ? cpy_block(blocks, WORD(object, 5), SIZE_WORD(object, 6) * sizeof(PyObject *))
+                             : owned_lock(object, blocks);
 }
 
 static bool check_queue(PyObject *queue) {
     bool has_words = (size_t)Py_TYPE(queue)->tp_basicsize >= (CPY_QUEUE_IS_RING ? 9 : 3) * sizeof(size_t);
     if (!CPY_QUEUE_IS_RING || !has_words) {
-        return has_words && check_lock(queue) && owned_lock(queue) != 0;
+        return has_words && check_lock(queue) && owned_lock(queue, NULL) != 0;
     }
     return SIZE_WORD(queue, 3) == 100 && SIZE_WORD(queue, 6) == 128 && SIZE_WORD(queue, 7) == 100;
 }
@@ -119,8 +144,9 @@ static bool check_queue(PyObject *queue) {
 /* ---- files ---- */
 
 /* { raw, flags ..., buffer (NULL once it is closed), four positions, .., lock, its owner, size, mask ... } */
-static size_t owned_buffered(PyObject *object) {
-    return (WORD(object, 7) != NULL ? SIZE_WORD(object, 15) : 0) + (WORD(object, 13) != NULL ? CPY_THREAD_LOCK_BYTES : 0);
+static size_t owned_buffered(PyObject *object, cpy_blocks *blocks) {
+    size_t buffer = WORD(object, 7) != NULL ? cpy_block(blocks, WORD(object, 7), SIZE_WORD(object, 15)) : 0;
+    return buffer + (WORD(object, 13) != NULL ? cpy_block(blocks, WORD(object, 13), CPY_THREAD_LOCK_BYTES) : 0);
 }
 
 static bool check_buffered(PyObject *file) {
@@ -129,25 +155,29 @@ static bool check_buffered(PyObject *file) {
 }
 
 /* { descriptor, flags, what fstat() said while it is open (or the block size) ... } */
-static size_t owned_fileio(PyObject *object) {
-    return CPY_FILEIO_KEEPS_STAT && SIZE_WORD(object, 3) != 0 ? sizeof(struct stat) : 0;
+static size_t owned_fileio(PyObject *object, cpy_blocks *blocks) {
+    return CPY_FILEIO_KEEPS_STAT && WORD(object, 3) != NULL ? cpy_block(blocks, WORD(object, 3), sizeof(struct stat)) : 0;
 }
 
 /* A file that is open; it is closed here. */
 static bool check_fileio(PyObject *file) {
-    bool opened = owned_fileio(file) > 0 && SIZE_WORD(file, 3) % sizeof(void *) == 0;
+    bool opened = owned_fileio(file, NULL) > 0 && SIZE_WORD(file, 3) % sizeof(void *) == 0;
     PyObject *done = PyObject_CallMethod(file, "close", NULL);
     Py_XDECREF(done);
-    return done != NULL && opened && owned_fileio(file) == 0;
+    return done != NULL && opened && owned_fileio(file, NULL) == 0;
 }
 
 /* ---- trees ---- */
 
 /* { tag, text, tail, more ... }, more: NULL or { attributes, length, allocated, children, the first four of them } */
-static size_t owned_element(PyObject *object) {
+static size_t owned_element(PyObject *object, cpy_blocks *blocks) {
     const size_t *more = (const size_t *)WORD(object, 5);
-    bool apart = more != NULL && more[3] != (size_t)&more[4];
-    return (more != NULL ? 8 * sizeof(size_t) : 0) + (apart ? more[2] * sizeof(PyObject *) : 0);
+    if (more == NULL) {
+        return 0;
+    }
+    bool apart = more[3] != (size_t)&more[4];
+    size_t children = apart ? cpy_block(blocks, (const void *)more[3], more[2] * sizeof(PyObject *)) : 0;
+    return cpy_block(blocks, more, 8 * sizeof(size_t)) + children;
 }
 
 /* A pair: an element without children and one with a hundred. */
@@ -161,9 +191,9 @@ static bool check_element(PyObject *pair) {
 /* ---- numbers and times ---- */
 
 /* { hash, { flags, exponent, digits, length, allocated, words } , words inside [4] } */
-static size_t owned_decimal(PyObject *object) {
-    size_t allocated = SIZE_WORD(object, 7);
-    return (const char *)WORD(object, 8) == (const char *)object + 72 ? 0 : allocated * sizeof(size_t);
+static size_t owned_decimal(PyObject *object, cpy_blocks *blocks) {
+    bool inside = (const char *)WORD(object, 8) == (const char *)object + 72;
+    return inside ? 0 : cpy_block(blocks, WORD(object, 8), SIZE_WORD(object, 7) * sizeof(size_t));
 }
 
 static bool check_decimal(PyObject *decimal) { return SIZE_WORD(decimal, 5) == 200 && SIZE_WORD(decimal, 7) >= 11; }
@@ -189,16 +219,16 @@ static size_t body_datetime(PyObject *object, PyTypeObject *type) {
 /* ---- others ---- */
 
 /* { size, length, codes [{ definition, offset, size, repeat }], format } */
-static size_t owned_struct(PyObject *object) {
+static size_t owned_struct(PyObject *object, cpy_blocks *blocks) {
     size_t codes = 1;
     const size_t *code = (const size_t *)WORD(object, 4);
     for (; code != NULL && code[0] != 0 && codes < 100000; code += 4) {
         codes++;
     }
-    return codes * 4 * sizeof(size_t);
+    return cpy_block(blocks, WORD(object, 4), codes * 4 * sizeof(size_t));
 }
 
-static bool check_struct(PyObject *s) { return SIZE_WORD(s, 2) == 12 && SIZE_WORD(s, 3) == 2 && owned_struct(s) == 96; }
+static bool check_struct(PyObject *s) { return SIZE_WORD(s, 2) == 12 && SIZE_WORD(s, 3) == 2 && owned_struct(s, NULL) == 96; }
 
 static void edges_struct(cpy_walk *walk, PyObject *object) {
     (void)object;
@@ -234,7 +264,7 @@ const cpy_library cpy_library_python[] = {
      "OrderedDict",
      "T.fromkeys(range(100))",
      check_odict},
-    {{.name = "array.array", .owned = owned_array, .bulk = bulk_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
+    {{.name = "array.array", .owned = owned_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
     {{.name = "_io.BytesIO", .owned = owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
     {{.name = "_io.StringIO", .owned = owned_stringio, .edges = edges_stringio},
      "_io",

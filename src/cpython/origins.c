@@ -94,13 +94,13 @@ static void choose(sample *s, PyObject *object) {
 /* Does an object that the collector does not track take much? What a type of C has cannot be known: it may. */
 static bool is_weighty(PyObject *object) {
     if (PyUnicode_Check(object)) {
-        return cpy_str_bytes(object) >= WEIGHTY;
+        return cpy_str_body_bytes(object) + cpy_str_buffer_bytes(object, NULL) >= WEIGHTY;
     }
     if (PyBytes_Check(object)) {
         return (size_t)PyBytes_GET_SIZE(object) >= WEIGHTY;
     }
     if (PyByteArray_Check(object)) {
-        return cpy_bytearray_bytes(object) >= WEIGHTY;
+        return cpy_bytearray_bytes(object, NULL) >= WEIGHTY;
     }
     PyTypeObject *type = Py_TYPE(object);
     return !PyType_IS_GC(type) && !PyLong_Check(object) && type->tp_basicsize >= 64;

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "cpython/bulk.h"
 #include "cpython/kinds.h"
+#include "cpython/leaf_buffers.h"
 #include "cpython/roots.h"
 
 /* ---- one object ---- */
@@ -80,8 +80,8 @@ static void tell_itself(cpy_walk *walk) {
     if (walk->hashes) {
         cpy_text_tell_digest(walk);
     }
-    if (walk->bulk != NULL && node.size >= CPY_BULK_LEAST) {
-        cpy_bulk_forget(walk);
+    if (walk->leaf_buffers != NULL && node.size >= CPY_LEAF_BUFFERS_LEAST) {
+        cpy_leaf_buffers_discard(walk);
     }
 }
 

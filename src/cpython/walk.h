@@ -20,7 +20,7 @@
 typedef struct cpy_walk cpy_walk;
 typedef struct cpy_type cpy_type;
 typedef struct cpy_kind cpy_kind;
-typedef struct cpy_bulk cpy_bulk;
+typedef struct cpy_leaf_buffers cpy_leaf_buffers;
 
 /* What the self-check proved about this interpreter (selfcheck.h). */
 typedef struct cpy_proofs {
@@ -65,9 +65,10 @@ struct cpy_kind {
     PyTypeObject *exact; /* or the type itself */
     size_t (*body)(PyObject *object,
                    PyTypeObject *type); /* bytes of the block without pre-header, when it is not basicsize + items */
-    size_t (*owned)(PyObject *object); /* bytes of private buffers */
+    size_t (*owned)(PyObject *object,
+                    cpy_blocks *blocks); /* bytes of private blocks; each that can be located is given to `blocks`,
+                                                              unless that is NULL */
     bool (*bounded)(PyObject *object); /* does it drop what is beyond a bound? */
-    const void *(*bulk)(PyObject *object, size_t *size); /* the one of them that refers to nothing and is not read by the walk */
     void (*edges)(cpy_walk *walk, PyObject *object); /* tells what tp_traverse does not, or tells in better words */
     bool complete; /* `edges` tells all: tp_traverse is not called for instances of exactly this type ... */
     bool complete_below; /* ... and of its subclasses */
@@ -107,7 +108,7 @@ struct cpy_walk {
     bool follows_names; /* what only names the next edge is followed although it is weak */
     bool values; /* tell the contents of strings */
     bool hashes; /* tell hashes of contents, by `key` */
-    cpy_bulk *bulk; /* in a forked child: what it gives back (bulk.h); else NULL */
+    cpy_leaf_buffers *leaf_buffers; /* in a forked child: what it discards (leaf_buffers.h); else NULL */
     uint64_t key[2];
     uint64_t nodes; /* told */
     bool
@@ -239,6 +240,10 @@ size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type,
 
 /* The same for every instance of the type, or 0 when they differ. */
 size_t cpy_size_fixed(const cpy_type *type);
+
+/* Give all private blocks that are in the object's size and can be located: none of an object of the program's image, whose size is 0.
+ * Their bytes add up to what the size has beside the object's own block, but for what cannot be located. */
+void cpy_blocks_of(cpy_walk *walk, PyObject *object, const cpy_type *type, cpy_blocks *blocks);
 
 /* Tell all edges of the object in hand. */
 void cpy_edges_tell(cpy_walk *walk);

@@ -42,7 +42,7 @@ typedef struct mpr_snapshot_tools {
     /* Of a child: what the walk of the last child that was done left there, zeros at first, and what this one leaves; else NULL. */
     void *notes;
     /* To be called once, before the first object: emits the account as facts. `discarded`: bytes that were in memory and which the
-     * walk has given back, of this child's copy. A status. */
+     * walk has discarded, of this child's copy. A status. */
     int (*emit_account)(void *context, mpr_sink *sink, uint64_t discarded);
     void *context; /* of emit_account */
     const mpr_chunks_regions *regions; /* of a child: malloc's memory, from emit_account on; else NULL */

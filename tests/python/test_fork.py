@@ -153,7 +153,7 @@ def numbers(kind: str) -> Any:
 
 @pytest.mark.skipif(not FORKS, reason="nothing is forked here")
 @pytest.mark.parametrize("kind", ["bytearray", "array", "numpy"])
-def test_bulk_is_given_back(tmp_path: Path, kind: str) -> None:
+def test_leaf_buffers_are_discarded(tmp_path: Path, kind: str) -> None:
     """By the first child when it comes to it, by the next one before all else: who writes to it later has no copy made."""
     keep = [{"n": i, "pair": (str(i), [i])} for i in range(50_000)]  # a child fills the pipe long before it is done
     data = numbers(kind)
@@ -174,7 +174,7 @@ def test_bulk_is_given_back(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.skipif(not FORKS, reason="nothing is forked here")
-def test_what_was_bulk_is_now_something_else(tmp_path: Path) -> None:
+def test_what_was_a_leaf_buffer_is_now_something_else(tmp_path: Path) -> None:
     """The second child must not give back what the first one did."""
     for _ in range(3):
         data = [bytearray(b"x") * MEBIBYTE for _ in range(40)]

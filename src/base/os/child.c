@@ -30,7 +30,7 @@
 
 static bool is_child; /* in its own copy of memory */
 
-uint64_t mpr_child_forget(const void *block, size_t size) {
+uint64_t mpr_child_discard(const void *block, size_t size) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)block + page - 1) / page * page;
     uintptr_t end = ((uintptr_t)block + size) / page * page;
     if (!is_child || begin >= end) {

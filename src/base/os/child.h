@@ -35,7 +35,7 @@ int mpr_child_start(mpr_child *child, size_t shared_size, int keep, unsigned sec
 /* In a child's work: what is in a block is not needed any more. Its pages are the parent's alone then, who may write to them without a
  * copy being made; of those at the ends, which it may share with other blocks, nothing is lost. In any other process nothing happens. The bytes that
  * were in memory, and are no longer. */
-uint64_t mpr_child_forget(const void *block, size_t size);
+uint64_t mpr_child_discard(const void *block, size_t size);
 
 /* Wait a while for its end: 1 it has ended and is reaped, 0 not yet, 2 nobody is at the other side of the socket `watch` any more (-1: none). */
 int mpr_child_wait(mpr_child *child, int milliseconds, int watch);
