@@ -74,6 +74,22 @@ static PyObject *deep_count(PyObject *module, PyObject *args, PyObject *keywords
     return rows;
 }
 
+/* ---- private blocks ---- */
+
+static PyObject *owned_blocks(PyObject *module, PyObject *object) {
+    cpy_owned_blocks blocks = {0};
+    mpr_alloc alloc;
+    mpr_alloc_pages(&alloc);
+    int status = cpy_ask_blocks(&blocks, &alloc, &binding_state(module)->proofs, object);
+    PyObject *list = status == MPR_OK ? PyList_New(0) : binding_error(status);
+    for (size_t i = 0; list != NULL && i < blocks.count; i++) {
+        binding_append(&list, Py_BuildValue("(NK)", PyLong_FromVoidPtr((void *)(uintptr_t)blocks.items[i].address),
+                                            (unsigned long long)blocks.items[i].bytes));
+    }
+    mpr_vec_free(&blocks, &alloc);
+    return list;
+}
+
 /* ---- referrers ---- */
 
 /* The holder's number in the answer's Held, or what a thread or frame is called. */
@@ -170,6 +186,7 @@ PyMethodDef binding_live_methods[] = {
     {"count", count, METH_O, "(type, count, bytes) for every type of the heap; bytes are 0 unless the argument is True."},
     {"deep_sizeof", KEYWORDS(deep_sizeof), "Bytes of everything reachable."},
     {"deep_count", KEYWORDS(deep_count), "(type, count, bytes) of everything reachable."},
+    {"owned_blocks", owned_blocks, METH_O, "(address, bytes) of each private block of an object that can be located."},
     {"referrers", referrers, METH_O, "(Held, rows, the caller's own): every reference to the objects of a tuple."},
     {"refcount", refcount, METH_O, "(count, immortal, answer as referrers gives it)."},
     {"is_immortal", is_immortal, METH_O, "Is the object's reference count without meaning?"},

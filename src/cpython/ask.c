@@ -51,6 +51,41 @@ int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObjec
     return status;
 }
 
+/* ---- private blocks ---- */
+
+typedef struct block_list {
+    cpy_blocks blocks; /* first */
+    cpy_owned_blocks *out;
+    mpr_alloc *alloc;
+    int status;
+} block_list;
+
+static void list_block(cpy_blocks *blocks, const void *address, size_t bytes, size_t leaf) {
+    block_list *list = (block_list *)blocks;
+    (void)leaf;
+    if (mpr_vec_push(list->out, list->alloc, ((cpy_owned_block){address, bytes})) != MPR_OK) {
+        list->status = MPR_ENOMEM;
+    }
+}
+
+int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object) {
+    cpy_walk walk;
+    mpr_sink nobody = {0};
+    block_list list = {.blocks = {.add = list_block}, .out = out, .alloc = alloc};
+    int status = cpy_walk_begin(&walk, alloc, &nobody, proofs);
+    walk.only = true;
+    if (status == MPR_OK) {
+        const cpy_type *type = cpy_type_of(&walk, Py_TYPE(object));
+        status = walk.status;
+        if (type != NULL) {
+            cpy_blocks_of(&walk, object, type, &list.blocks);
+            status = list.status;
+        }
+    }
+    cpy_walk_end(&walk);
+    return status;
+}
+
 /* ---- who refers to it ---- */
 
 #define LONGEST_NAME 200 /* characters */

@@ -14,6 +14,17 @@ int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, bool s
 int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *const *objects, size_t count,
                  PyObject *const *skip, size_t skipped, bool housekeeping);
 
+/* A private block of an object. */
+typedef struct cpy_owned_block {
+    const void *address;
+    size_t bytes;
+} cpy_owned_block;
+
+typedef MPR_VEC(cpy_owned_block) cpy_owned_blocks;
+
+/* List the private blocks of one object (cpy_blocks_of). The caller frees the list in any case. MPR_OK or a negative status. */
+int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object);
+
 /* One reference to a wanted object. Its texts lie in findings->texts. */
 typedef struct cpy_found {
     uint64_t holder;     /* MPR_SYNTHETIC and above: a root, thread or frame */
