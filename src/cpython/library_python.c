@@ -109,11 +109,12 @@ static bool check_stringio(PyObject *pair) {
            (Py_TYPE(written) == &PyUnicode_Type || Py_TYPE(written) == &PyList_Type);
 }
 
-/* { pointer, must free, base, size, length, index, objects, value } */
+/* { pointer, must free, base, size, length, index, objects, value }. A value of up to 16 bytes is in the body, and counted there: the pointer
+ * says so. */
 static size_t owned_cdata(PyObject *object, cpy_blocks *blocks) {
     size_t offset = SIZE_WORD(object, 2) - (size_t)object;
     bool own = ((const int *)object)[6] != 0, in_body = offset < (size_t)Py_TYPE(object)->tp_basicsize;
-    return own && offset != 72 ? cpy_block(blocks, in_body ? NULL : WORD(object, 2), SIZE_WORD(object, 5)) : 0;
+    return own && !in_body ? cpy_block(blocks, WORD(object, 2), SIZE_WORD(object, 5)) : 0;
 }
 
 static bool check_cdata(PyObject *data) { return SIZE_WORD(data, 5) == 1000 && ((const int *)data)[6] == 1; }
