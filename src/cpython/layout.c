@@ -144,7 +144,13 @@ bool cpy_layout_is_dict(PyObject *object) {
 #endif
 }
 
-#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000
+/* Room for n values, behind an instance or in a block of its own: four bytes in a word, n pointers, and the order of their keys. */
+static size_t values_bytes(size_t n) {
+    size_t order = (n + sizeof(PyObject *) - 1) / sizeof(PyObject *) * sizeof(PyObject *);
+    return order + (n + 1) * sizeof(PyObject *);
+}
+#elif PY_VERSION_HEX >= 0x030B0000
 /* The block of separately allocated values: a prefix of round_up(n + 2, 8) bytes, whose last byte says its length, and n pointers. What n
  * was when it was allocated is known to 7: shared keys shrink. */
 static size_t values_bytes(const PyDictValues *values, Py_ssize_t now) {
@@ -169,11 +175,8 @@ static const void *own_values_block(const PyDictObject *dict) {
 /* 0 for values that lie behind an instance, and are its own. */
 static size_t own_values_bytes(PyDictObject *dict, const struct _dictkeysobject *keys) {
 #if PY_VERSION_HEX >= 0x030D0000
-    const PyDictValues *values = dict->ma_values;
-    size_t n = values->capacity;
-    size_t order = (n + sizeof(PyObject *) - 1) / sizeof(PyObject *) * sizeof(PyObject *);
     (void)keys;
-    return values->embedded ? 0 : order + (n + 1) * sizeof(PyObject *);
+    return dict->ma_values->embedded ? 0 : values_bytes(dict->ma_values->capacity);
 #elif PY_VERSION_HEX >= 0x030B0000
     return values_bytes(dict->ma_values, keys->dk_usable + keys->dk_nentries);
 #else
@@ -244,15 +247,25 @@ bool cpy_layout_has_managed_dict(PyTypeObject *type) {
 
 #if PY_VERSION_HEX >= 0x030D0000
 
+/* How many values the block of an instance has room for. The block is sized by the room in the class's shared keys. Then, if more than
+ * one key is still free, the instance takes one from them, and `capacity` is the room that is left. So the block holds `capacity`
+ * values, and one more if this instance took a key: it did if later ones took more, or if more than one is free now. If neither holds,
+ * it may have been the last that took one, or one of any number that came later and took none. It is counted as one of these: for one
+ * instance of a class that is one value too few. */
+static size_t allocated_values(const PyDictValues *values, const struct _dictkeysobject *keys) {
+    Py_ssize_t now = keys->dk_nentries + keys->dk_usable, then = values->capacity;
+    bool took = now < then || (now == then && keys->dk_usable > 1);
+    return values->capacity + (size_t)took;
+}
+
 static void read_instance(PyObject *object, const struct _dictkeysobject *keys, cpy_instance *out) {
     out->dict = WORD(object, -3);
     if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES) || keys == NULL) {
         return;
     }
     const PyDictValues *values = (const PyDictValues *)((const char *)object + Py_TYPE(object)->tp_basicsize);
-    size_t n = (size_t)(keys->dk_nentries + keys->dk_usable); /* constant for the life of the class */
-    out->bytes = (n + sizeof(PyObject *) - 1) / sizeof(PyObject *) * sizeof(PyObject *) + (n + 1) * sizeof(PyObject *);
-    if (!values->valid) {
+    out->bytes = values_bytes(allocated_values(values, keys));
+    if (!values->valid) { /* a dict took them over, and the room stays */
         return;
     }
     out->count = keys->dk_nentries < values->capacity ? keys->dk_nentries : values->capacity;

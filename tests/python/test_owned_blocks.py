@@ -42,6 +42,16 @@ CASES = {
     "namespace": "types.SimpleNamespace(**{f'n{i}': i for i in range(20)}).__dict__",
     "module": "vars(collections)",
     "instance": "Point(1, 2)",
+    "instance, first of its class": "EARLY[0]",
+    "instance, seventh of its class": "EARLY[6]",
+    "instance, twentieth of its class": "EARLY[19]",
+    "instance, fortieth of its class": "EARLY[39]",
+    "instance, first of its class, dict made": "after(EARLY_TOO[0], vars)",
+    "instance, second of its class, dict replaced": "after(EARLY_TOO[1], lambda p: setattr(p, '__dict__', {'z': 1}))",
+    "instance, third of its class, another key": "after(EARLY_TOO[2], lambda p: vars(p).__setitem__(3, 4))",
+    "instance, fourth of its class, another class": "after(EARLY_TOO[3], lambda p: setattr(p, '__class__', Empty))",
+    "loader of a module": "json.__loader__",
+    "spec of a module": "json.__spec__",
     "instance, dict made": "after(Point(1, 2), vars)",
     "dict of an instance": "vars(Point(1, 2))",
     "dict of an instance that lives": "vars(KEPT)",
@@ -211,9 +221,12 @@ class Structure(ctypes.Structure): _fields_ = [("a", ctypes.c_int), ("b", ctypes
 class LongDouble(ctypes.c_longdouble): __slots__ = ("a", "b")
 class Point:
     def __init__(self, x, y): self.x, self.y = x, y
+class Early(Point): pass
+class EarlyToo(Point): pass
 def work(a):
     return [len(str(i)) for i in range(3)], collections.deque, a, a.real, Point.__name__
 for _ in range(100): KEPT = Point(1, 2)  # the first ones have room for more attributes
+EARLY, EARLY_TOO = [Early(1, 2) for _ in range(40)], [EarlyToo(1, 2) for _ in range(40)]
 KEPT_BUFFER = bytearray(1000)
 
 utf8 = ctypes.pythonapi.PyUnicode_AsUTF8
@@ -249,6 +262,8 @@ for name, one in made.items():
 print(json.dumps({"answers": answers, "skipped": skipped, "fallbacks": memprobe.capture().accounting().fallbacks}))
 """
 
+# Where the values of an instance have their own block, nothing says how large that is: up to seven values more than are counted.
+UNKNOWN = 7 * 8 if (3, 11) <= sys.version_info < (3, 13) else 0
 SLACK = 32  # malloc gives what was asked for, rounded up, and up to 16 bytes of a rest that would make no chunk
 
 
@@ -274,6 +289,7 @@ def test_blocks_are_malloc_s(answers: dict[str, Any], name: str) -> None:
         pytest.skip("the library is not installed")
     blocks = answers["answers"][name]["blocks"]
     slack = 2 * SLACK if "pyarrow" in name else SLACK  # its blocks are aligned
+    slack += UNKNOWN if "of its class" in name or name.endswith("of a module") else 0
     assert all(0 < size <= room < size + slack for _, size, room in blocks), blocks
 
 
