@@ -12,6 +12,8 @@
 #if PY_VERSION_HEX >= 0x030B0000
 #include <internal/pycore_dict.h>
 #include <internal/pycore_moduleobject.h>
+#else
+#include <internal/pycore_code.h>
 #endif
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interp_structs.h>
@@ -419,7 +421,7 @@ size_t cpy_layout_code_bytes(PyCodeObject *code, cpy_blocks *blocks) {
     }
     if (code->co_opcache_map != NULL) {
         bytes += cpy_block(blocks, code->co_opcache_map, (size_t)PyBytes_GET_SIZE(code->co_code) / 2);
-        bytes += code->co_opcache != NULL ? code->co_opcache_size * (size_t)56 : 0; /* an estimate: no block */
+        bytes += cpy_block(blocks, code->co_opcache, code->co_opcache_size * sizeof *code->co_opcache);
     }
     return bytes;
 #endif

@@ -191,7 +191,6 @@ CASES = {
 
 # What is counted of these is estimated, and cannot all be located: the sum is not compared.
 UNEQUAL = {"array of numpy, one text"}
-UNEQUAL |= {"code, hot"} if sys.version_info < (3, 11) else set()
 
 CHILD = """
 import _thread, array, collections, ctypes, decimal, functools, io, json, queue, re, struct, sys, threading, types
