@@ -37,9 +37,10 @@ static size_t body_slots(PyObject *object, PyTypeObject *type) {
 
 /* ---- private buffers ---- */
 
+/* While sort() runs the list is empty, `allocated` is -1, and its items are in a buffer that only sort() knows. */
 static size_t owned_list(PyObject *object, cpy_blocks *blocks) {
     const PyListObject *list = (const PyListObject *)object;
-    return cpy_block(blocks, list->ob_item, (size_t)list->allocated * sizeof(PyObject *));
+    return list->ob_item == NULL ? 0 : cpy_block(blocks, list->ob_item, (size_t)list->allocated * sizeof(PyObject *));
 }
 
 size_t cpy_owned_dict(PyObject *object, cpy_blocks *blocks) {

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+import memprobe
+from memprobe import _core
+
 # An object each. A name "of LIBRARY" is skipped where the library is not installed.
 CASES = {
     "list, empty": "[]",
@@ -300,6 +303,19 @@ def test_nothing_is_left_out(answers: dict[str, Any], name: str) -> None:
     answer = answers["answers"][name]
     body = answer["size"] - sum(size for _, size, _ in answer["blocks"])
     assert 0 < body <= answer["room"] < body + SLACK, answer
+
+
+def test_a_list_that_is_being_sorted_owns_no_block() -> None:
+    """sort() has its items meanwhile."""
+    numbers, seen = [3, 1, 2], []
+
+    def key(number: int) -> int:
+        seen.append((_core.owned_blocks(numbers), memprobe.deep_sizeof(numbers)))
+        return number
+
+    numbers.sort(key=key)
+    assert seen == [([], memprobe.deep_sizeof([]))] * 3
+    assert [size for _, size in _core.owned_blocks(numbers)] == [4 * 8]
 
 
 def test_each_block_is_one_object_s(answers: dict[str, Any]) -> None:
