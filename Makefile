@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(wildcard src/*/*.[ch] src/base/os/*.[ch])
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-origins bench-servers test-servers test-libraries soak accuracy demo format clean
+.PHONY: help docs venv build test campaign test-c lint fuzz valgrind sanitize sanitize-python matrix bench balance bench-scaling bench-origins bench-native bench-servers test-servers test-libraries soak accuracy demo format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -118,6 +118,13 @@ balance: build ## what is not explained of real programs' memory, 3.10 to 3.15 (
 
 bench-scaling: build build/synthetic ## heaps of 1 to 30 million objects, and a made one of 100 million; writes docs/SCALING.md
 	@$(PY) benchmarks/scaling.py --synthetic build/synthetic $(ARGS)
+
+build/native/installed: build benchmarks/native.txt
+	@$(PY) -m venv build/native && build/native/bin/python -m pip install -qq --only-binary :all: -r benchmarks/native.txt
+	@touch $@
+
+bench-native: build/native/installed ## whose native memory is, of objects of many libraries; writes docs/NATIVE.md
+	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native.py $(ARGS)
 
 accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md
 	@$(PY) benchmarks/accuracy.py

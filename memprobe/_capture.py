@@ -21,13 +21,14 @@ ORIGINS_MOST = 60_000
 @dataclass(frozen=True)
 class Options:
     """How a snapshot is taken. `seconds` is the time that a forked child may take; `origins_ms` how long, of the pause, tracemalloc
-    may be asked where objects were made, if it traces."""
+    may be asked where objects were made, if it traces. With `native` a forked child looks at native blocks, too."""
 
     values: bool = False
     hashes: bool = False
     fork: bool = True
     seconds: int = 600
     origins_ms: int = ORIGINS_MS
+    native: bool = False
 
     @classmethod
     def of(cls, request: Mapping[str, object]) -> Options:
@@ -58,6 +59,7 @@ def write(file: Held, options: Options, watch: int = -1) -> dict[str, Any]:
         watch=watch,
         file=file.identity,
         origins_ms=check_origins(options.origins_ms),
+        native=options.native,
     )
 
 

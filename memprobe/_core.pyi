@@ -30,7 +30,9 @@ class Graph:
     def edges_out(self, id: int, limit: int = -1) -> list[EdgeRow]: ...
     def edges_in(self, id: int, limit: int = -1) -> list[EdgeRow]: ...
     def deep_size(self, ids: list[int], housekeeping: bool = False) -> tuple[int, int]: ...  # objects, bytes
-    def retained(self, id: int, /) -> int: ...  # bytes
+    def retained(self, id: int, native: bool = False) -> int: ...  # bytes of objects, or of native blocks
+    # (type, bytes of each, blocks, how many of them are lost in `older`, too; one of them), most bytes first
+    def native(self, lost: bool = False, older: Graph = ...) -> list[tuple[str, int, int, int, int]]: ...
     def dominator(self, id: int, /) -> int | None: ...
     def dominated(self, id: int, limit: int = -1) -> list[tuple[int, int]]: ...  # (node, retained bytes), biggest first
     # begins: array("Q"), ascending; pieces without an object, [(node, type, objects of it, objects, bytes, pieces, pieces alone)]
@@ -40,7 +42,7 @@ class Graph:
     # {"program", "c", "unreachable", "self", "image": (objects, bytes, bytes in pools, bytes in chunks)}; pools: pymalloc is in use
     def footprint(self, pools: bool, /) -> dict[str, tuple[int, int, int, int]]: ...
     def retained_types(self) -> list[tuple[int, int]]: ...  # type index, bytes retained together
-    def kept(self, id: int, /) -> int: ...  # bytes, in the rank tree
+    def kept(self, id: int, native: bool = False) -> int: ...  # likewise, in the rank tree
     def children(self, id: int, /) -> list[tuple[str, int, int, int]]: ...  # type, objects, bytes with all they keep, the largest
     def what(self, id: int, /) -> str: ...  # its type, and its name if it has one
     # (text, evaluable, length of the module's name); None for what nothing reaches
@@ -100,6 +102,7 @@ def snapshot(
     process: str = "/proc/self",  # where the kernel says how much memory there is
     cgroups: str = "/sys/fs/cgroup",
     origins_ms: int = 0,  # that tracemalloc may be asked where objects were made, of the pause
+    native: bool = False,  # native blocks, by a forked child
 ) -> dict[str, Any]: ...
 # takes a descriptor over: the number that it has now, a high one, and what tells it from others; None when it is not open
 def hold(fd: int, /) -> tuple[int, Identity | None]: ...

@@ -21,6 +21,9 @@ from memprobe.errors import SnapshotError
 from memprobe.findings import findings
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
+from memprobe.native import UNKNOWN as NATIVE_UNKNOWN
+from memprobe.native import BlockTable
+from memprobe.native import table as native_table
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 from memprobe.sharing import Sharing, sharing
 from memprobe.waste import Waste
@@ -48,21 +51,23 @@ def snapshot(
     fork: bool = True,
     seconds: int = 600,
     origins_ms: int = _capture.ORIGINS_MS,
+    native: bool = False,
 ) -> SnapshotInfo:
     """Write the whole heap of this process to a file, for load() here or on another machine.
 
     A forked child writes it, of the moment of the fork: other threads stand still for milliseconds only (`pause_ms`). Without
-    `fork`, or where forking is not possible or memory too scarce, this process streams it itself and stands still as long as
-    that takes. The file appears whole or not at all, readable by its owner alone; an old one is replaced. With `values` the
-    contents of all strings are in it, not only names: secrets, too. With `hashes` it says which contents are equal, and nothing
-    else about them (by a keyed hash whose key is thrown away). While tracemalloc traces, `origins_ms` milliseconds of the pause
-    (0: none) go into asking it where a sample of the objects was made, as capture() does. Raises OSError when it cannot be
-    written, and SnapshotError when the child was ended, by somebody or because it took longer than `seconds`."""
+    `fork`, or where forking is not possible or memory too scarce, this process streams it itself and stands still as long as that
+    takes. The file appears whole or not at all, readable by its owner alone; an old one is replaced. With `values` the contents
+    of all strings are in it, not only names: secrets, too. With `hashes` it says which contents are equal, and nothing else about
+    them (by a keyed hash whose key is thrown away). While tracemalloc traces, `origins_ms` milliseconds of the pause (0: none) go
+    into asking it where a sample of the objects was made, as capture() does. With `native` the child looks at what malloc gave
+    out, too: who refers to it, and what is lost (docs/MEMORY.md); without a fork nothing is known of that. Raises OSError when it
+    cannot be written, and SnapshotError when the child was ended, by somebody or because it took longer than `seconds`."""
     target = os.fspath(path)
     sys.audit("memprobe.snapshot", target)
     with replacing(target) as file:
         try:
-            facts = _capture.write(file, _capture.Options(values, hashes, fork, seconds, origins_ms))
+            facts = _capture.write(file, _capture.Options(values, hashes, fork, seconds, origins_ms, native))
         except ChildProcessError as problem:
             raise SnapshotError(f"No snapshot of this process: {problem}.") from None
     return snapshot_info(target, facts)
@@ -172,6 +177,16 @@ class Heap:
         why, and which variables (at most `limit`) have objects there."""
         return self._once(sharing, limit)
 
+    def native(self, *, limit: int | None = 20) -> BlockTable:
+        """Native blocks by what they begin with and their size, most bytes first: memory of malloc and of Python's allocator that
+        no object has. Only a snapshot that was taken with `native` knows of them."""
+        return self._once(native_table, False, None, check_limit(limit))
+
+    def lost(self, older: Heap | None = None, *, limit: int | None = 20) -> BlockTable:
+        """The native blocks that nothing refers to: what C code forgot to free. With an older heap of the process those that were
+        lost in it, too, come first: of a block that is lost in one alone it may be that only a register knew of it."""
+        return native_table(self, True, older, check_limit(limit))
+
     def findings(self, older: Heap | None = None) -> tuple[str, ...]:
         """Sentences on the process's memory beside its objects: the part that has more than half of it (with `older`, of its
         growth), fragmentation, and what was copied since a fork, each with what helps. Nothing where the balance alone says it."""
@@ -273,9 +288,17 @@ class Heap:
         """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof()."""
         return self._graph.deep_size(_ids(nodes), housekeeping)[1]
 
-    def retained(self, node: Node) -> int:
-        """Bytes that would be freed with a node: its own, and those of all that only it keeps alive."""
-        return self._graph.retained(node.id)
+    def retained(self, node: Node, *, native: bool = False) -> int:
+        """Bytes that would be freed with a node: its own, and those of all that only it keeps alive. With `native` those of
+        native blocks, too; ValueError where the heap does not know of them."""
+        if not native:
+            return self._graph.retained(node.id)
+        self._require_native()
+        return self._graph.retained(node.id) + self._graph.retained(node.id, native=True)
+
+    def _require_native(self) -> None:
+        if "native_blocks" not in self._graph.infos():
+            raise ValueError(f"{NATIVE_UNKNOWN}.")
 
     def dominators(
         self,

@@ -375,7 +375,7 @@ FLAGS = {
     0x0040: "synthetic",
     0x0080: "type",
     0x0100: "module",
-    0x0400: "namespace",
+    0x0400: "native",
     0x0800: "bounded",
     0x1000: "own",
     0x2000: "unreachable",

@@ -12,6 +12,7 @@ from memprobe.cli import show
 from memprobe.cli.options import selection
 from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap, load
+from memprobe.native import UNKNOWN
 from memprobe.results import Growth, TypeTable
 
 # What the numbers of an accounting mean to a reader.
@@ -78,6 +79,24 @@ def memory(options: argparse.Namespace) -> int:
     for note in [*found.notes, *findings, *shared]:
         show.text(note)
     show.next_step(f"memprobe suspects {shlex.quote(options.file)}", "shows which Python objects keep most of theirs")
+    return 0
+
+
+def lost(options: argparse.Namespace) -> int:
+    """memprobe lost FILE [OLDER]"""
+    heap, older = opened(options.file), None if options.older is None else opened(options.older)
+    for path, one in ((options.file, heap), (options.older, older)):
+        if one is not None and one.native().blocks is None:
+            raise Cannot(f"{path}: {UNKNOWN}.")
+    found = heap.lost(older, limit=options.limit)
+    if options.json:
+        show.as_json("memprobe.lost/1", found.to_dict())
+        return 0
+    show.table(f"{options.file}: {found.brief()}", found.headers, found.cells(), last_is_total=True)
+    if older is None:
+        show.next_step(f"memprobe lost LATER.snap {shlex.quote(options.file)}", "a later snapshot says what stays lost")
+    else:
+        show.next_step(f"memprobe memory {shlex.quote(options.file)} {shlex.quote(options.older)}", "shows where memory grew")
     return 0
 
 

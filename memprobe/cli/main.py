@@ -67,6 +67,7 @@ def answer(words: list[str]) -> int:
         "info": files.info,
         "summary": files.summary,
         "memory": files.memory,
+        "lost": files.lost,
         "dominators": questions.dominators,
         "paths": questions.paths,
         "cycles": questions.cycles,

@@ -81,12 +81,15 @@ def parser() -> argparse.ArgumentParser:
         help=f"while tracemalloc traces, how long to ask it where objects were made, of the pause ({ORIGINS_MS}; 0: not at all)",
     )
     asking.add_argument("--hashes", action="store_true", help="record hashes of contents, so that `waste` finds duplicates")
+    asking.add_argument(
+        "--native", action="store_true", help="look at what malloc gave out, too: which objects keep it, and what is lost"
+    )
 
     snap = verbs.add_parser(
         "snapshot",
         parents=[common, asking],
         help="take a snapshot of a running process, or of a program that is run for it",
-        usage="memprobe snapshot [-o FILE] [--gdb] [--timeout SECONDS] [--no-fork] [--values] [--hashes]\n"
+        usage="memprobe snapshot [-o FILE] [--gdb] [--timeout SECONDS] [--no-fork] [--values] [--hashes] [--native]\n"
         "                         [--origins-ms MS] [--json] PID\n"
         "       memprobe snapshot [-o FILE] [--after SECONDS [--keep-running]] ... {-m MODULE | -- SCRIPT} [ARG ...]",
     )
@@ -118,6 +121,14 @@ def parser() -> argparse.ArgumentParser:
     balance = verbs.add_parser("memory", parents=[common], help="where the process's resident memory is, and where it grew")
     balance.add_argument("file", metavar="FILE", help="a snapshot")
     balance.add_argument("older", nargs="?", metavar="OLDER", help="an older snapshot of the same program, to see what changed")
+
+    lost = verbs.add_parser(
+        "lost", parents=[common], help="memory that C code forgot to free: native blocks that nothing refers to"
+    )
+    lost.add_argument("file", metavar="FILE", help="a snapshot that was taken with --native")
+    lost.add_argument(
+        "older", nargs="?", metavar="OLDER", help="an older one of the same process: what was lost then, too, comes first"
+    )
 
     summary = verbs.add_parser("summary", parents=[common, choosing], help="objects by type, the biggest first")
     summary.add_argument("file", metavar="FILE", help="a snapshot")

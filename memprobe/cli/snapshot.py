@@ -41,7 +41,9 @@ def snapshot(options: argparse.Namespace) -> int:
 
 def wanted(options: argparse.Namespace) -> Options:
     """How the snapshot is to be taken, as the command line says."""
-    return Options(values=options.values, hashes=options.hashes, fork=not options.no_fork, origins_ms=options.origins_ms)
+    return Options(
+        values=options.values, hashes=options.hashes, fork=not options.no_fork, origins_ms=options.origins_ms, native=options.native
+    )
 
 
 def file_name(options: argparse.Namespace, pid: int) -> str:

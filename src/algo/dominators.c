@@ -253,11 +253,12 @@ static void name_dominators(const work *w, uint32_t *parent) {
     }
 }
 
-/* First each its own bytes, along memory; then from below. */
-static void retain(const work *w, const uint32_t *parent, uint64_t *retained) {
+/* First each its own bytes, along memory; then from below. Of the nodes that have `with` of the flags that make no object. */
+static void retain(const work *w, const uint32_t *parent, uint32_t with, uint64_t *retained) {
+    const uint32_t no_object = MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE | MPR_NODE_OWN;
     const mpr_graph *g = w->g;
     for (uint32_t node = 0; node < g->nodes; node++)
-        if (parent[node] != MPR_NO_NODE && mpr_graph_is_object(g, node)) retained[node] = mpr_graph_size(g, node);
+        if (parent[node] != MPR_NO_NODE && (g->flags[node] & no_object) == with) retained[node] = mpr_graph_size(g, node);
     for (uint32_t v = w->count; v-- > 1;) {
         uint32_t ahead = v > FURTHER ? v - FURTHER : v;
         __builtin_prefetch(&retained[w->order[ahead]]);
@@ -312,7 +313,12 @@ static int run_result(work *w, mpr_dominators *out) {
     out->retained = mpr_alloc_array(w->alloc, w->g->nodes, sizeof *out->retained);
     if (!out->parent || !out->retained) return MPR_ENOMEM;
     name_dominators(w, out->parent);
-    retain(w, out->parent, out->retained);
+    retain(w, out->parent, 0, out->retained);
+    if (w->g->totals.native_blocks > 0) {
+        out->native = mpr_alloc_array(w->alloc, w->g->nodes, sizeof *out->native);
+        if (!out->native) return MPR_ENOMEM;
+        retain(w, out->parent, MPR_NODE_NATIVE, out->native);
+    }
     return report(w, 3, 0);
 }
 
@@ -341,5 +347,6 @@ void mpr_dominators_free(mpr_dominators *d) {
     mpr_alloc_free(d->alloc, d->parent, d->nodes, sizeof *d->parent);
     mpr_alloc_free(d->alloc, d->order, d->nodes, sizeof *d->order);
     mpr_alloc_free(d->alloc, d->retained, d->nodes, sizeof *d->retained);
+    mpr_alloc_free(d->alloc, d->native, d->nodes, sizeof *d->native);
     *d = (mpr_dominators){0};
 }

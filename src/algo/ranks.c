@@ -124,11 +124,13 @@ int mpr_ranks_roots(const mpr_graph *g, mpr_rank_roots *out) {
     each_thread(&l, add_contexts_of_thread);
     each_thread(&l, add_lasting_of_thread);
     add_group(&l, MPR_GROUP_STATIC, MPR_RANK_LASTING, MPR_ROOT_STATIC);
+    add_group(&l, MPR_GROUP_NATIVE, MPR_RANK_LASTING, MPR_ROOT_STATIC);
     each_thread(&l, add_frames_of_thread);
     next_rank(&l);
     add_others(&l);
     add_group(&l, MPR_GROUP_C_REFERENCES, l.rank + 1, MPR_ROOT_MOMENTARY);
     add_group(&l, MPR_GROUP_UNREACHABLE, l.rank + 2, MPR_ROOT_MOMENTARY);
+    add_group(&l, MPR_GROUP_LOST, l.rank + 2, MPR_ROOT_MOMENTARY);
     return l.status;
 }
 

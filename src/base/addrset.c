@@ -33,7 +33,7 @@ static uint32_t slot_of(const mpr_addrset *set, uint64_t number) {
     return slot;
 }
 
-static uint32_t find_page(const mpr_addrset *set, uint64_t number) {
+uint32_t mpr_addrset_look_up(const mpr_addrset *set, uint64_t number) {
     if (set->number.count == 0) {
         return NO_PAGE;
     }
@@ -77,7 +77,7 @@ static int make_page(mpr_addrset *set, uint64_t number, uint32_t *index) {
 }
 
 int mpr_addrset_page_index(mpr_addrset *set, uint64_t number, uint32_t *index) {
-    *index = find_page(set, number);
+    *index = mpr_addrset_look_up(set, number);
     return *index == NO_PAGE ? make_page(set, number, index) : MPR_OK;
 }
 
@@ -123,7 +123,7 @@ int mpr_addrset_rank(mpr_addrset *set) {
 
 /* The handle of a member, found without making anything. */
 static bool find_member(const mpr_addrset *set, uint64_t address, uint32_t *handle) {
-    uint32_t index = find_page(set, address >> MPR_PAGE_SHIFT);
+    uint32_t index = mpr_addrset_look_up(set, address >> MPR_PAGE_SHIFT);
     *handle = index << 16 | ((uint32_t)(address >> 4) & 0xFFFF);
     return index != NO_PAGE && mpr_addrset_has(set, *handle) && mpr_addrset_address(set, *handle) == address;
 }
@@ -134,7 +134,7 @@ bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address) {
 }
 
 uint32_t mpr_addrset_count_16k(const mpr_addrset *set, uint64_t address) {
-    uint32_t index = find_page(set, address >> MPR_PAGE_SHIFT), count = 0;
+    uint32_t index = mpr_addrset_look_up(set, address >> MPR_PAGE_SHIFT), count = 0;
     for (uint32_t i = 0; index != NO_PAGE && i < 16; i++) {
         count += mpr_addrset_bits(set->bits.items[index << 10 | (((uint32_t)(address >> 10) & 0x3FF) + i)]);
     }

@@ -43,6 +43,22 @@ void mpr_addrset_free(mpr_addrset *set);
 /* The page of a number, made if it is not there. MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */
 int mpr_addrset_page_index(mpr_addrset *set, uint64_t number, uint32_t *index);
 
+/* The slow half of mpr_addrset_find_page: UINT32_MAX for a page that is not there. */
+uint32_t mpr_addrset_look_up(const mpr_addrset *set, uint64_t number);
+
+/* The index of the page of a number, if it is there. */
+static inline bool mpr_addrset_find_page(mpr_addrset *set, uint64_t number, uint32_t *index) {
+    *index = set->recent[number % MPR_PAGE_RECENT];
+    if (set->number.count == 0 || set->number.items[*index] != number) {
+        *index = mpr_addrset_look_up(set, number);
+        if (*index == UINT32_MAX) {
+            return false;
+        }
+        set->recent[number % MPR_PAGE_RECENT] = *index;
+    }
+    return true;
+}
+
 /* The slow half of mpr_addrset_add: a member that starts at 8 modulo 16. */
 int mpr_addrset_mark_odd(mpr_addrset *set, uint32_t handle);
 

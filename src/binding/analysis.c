@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "algo/footprint.h"
+#include "algo/native.h"
 #include "algo/survivors.h"
 #include "base/vec.h"
 
@@ -50,21 +51,38 @@ static uint32_t dominated_node(graph_object *self, PyObject *argument) {
     return id != MPR_NO_NODE && binding_graph_dominate(self) < 0 ? MPR_NO_NODE : id;
 }
 
+/* Bytes of a node's subtree: of objects, or of native blocks. */
+static PyObject *subtree_bytes(const mpr_dominators *d, uint32_t id, int native) {
+    return PyLong_FromUnsignedLongLong(!native ? d->retained[id] : d->native != NULL ? d->native[id] : 0);
+}
+
 /* What would be freed with a node: over all edges, whatever only runs at the moment. */
-PyObject *binding_graph_retained(PyObject *self, PyObject *argument) {
+PyObject *binding_graph_retained(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"id", "native", NULL};
     graph_object *o = cast(self);
+    PyObject *argument;
+    int native = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &argument, &native)) {
+        return NULL;
+    }
     uint32_t id = binding_graph_node(o->graph, argument);
     bool known = o->freed.parent != NULL;
     if (id == MPR_NO_NODE || (!known && raised(mpr_dominators_find(o->graph, NULL, binding_progress, NULL, &o->freed)) < 0)) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(o->freed.retained[id]);
+    return subtree_bytes(&o->freed, id, native);
 }
 
 /* What a node keeps in the rank tree. */
-PyObject *binding_graph_kept(PyObject *self, PyObject *argument) {
+PyObject *binding_graph_kept(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"id", "native", NULL};
+    PyObject *argument;
+    int native = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &argument, &native)) {
+        return NULL;
+    }
     uint32_t id = dominated_node(cast(self), argument);
-    return id == MPR_NO_NODE ? NULL : PyLong_FromUnsignedLongLong(cast(self)->dominators.retained[id]);
+    return id == MPR_NO_NODE ? NULL : subtree_bytes(&cast(self)->dominators, id, native);
 }
 
 PyObject *binding_graph_dominator(PyObject *self, PyObject *argument) {
@@ -113,11 +131,14 @@ PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keyw
     if (items == NULL) {
         return PyErr_NoMemory();
     }
+    size_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t child = o->tree.child[first + i];
-        items[i] = (sized){.bytes = o->dominators.retained[child], .node = child};
+        if (!(o->graph->flags[child] & MPR_NODE_NATIVE)) {
+            items[kept++] = (sized){.bytes = o->dominators.retained[child], .node = child};
+        }
     }
-    PyObject *list = sized_list(items, count, limit);
+    PyObject *list = sized_list(items, kept, limit);
     mpr_alloc_free(&o->alloc, items, count, sizeof *items);
     return list;
 }
@@ -153,6 +174,9 @@ PyObject *binding_graph_children(PyObject *self, PyObject *argument) {
     }
     for (uint32_t k = o->tree.first[id]; k < o->tree.first[id + 1]; k++) {
         uint32_t child = o->tree.child[k];
+        if (o->graph->flags[child] & MPR_NODE_NATIVE) {
+            continue;
+        }
         kind_total *t = &total[o->graph->type[child]];
         uint64_t bytes = o->dominators.retained[child];
         if (t->count++ == 0 || bytes > t->most) {
@@ -234,6 +258,32 @@ PyObject *binding_graph_noted(PyObject *self, PyObject *args) {
     int failed = raised(mpr_survivors_noted(g, begins.buf, (uint32_t)((size_t)begins.len / sizeof(uint64_t)), size, &noted));
     PyBuffer_Release(&begins);
     return failed ? NULL : PyLong_FromUnsignedLong(noted);
+}
+
+static PyObject *native_row(const mpr_graph *g, const mpr_native_row *row) {
+    PyObject *type = binding_type_text(g, row->type);
+    return type == NULL ? NULL
+                        : Py_BuildValue("(NKKKI)", type, (unsigned long long)row->size, (unsigned long long)row->count,
+                                        (unsigned long long)row->before, (unsigned)row->node);
+}
+
+PyObject *binding_graph_native(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"lost", "older", NULL};
+    PyTypeObject *type = Py_TYPE(self);
+    const mpr_graph *g = cast(self)->graph;
+    PyObject *older = NULL;
+    int lost = 0;
+    mpr_native_rows rows = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|pO!", names, &lost, type, &older)) {
+        return NULL;
+    }
+    int status = mpr_native_by_kind(g, older == NULL ? NULL : cast(older)->graph, lost, &rows);
+    PyObject *list = raised(status) < 0 ? NULL : PyList_New(0);
+    for (size_t i = 0; list != NULL && i < rows.count; i++) {
+        binding_append(&list, native_row(g, &rows.items[i]));
+    }
+    mpr_vec_free(&rows, g->alloc);
+    return list;
 }
 
 PyObject *binding_graph_retained_types(PyObject *self, PyObject *unused) {

@@ -100,8 +100,9 @@ int binding_graph_append_edge(PyObject *list, const mpr_graph *g, uint32_t holde
 int binding_progress(void *context, uint64_t done, uint64_t total);
 
 /* Methods of Graph that analyse, in a file of their own. */
-PyObject *binding_graph_retained(PyObject *self, PyObject *id);
-PyObject *binding_graph_kept(PyObject *self, PyObject *id);
+PyObject *binding_graph_retained(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *binding_graph_kept(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *binding_graph_native(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_children(PyObject *self, PyObject *id);
 PyObject *binding_graph_what(PyObject *self, PyObject *id);
 PyObject *binding_graph_names(PyObject *self, PyObject *ids);

@@ -84,7 +84,7 @@ static PyObject *capture(PyObject *module, PyObject *args, PyObject *keywords) {
     }
     mod_state *state = binding_state(module);
     graph_object *out = binding_graph_new(state);
-    cpy_contents contents = {values != 0, hashes != 0, false, (int64_t)origins_ms * 1000000};
+    cpy_contents contents = {.values = values != 0, .hashes = hashes != 0, .origins_ns = (int64_t)origins_ms * 1000000};
     if (out != NULL && binding_capture(state, out, contents) < 0) {
         Py_CLEAR(out);
     }

@@ -94,7 +94,11 @@ static PyObject *totals(PyObject *self, PyObject *unused) {
                 {"own_bytes", t->own_bytes},
                 {"unreachable_objects", t->unreachable_objects},
                 {"unreachable_bytes", t->unreachable_bytes},
-                {"dangling", t->dangling}};
+                {"dangling", t->dangling},
+                {"native_blocks", t->native_blocks},
+                {"native_bytes", t->native_bytes},
+                {"lost_blocks", t->lost_blocks},
+                {"lost_bytes", t->lost_bytes}};
     PyObject *dict = PyDict_New();
     (void)unused;
     for (size_t i = 0; dict != NULL && i < sizeof rows / sizeof *rows; i++) {
@@ -408,7 +412,9 @@ static PyMethodDef methods[] = {
     {"columns", (PyCFunction)(void (*)(void))binding_graph_columns, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
      "Arrays of the graph as memoryviews, by name."},
     {"save", save, METH_O, "Write a snapshot to a descriptor; the bytes written."},
-    {"retained", binding_graph_retained, METH_O, "Bytes that would be freed with a node."},
+    {"retained", KEYWORDS(binding_graph_retained), "Bytes that would be freed with a node: of objects, or of native blocks."},
+    {"native", KEYWORDS(binding_graph_native),
+     "Native blocks, those that begin alike and have one size together, most bytes first."},
     {"dominator", binding_graph_dominator, METH_O, "The immediate dominator of a node, or None."},
     {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
     {"footprint", binding_graph_footprint, METH_O,
@@ -418,7 +424,7 @@ static PyMethodDef methods[] = {
     {"noted", binding_graph_noted, METH_VARARGS, "How many of some pieces of memory, or of all of a size, a collection writes to."},
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
-    {"kept", binding_graph_kept, METH_O, "Bytes that a node keeps in the rank tree."},
+    {"kept", KEYWORDS(binding_graph_kept), "Bytes that a node keeps in the rank tree: of objects, or of native blocks."},
     {"children", binding_graph_children, METH_O, "What a node immediately keeps in the rank tree, by type."},
     {"what", binding_graph_what, METH_O, "What a node is: its type, and its name if it has one."},
     {"names", binding_graph_names, METH_O,

@@ -34,7 +34,7 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
                               .leaf_buffers = tools->notes,
                               .prepared = tools->emit_account,
                               .context = tools->context,
-                              .regions = tools->regions,
+                              .more = tools->more,
                               .sharing = tools->sharing};
     return cpy_capture_walk(tools->sink, tools->alloc, &what);
 }
@@ -110,16 +110,18 @@ static PyObject *take(mod_state *state, const mpr_snapshot_request *request, cpy
 }
 
 static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"fd", "values", "hashes", "fork", "seconds", "watch", "file", "process", "cgroups", "origins_ms", NULL};
+    static char *names[] = {"fd",   "values",  "hashes",  "fork",       "seconds", "watch",
+                            "file", "process", "cgroups", "origins_ms", "native",  NULL};
     mod_state *state = binding_state(module);
     PyObject *file;
-    int values = 0, hashes = 0, fork = 0;
+    int values = 0, hashes = 0, fork = 0, native = 0;
     unsigned long long device = 0, inode = 0;
     long long born = 0;
     unsigned origins_ms = 0;
     mpr_snapshot_request r = {.watch = -1, .places = mpr_headroom_here};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIi(KKL)ssI", names, &file, &values, &hashes, &fork, &r.seconds, &r.watch,
-                                     &device, &inode, &born, &r.places.process, &r.places.cgroups, &origins_ms)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pppIi(KKL)ssIp", names, &file, &values, &hashes, &fork, &r.seconds,
+                                     &r.watch, &device, &inode, &born, &r.places.process, &r.places.cgroups, &origins_ms,
+                                     &native)) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(file);
@@ -131,7 +133,8 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
     if (cpy_capture_needs_interpreter(&state->proofs)) {
         r.no_fork = "this interpreter's own lists could not be proved (see accounting(), fallbacks)";
     }
-    cpy_contents contents = {values != 0, hashes != 0, false, (int64_t)origins_ms * 1000000};
+    cpy_contents contents = {
+        .values = values != 0, .hashes = hashes != 0, .native = native != 0, .origins_ns = (int64_t)origins_ms * 1000000};
     return take(state, &r, contents);
 }
 

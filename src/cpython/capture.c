@@ -6,6 +6,7 @@
 
 #include "base/os/file.h"
 #include "base/os/process.h"
+#include "cpython/bodies.h"
 #include "cpython/copied.h"
 #include "cpython/kinds.h"
 #include "cpython/leaf_buffers.h"
@@ -92,6 +93,7 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
 
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
     cpy_walk walk;
+    mpr_marking marking;
     uint64_t discarded = 0;
     int status = cpy_walk_begin_prepared(&walk, alloc, sink, what->proofs);
     walk.leaf_buffers = what->leaf_buffers;
@@ -113,15 +115,21 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     if (status == MPR_OK && what->argument != NULL) {
         cpy_walk_set_argument(&walk, what->argument);
     }
+    if (status == MPR_OK && what->contents.native && what->more != NULL) {
+        status = cpy_bodies_begin(&walk, &marking, what->more);
+    }
     if (status == MPR_OK) {
         status = cpy_walk_whole(&walk);
     }
     if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
-        status = cpy_unseen_tell(&walk, what->regions);
+        status = cpy_unseen_tell(&walk, what->more);
     }
     if (status == MPR_OK) {
         cpy_temporaries_emit(&walk);
         status = walk.status;
+    }
+    if (status == MPR_OK && walk.marking != NULL) {
+        status = cpy_bodies_finish(&walk, what->sharing, __builtin_frame_address(0));
     }
     if (status == MPR_OK && what->sharing != NULL) {
         status = cpy_copied_emit(&walk, what->sharing);
@@ -132,6 +140,7 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
     if (what->caller != NULL) {
         *what->caller = walk.caller;
     }
+    cpy_bodies_end(&walk);
     cpy_walk_end(&walk);
     return status;
 }

@@ -5,13 +5,14 @@
 
 #include "cpython/origins.h"
 #include "cpython/walk.h"
-#include "native/chunks.h"
+#include "native/account.h"
 #include "native/sharing.h"
 
-/* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. And how long
+/* What is recorded of contents: all strings, not only names; hashes that say which are equal; or nothing, not even names. Whether native blocks are. And how long
  * tracemalloc may be asked where objects were made. */
 typedef struct cpy_contents {
     bool values, hashes, nameless;
+    bool native; /* native blocks, in a child */
     int64_t origins_ns;
 } cpy_contents;
 
@@ -34,8 +35,9 @@ typedef struct cpy_capture {
     /* Called when that was discarded and before the walk, with the bytes of it that were in memory; a status. Or NULL. */
     int (*prepared)(void *context, mpr_sink *sink, uint64_t discarded);
     void *context;
-    const mpr_chunks_regions
-        *regions; /* where a child looks for objects that only C holds (unseen.h), once `prepared` was called */
+    const mpr_account_more *
+        more; /* in a child, where its allocators have their memory, once `prepared` was called: for objects that only C holds (unseen.h),
+                                     and native blocks (bodies.h); else NULL */
     mpr_sharing *sharing; /* in a child, of a process that was forked itself: copied.h; else NULL */
     PyObject *argument; /* of the question that needs the capture: cpy_walk_set_argument; or NULL */
     cpy_caller *caller; /* where to say who asked, or NULL */

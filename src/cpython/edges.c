@@ -22,6 +22,13 @@ static inline void follow(cpy_walk *walk, PyObject *target) {
     }
 }
 
+void cpy_walk_emit_edge(cpy_walk *walk, uint64_t target, mpr_label label) {
+    walk->edges[walk->edge_count++] = (mpr_seen_edge){target, label};
+    if (walk->edge_count == CPY_BATCH) {
+        cpy_walk_flush(walk);
+    }
+}
+
 void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label) {
     if (target == NULL) {
         return;
@@ -31,10 +38,7 @@ void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label) {
         follow(walk, target);
     }
     if (walk->sink->edges != NULL) {
-        walk->edges[walk->edge_count++] = (mpr_seen_edge){.target = (uint64_t)(uintptr_t)target, .label = label};
-        if (walk->edge_count == CPY_BATCH) {
-            cpy_walk_flush(walk);
-        }
+        cpy_walk_emit_edge(walk, (uint64_t)(uintptr_t)target, label);
     }
 }
 

@@ -313,6 +313,10 @@ static size_t body_of(PyObject *object, const cpy_type *type) {
     return (bytes + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
 }
 
+size_t cpy_body_bytes(PyObject *object, const cpy_type *type) {
+    return type->kind->body != NULL ? type->kind->body(object, type->type) : body_of(object, type);
+}
+
 size_t cpy_size_fixed(const cpy_type *type) {
     const cpy_kind *kind = type->kind;
     bool buffers = (kind->owned != NULL && kind->owned != owned_nothing) || type->unknown_buffers || type->has_managed_dict;
@@ -327,7 +331,7 @@ static bool has_formula(const cpy_walk *walk, const cpy_kind *kind) {
 size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags) {
     const cpy_kind *kind = type->kind;
     size_t bytes = type->asks_is_gc ? cpy_layout_preheader(type->type, is_gc) : type->preheader;
-    bytes += kind->body != NULL ? kind->body(object, type->type) : body_of(object, type);
+    bytes += cpy_body_bytes(object, type);
     if (has_formula(walk, kind)) {
         bytes += kind->owned(object, NULL);
     } else if (kind->owned != NULL || type->unknown_buffers) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What is known about each class, found out once: its kind, and what each word of its instances is called. */
+#include "cpython/bodies.h"
 #include "cpython/kinds.h"
 
 #include <string.h>
@@ -250,6 +251,7 @@ static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
     record->is_heap = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0;
     record->is_python = cpy_is_python_class(type);
     record->complete = record->kind->complete && (exact || record->kind->complete_below);
+    record->may_refer = cpy_bodies_may_refer(type);
     record->unknown_buffers = measures_itself(record);
     record->own = is_own(walk, type);
     record->is_class = PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS);

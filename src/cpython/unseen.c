@@ -6,6 +6,7 @@
 
 #include "base/os/process.h"
 #include "base/status.h"
+#include "cpython/bodies.h"
 #include "cpython/capture.h"
 #include "cpython/sound.h"
 #include "native/pools.h"
@@ -236,21 +237,24 @@ static void tell(scan *s, const unseen *one) {
         cpy_text_tell_digest(walk);
     }
     tell_references(s, object);
+    if (walk->marking != NULL && has_formula(object)) {
+        cpy_bodies_exclude(walk);
+    }
     cpy_walk_flush(walk);
 }
 
 /* ---- all of it ---- */
 
 /* With PYTHONMALLOC=debug each block lies between marks: its domain's letter and seven forbidden bytes before it. */
-MPR_MAPS_ANY_MEMORY static void find_hooks(scan *s) {
+MPR_MAPS_ANY_MEMORY void cpy_unseen_hooks(size_t *before, size_t *all) {
     PyObject *modules = PyImport_GetModuleDict();
     const unsigned char *block = (const unsigned char *)modules - cpy_layout_preheader(Py_TYPE(modules), true);
     bool hooked = block[-8] == 'o';
     for (int i = 1; i < 8; i++) {
         hooked = hooked && block[-i] == FORBIDDEN;
     }
-    s->before = hooked ? HOOKED : 0;
-    s->hooks = hooked ? HOOKS : 0;
+    *before = hooked ? HOOKED : 0;
+    *all = hooked ? HOOKS : 0;
 }
 
 static bool is_only_interpreter(void) {
@@ -258,18 +262,18 @@ static bool is_only_interpreter(void) {
     return head != NULL && PyInterpreterState_Next(head) == NULL;
 }
 
-int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions) {
+int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more) {
     scan s = {.walk = walk};
     int64_t start = mpr_process_monotonic_ns();
     if (walk->status != MPR_OK || !is_only_interpreter()) {
         return walk->status;
     }
-    find_hooks(&s);
+    cpy_unseen_hooks(&s.before, &s.hooks);
     s.heap_end = mpr_process_break() < LOW_HEAP ? mpr_process_break() : 0;
     mpr_addrset_init(&s.members, walk->alloc);
-    int status = mpr_pools_each_block(regions != NULL, choose, look_at, &s);
-    for (size_t i = 0; regions != NULL && i < regions->region.count; i++) {
-        mpr_chunks_each_block(&regions->region.items[i], look_at_chunk, &s);
+    int status = mpr_pools_each_block(more != NULL, choose, look_at, &s);
+    for (size_t i = 0; more != NULL && i < more->regions.region.count; i++) {
+        mpr_chunks_each_block(&more->regions.region.items[i], look_at_chunk, &s);
     }
     for (size_t i = 0; i < s.found.count && walk->status == MPR_OK; i++) {
         tell(&s, &s.found.items[i]);

@@ -13,10 +13,13 @@
 #define CPY_UNSEEN_H
 
 #include "cpython/walk.h"
-#include "native/chunks.h"
+#include "native/account.h"
 
-/* When everything else has been told. `regions` of malloc's memory, where the process stands still and they are known, else NULL: then only
+/* When everything else has been told. `more` has the regions of malloc's memory, where the process stands still and they are known, else NULL: then only
  * pymalloc's pools are looked at. Facts told (docs/FORMAT.md): unseen_objects, unseen_rejected. MPR_OK or the walk's status. */
-int cpy_unseen_tell(cpy_walk *walk, const mpr_chunks_regions *regions);
+int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more);
+
+/* Bytes that Python's allocators have before each block, and in all: 0 without PYTHONMALLOC=debug, and what is like it. */
+void cpy_unseen_hooks(size_t *before, size_t *all);
 
 #endif

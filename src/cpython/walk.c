@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cpython/bodies.h"
 #include "cpython/kinds.h"
 #include "cpython/leaf_buffers.h"
 #include "cpython/roots.h"
@@ -105,8 +106,11 @@ static void take(cpy_walk *walk, PyObject *object) {
     if (!type->is_leaf) {
         cpy_edges_tell(walk);
         cpy_walk_emit_argument(walk, object); /* 3.10: a frame is an object */
-        cpy_walk_flush(walk);
     }
+    if (walk->marking != NULL && !mpr_image_has(&walk->image, (uint64_t)(uintptr_t)object)) {
+        cpy_bodies_search(walk);
+    }
+    cpy_walk_flush(walk);
     walk->unowned = 0;
 }
 

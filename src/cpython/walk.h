@@ -21,6 +21,7 @@ typedef struct cpy_walk cpy_walk;
 typedef struct cpy_type cpy_type;
 typedef struct cpy_kind cpy_kind;
 typedef struct cpy_leaf_buffers cpy_leaf_buffers;
+struct mpr_marking;
 
 /* What the self-check proved about this interpreter (selfcheck.h). */
 typedef struct cpy_proofs {
@@ -56,6 +57,7 @@ struct cpy_type {
     bool is_leaf; /* instances refer to nothing */
     bool unknown_buffers; /* a C type with a __sizeof__ of its own and no formula here: sizes are estimated */
     bool complete; /* its kind tells all edges: tp_traverse is not needed */
+    bool may_refer; /* to native blocks beyond those of its size: cpython/bodies.h */
     bool own; /* a class of memprobe */
 };
 
@@ -109,6 +111,7 @@ struct cpy_walk {
     bool values; /* tell the contents of strings */
     bool hashes; /* tell hashes of contents, by `key` */
     cpy_leaf_buffers *leaf_buffers; /* in a forked child: what it discards (leaf_buffers.h); else NULL */
+    struct mpr_marking *marking; /* of native blocks (bodies.h), in a forked child that is to emit them; else NULL */
     uint64_t key[2];
     uint64_t nodes; /* told */
     bool
@@ -208,6 +211,9 @@ static inline void cpy_walk_tell_node(cpy_walk *walk, const mpr_seen_node *node)
 void cpy_walk_tell(cpy_walk *walk, PyObject *target, mpr_label label);
 void cpy_walk_flush(cpy_walk *walk);
 
+/* Emit an edge of the object in hand, and do not follow it. */
+void cpy_walk_emit_edge(cpy_walk *walk, uint64_t target, mpr_label label);
+
 /* The slow half of cpy_type_of. */
 cpy_type *cpy_type_find(cpy_walk *walk, PyTypeObject *type);
 
@@ -237,6 +243,9 @@ bool cpy_is_python_class(PyTypeObject *type);
 
 /* Bytes that the object alone owns. Adds MPR_NODE_ESTIMATED to *flags where no formula is known. */
 size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags);
+
+/* Bytes of the object's own block that are not before it. */
+size_t cpy_body_bytes(PyObject *object, const cpy_type *type);
 
 /* The same for every instance of the type, or 0 when they differ. */
 size_t cpy_size_fixed(const cpy_type *type);

@@ -17,7 +17,8 @@
 /* ---- header and frames ---------------------------------------------------------------------------------------------- */
 
 #define DISK_MAGIC "\x8fmprobe\n"
-#define DISK_VERSION 3u  /* 1: without the flag of bounded containers, 2: without those on native memory of types */
+/* 1: without the flag of bounded containers, 2: without those on native memory of types, 3: without native blocks, their types, root group and references */
+#define DISK_VERSION 4u
 #define DISK_HEADER 36  /* magic 8, version 4, reserved 4, salt 16, sum 4 */
 #define DISK_SALT 16    /* offset and length of the salt */
 #define DISK_FRAME 16   /* kind, length of the contents, sum of the contents, sum of the twelve bytes before */
@@ -59,7 +60,7 @@ enum { COLUMN_SHAPES, COLUMN_ADDRESSES, COLUMN_CODES, COLUMN_TARGETS, COLUMN_LAB
 #define DISK_LABEL_WEAK 0x20u
 #define DISK_LABEL_HOUSEKEEPING 0x10u
 #define DISK_LABEL_SHIFT 6
-#define DISK_KIND_MAX 12
+#define DISK_KIND_MAX 14
 #define DISK_LABEL_FIELD 1u
 
 /* kind in memory, kind on disk; label 0 must be OFFSET 0 in both, for predictions begin with it. */
@@ -76,7 +77,9 @@ enum { COLUMN_SHAPES, COLUMN_ADDRESSES, COLUMN_CODES, COLUMN_TARGETS, COLUMN_LAB
     X(MPR_LABEL_CELL, 9)                                                                                                           \
     X(MPR_LABEL_STACK, 10)                                                                                                         \
     X(MPR_LABEL_ELEMENT, 11)                                                                                                       \
-    X(MPR_LABEL_CHILD, 12)
+    X(MPR_LABEL_CHILD, 12)                                                                                                         \
+    X(MPR_LABEL_NATIVE, 13)                                                                                                        \
+    X(MPR_LABEL_DOUBTED, 14)
 
 #define LABEL_ROW_OUT(memory, disk) [memory] = (disk),
 #define LABEL_ROW_IN(memory, disk) [disk] = (memory),
@@ -102,22 +105,24 @@ static inline uint32_t label_to_disk(mpr_label label) {
     X(MPR_NODE_TYPE, 0x0080u)                                                                                                      \
     X(MPR_NODE_MODULE, 0x0100u)                                                                                                    \
     X(MPR_NODE_OWN_WALL, 0x0200u)                                                                                                  \
-    X(MPR_NODE_BOUNDED, 0x0400u)
-#define DISK_NODE_FLAGS_ALL 0x07ffu
+    X(MPR_NODE_BOUNDED, 0x0400u)                                                                                                   \
+    X(MPR_NODE_NATIVE, 0x0800u)
+#define DISK_NODE_FLAGS_ALL 0x0fffu
 
 #define DISK_TYPE_HEAP 1u
 #define DISK_TYPE_MAY_HOLD_NATIVE 2u
 #define DISK_TYPE_OWN_POOL 4u
-#define DISK_TYPE_FLAGS_ALL 7u
+#define DISK_TYPE_NATIVE 8u
+#define DISK_TYPE_FLAGS_ALL 15u
 
 static inline uint32_t type_flags_to_disk(uint32_t flags) {
     return (flags & MPR_TYPE_HEAP ? DISK_TYPE_HEAP : 0) | (flags & MPR_TYPE_MAY_HOLD_NATIVE ? DISK_TYPE_MAY_HOLD_NATIVE : 0) |
-           (flags & MPR_TYPE_OWN_POOL ? DISK_TYPE_OWN_POOL : 0);
+           (flags & MPR_TYPE_OWN_POOL ? DISK_TYPE_OWN_POOL : 0) | (flags & MPR_TYPE_NATIVE ? DISK_TYPE_NATIVE : 0);
 }
 
 static inline uint32_t type_flags_from_disk(uint32_t flags) {
     return (flags & DISK_TYPE_HEAP ? MPR_TYPE_HEAP : 0) | (flags & DISK_TYPE_MAY_HOLD_NATIVE ? MPR_TYPE_MAY_HOLD_NATIVE : 0) |
-           (flags & DISK_TYPE_OWN_POOL ? MPR_TYPE_OWN_POOL : 0);
+           (flags & DISK_TYPE_OWN_POOL ? MPR_TYPE_OWN_POOL : 0) | (flags & DISK_TYPE_NATIVE ? MPR_TYPE_NATIVE : 0);
 }
 
 static inline uint32_t node_flags_to_disk(uint32_t flags) {
@@ -152,8 +157,10 @@ static inline uint32_t node_flags_from_disk(uint32_t flags) {
     X(MPR_GROUP_STATIC, 4)                                                                                                         \
     X(MPR_GROUP_INTERNED, 5)                                                                                                       \
     X(MPR_GROUP_C_REFERENCES, 6)                                                                                                   \
-    X(MPR_GROUP_UNREACHABLE, 7)
-#define DISK_GROUP_MAX 7
+    X(MPR_GROUP_UNREACHABLE, 7)                                                                                                    \
+    X(MPR_GROUP_NATIVE, 8)                                                                                                         \
+    X(MPR_GROUP_LOST, 9)
+#define DISK_GROUP_MAX 9
 
 #define GROUP_ROW_OUT(memory, disk) [memory] = (disk),
 #define GROUP_ROW_IN(memory, disk) [disk] = (memory),

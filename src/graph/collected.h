@@ -32,7 +32,7 @@ struct mpr_builder {
     MPR_VEC(char) strings;
     uint32_t *order; /* made by freeze: rank of an address -> node */
     uint64_t dangling;
-    size_t first_temporary; /* made by freeze: the first node with an edge TEMPORARY; the number of nodes for none */
+    size_t first_unsettled; /* made by freeze: the first node with an edge TEMPORARY or NATIVE; the number of nodes for none */
 };
 
 /* Append a node that no walk has seen. MPR_OK, MPR_ENOMEM, MPR_ELIMIT. */

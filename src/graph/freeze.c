@@ -4,7 +4,8 @@
  *   1. number the addresses (rank of the bitmap) and note which node has which number;
  *   2. one pass over the edges: a target's handle becomes its id, and a strong edge takes one from the target's reference count;
  *   3. what is left of a count is the node's residual: references that no edge explains. An edge to what may be a temporary value
- *      (cpython/temporaries.h) becomes a strong one where its target has something left, and goes otherwise;
+ *      (cpython/temporaries.h) becomes a strong one where its target has something left, and goes otherwise; one that was found in memory (native/marking.h)
+ *      becomes a strong one where it leads to a native block, stays weak between one and an object, and goes between objects;
  *   4. the derived root groups, memprobe's own objects and garbage (roots.c);
  *   5. hand the columns over, trimmed, and add up the totals.
  *
@@ -118,12 +119,17 @@ INLINE uint64_t old_end(const struct mpr_builder *b, size_t node, uint64_t *old_
     return ((next & 0xFFFF) == 0 ? b->first_base.items[next >> 16] : *old_base) + b->first_low.items[next];
 }
 
+/* What an edge is can be said only when all counts and nodes are known: of a temporary value, and of what was found in memory. */
+#define TEMPORARY (mpr_label_field(MPR_FIELD_TEMPORARY))
+
+static inline bool is_unsettled(mpr_label label, mpr_label temporary) { return label == temporary || mpr_label_found(label); }
+
 /* All targets to ids, in place; edges that lead nowhere are squeezed out, and offsets follow. */
 INLINE void translate_edges(struct mpr_builder *b) {
-    const mpr_label temporary = mpr_label_field(MPR_FIELD_TEMPORARY);
+    const mpr_label temporary = TEMPORARY;
     uint64_t from = 0, to = 0, old_base = 0;
     block k = {0};
-    b->first_temporary = b->handle.count;
+    b->first_unsettled = b->handle.count;
     fetch_block(b, 0);
     for (size_t node = 0; node < b->handle.count; node++) {
         uint64_t end = old_end(b, node, &old_base);
@@ -134,15 +140,15 @@ INLINE void translate_edges(struct mpr_builder *b) {
             }
             uint32_t target = k.id[from - k.from];
             if (target != MPR_NO_NODE) {
-                if (b->label.items[from] == temporary && b->first_temporary > node) {
-                    b->first_temporary = node;
+                if (b->first_unsettled > node && is_unsettled(b->label.items[from], temporary)) {
+                    b->first_unsettled = node;
                 }
                 place_edge(b, from, target, to++, orphan);
             }
             orphan = target == MPR_NO_NODE;
+            b->dangling += orphan && !mpr_label_found(b->label.items[from]); /* a block that an object has is no node */
         }
     }
-    b->dangling += b->target.count - to;
     b->target.count = b->label.count = to;
 }
 
@@ -185,20 +191,37 @@ static bool is_temporary(struct mpr_builder *b, uint32_t target) {
     return left;
 }
 
-/* Edges to temporary values become strong or are squeezed out; offsets follow. The offsets have their last entry, the end of all. */
-static void settle_temporaries(struct mpr_builder *b) {
-    const mpr_label temporary = mpr_label_field(MPR_FIELD_TEMPORARY);
-    size_t node = b->first_temporary;
+/* Is an edge that was found by looking one? Then *label says what it is; what retains is found by native.c. */
+static bool is_native(const struct mpr_builder *b, size_t node, uint32_t target, mpr_label *label) {
+    bool leads_to_block = (b->flags.items[target] & MPR_NODE_NATIVE) != 0;
+    bool retains = leads_to_block && mpr_label_kind_of(*label) == MPR_LABEL_NATIVE;
+    *label = retains ? *label & ~MPR_LABEL_WEAK : *label | MPR_LABEL_WEAK;
+    return leads_to_block || (b->flags.items[node] & MPR_NODE_NATIVE) != 0;
+}
+
+/* Is an unsettled edge one? */
+static bool settle(struct mpr_builder *b, size_t node, uint32_t target, mpr_label *label) {
+    if (mpr_label_found(*label)) {
+        return is_native(b, node, target, label);
+    }
+    *label &= ~MPR_LABEL_WEAK;
+    return is_temporary(b, target);
+}
+
+/* Unsettled edges become what they are or are squeezed out; offsets follow. The offsets have their last entry, the end of all. */
+static void settle_edges(struct mpr_builder *b) {
+    const mpr_label temporary = TEMPORARY;
+    size_t node = b->first_unsettled;
     uint64_t old_base = b->first_base.items[node >> 16], from = old_base + b->first_low.items[node], to = from;
     for (; node < b->handle.count; node++) {
         uint64_t end = old_end(b, node, &old_base);
         set_first(b, node, to);
         for (bool orphan = true; from < end; from++) {
             mpr_label label = label_of(b, from, orphan);
-            orphan = label == temporary && !is_temporary(b, b->target.items[from]);
+            orphan = is_unsettled(label, temporary) && !settle(b, node, b->target.items[from], &label);
             if (!orphan) {
                 b->target.items[to] = b->target.items[from];
-                b->label.items[to++] = label == temporary ? label & ~MPR_LABEL_WEAK : label;
+                b->label.items[to++] = label;
             }
         }
     }
@@ -218,8 +241,8 @@ static int find_residuals(struct mpr_builder *b) {
         }
     }
     mpr_alloc_free(b->alloc, classes, b->types.count, sizeof *classes);
-    if (b->first_temporary < b->handle.count) {
-        settle_temporaries(b);
+    if (b->first_unsettled < b->handle.count) {
+        settle_edges(b);
     }
     for (size_t i = 0; i < b->handle.count; i++) {
         int32_t left = (int32_t)b->refs.items[i];
@@ -252,6 +275,14 @@ static void count_residual(mpr_totals *t, const mpr_graph *g, uint32_t node) {
 
 static void count_node(mpr_totals *t, const mpr_graph *g, uint32_t node) {
     uint64_t size = mpr_graph_size(g, node);
+    if (g->flags[node] & MPR_NODE_NATIVE) {
+        bool own = (g->flags[node] & MPR_NODE_OWN) != 0, lost = (g->flags[node] & MPR_NODE_UNREACHABLE) != 0;
+        t->native_blocks += !own;
+        t->native_bytes += own ? 0 : size;
+        t->lost_blocks += lost;
+        t->lost_bytes += lost ? size : 0;
+        return;
+    }
     if (g->flags[node] & MPR_NODE_OWN) {
         t->own_objects++;
         t->own_bytes += size;
@@ -270,7 +301,7 @@ static void count_node(mpr_totals *t, const mpr_graph *g, uint32_t node) {
 /* What needs a look at a node of its own. */
 #define RARE                                                                                                                       \
     (MPR_NODE_OWN | MPR_NODE_ESTIMATED | MPR_NODE_UNREACHABLE | MPR_NODE_IMMORTAL | MPR_NODE_RESIDUAL | MPR_NODE_BIG |             \
-     MPR_NODE_SYNTHETIC)
+     MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE)
 
 static void add_totals(mpr_graph *g, uint64_t dangling) {
     mpr_totals t = {.dangling = dangling};

@@ -169,6 +169,8 @@ const char *mpr_group_text(uint32_t group) {
         [MPR_GROUP_INTERNED] = "interned strings",
         [MPR_GROUP_C_REFERENCES] = "C references",
         [MPR_GROUP_UNREACHABLE] = "unreachable",
+        [MPR_GROUP_NATIVE] = "native memory",
+        [MPR_GROUP_LOST] = "lost native memory",
     };
     return group < MPR_GROUP_COUNT ? texts[group] : NULL;
 }

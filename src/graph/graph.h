@@ -75,6 +75,8 @@ typedef struct mpr_totals {
     uint64_t own_objects, own_bytes;
     uint64_t unreachable_objects, unreachable_bytes;
     uint64_t dangling;   /* edges to addresses that were never seen as nodes: dropped */
+    uint64_t native_blocks, native_bytes, lost_blocks,
+        lost_bytes; /* those lost are among the others; memprobe's own are in neither */
 } mpr_totals;
 
 typedef struct mpr_graph {
@@ -144,9 +146,9 @@ const mpr_info *mpr_graph_info(const mpr_graph *g, const char *key);
 /* What the holder's type calls this OFFSET or INLINE label, or NULL. */
 const mpr_named *mpr_graph_named(const mpr_graph *g, uint32_t type, mpr_label label);
 
-/* Node and edge are in answers: not synthetic, not memprobe's own. */
+/* Node and edge are in answers: no root group, frame or native block, and not memprobe's own. */
 static inline bool mpr_graph_is_object(const mpr_graph *g, uint32_t node) {
-    return !(g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_OWN));
+    return !(g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE | MPR_NODE_OWN));
 }
 
 /* The reverse index, made now if it is not there: MPR_OK or MPR_ENOMEM. Edges in ascending order of source. */

@@ -28,6 +28,9 @@ typedef enum mpr_label_kind {
     MPR_LABEL_STACK = 10,  /* entry n of a frame's value stack */
     MPR_LABEL_ELEMENT = 11, /* an element of a set or another unordered container */
     MPR_LABEL_CHILD = 12,  /* root -> group, group -> thread, thread -> frame, group -> member */
+    MPR_LABEL_NATIVE =
+        13, /* byte offset of a word that is the target's address, found by looking: it may retain a native block, and no object */
+    MPR_LABEL_DOUBTED = 14, /* the same of a word that may well be left behind by what had the memory before (graph/native.h) */
 } mpr_label_kind;
 
 #define MPR_LABEL_WEAK (UINT32_C(1) << 27)
@@ -161,6 +164,11 @@ static inline int mpr_label_strong(mpr_label label) { return !(label & MPR_LABEL
 /* True for an edge that questions about user data skip unless asked. */
 static inline int mpr_label_housekeeping(mpr_label label) { return (label & MPR_LABEL_HOUSEKEEPING) != 0; }
 
+/* True for an edge that was found by looking at memory. */
+static inline int mpr_label_found(mpr_label label) {
+    return mpr_label_kind_of(label) == MPR_LABEL_NATIVE || mpr_label_kind_of(label) == MPR_LABEL_DOUBTED;
+}
+
 /* True for a label whose name is the target of the holder's preceding edge. */
 static inline int mpr_label_named_by_previous(mpr_label label) {
     const uint32_t kinds = 1u << MPR_LABEL_VALUE | 1u << MPR_LABEL_ATTR | 1u << MPR_LABEL_LOCAL | 1u << MPR_LABEL_CELL;
@@ -176,7 +184,7 @@ const char *mpr_label_field_text(uint32_t field);
 /* True when kind, field and bits are ones that this version writes. */
 static inline int mpr_label_valid(mpr_label label) {
     mpr_label_kind kind = mpr_label_kind_of(label);
-    return kind <= MPR_LABEL_CHILD && (kind != MPR_LABEL_FIELD || mpr_label_payload(label) < MPR_FIELD_COUNT);
+    return kind <= MPR_LABEL_DOUBTED && (kind != MPR_LABEL_FIELD || mpr_label_payload(label) < MPR_FIELD_COUNT);
 }
 
 #endif

@@ -69,10 +69,11 @@ void mpr_graph_resolve_class(mpr_resolved *out) {
 
 const char *mpr_resolved_kind(mpr_label_kind kind) {
     static const char *const names[] = {
-        [MPR_LABEL_OFFSET] = "offset", [MPR_LABEL_FIELD] = "field", [MPR_LABEL_INDEX] = "index", [MPR_LABEL_KEY] = "key",
-        [MPR_LABEL_VALUE] = "value",   [MPR_LABEL_ATTR] = "attr",   [MPR_LABEL_INLINE] = "attr", [MPR_LABEL_NAME] = "name",
-        [MPR_LABEL_LOCAL] = "local",   [MPR_LABEL_CELL] = "cell",   [MPR_LABEL_STACK] = "stack", [MPR_LABEL_ELEMENT] = "element",
-        [MPR_LABEL_CHILD] = "child",
+        [MPR_LABEL_OFFSET] = "offset", [MPR_LABEL_FIELD] = "field",   [MPR_LABEL_INDEX] = "index",
+        [MPR_LABEL_KEY] = "key",       [MPR_LABEL_VALUE] = "value",   [MPR_LABEL_ATTR] = "attr",
+        [MPR_LABEL_INLINE] = "attr",   [MPR_LABEL_NAME] = "name",     [MPR_LABEL_LOCAL] = "local",
+        [MPR_LABEL_CELL] = "cell",     [MPR_LABEL_STACK] = "stack",   [MPR_LABEL_ELEMENT] = "element",
+        [MPR_LABEL_CHILD] = "child",   [MPR_LABEL_NATIVE] = "native", [MPR_LABEL_DOUBTED] = "doubted",
     };
     return names[kind];
 }
@@ -141,6 +142,8 @@ size_t mpr_resolved_text(const mpr_resolved *r, char *text, size_t size) {
     text[0] = '\0';
     switch (r->kind) {
     case MPR_LABEL_OFFSET:
+    case MPR_LABEL_NATIVE:
+    case MPR_LABEL_DOUBTED:
         put_number(&o, "+0x%x", r->number);
         break;
     case MPR_LABEL_INLINE:

@@ -5,7 +5,8 @@
  *   static         immortal objects, and those in the image of the interpreter
  *   interned       every interned string, weakly
  *   C references   every object with a residual above 0: somebody holds it whom no walk can see
- *   unreachable    what none of these, nor threads, modules and interpreter, reach: cyclic garbage
+ *   unreachable    what none of these, nor threads, modules, interpreter and native memory, reach: cyclic garbage
+ *   lost           the same of native blocks
  *   root           the parent of all groups, so that retained sizes add up to the heap
  *
  * memprobe's own objects are what is reached only through its own modules, classes and frames (the walls): what a first sweep leaves
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "graph/collected.h"
+#include "graph/native.h"
 #include "graph/sweep.h"
 
 enum { ALIVE = 1, OWN = 2, GARBAGE = 3, WALL = 4 };
@@ -26,12 +28,6 @@ static uint32_t next_flagged(const uint16_t *flags, uint32_t from, uint32_t end,
         }
     }
     return from < end ? from : end;
-}
-
-/* The first node at or after `from` with this mark, or `end`. */
-static uint32_t next_marked(const uint8_t *reached, uint32_t from, uint32_t end, uint8_t mark) {
-    const uint8_t *found = from < end ? memchr(reached + from, mark, end - from) : NULL;
-    return found != NULL ? (uint32_t)(found - reached) : end;
 }
 
 /* A typed name for a synthetic node that no walk has seen. */
@@ -89,8 +85,8 @@ static int residual_group(mpr_graph *g, uint32_t type) {
 /* ---- what is reached ---- */
 
 static void enter_groups(mpr_sweep *sweep, const mpr_graph *g) {
-    for (uint32_t group = MPR_GROUP_THREADS; group < MPR_GROUP_UNREACHABLE; group++) {
-        if (g->group[group] != MPR_NO_NODE) {
+    for (uint32_t group = MPR_GROUP_THREADS; group < MPR_GROUP_COUNT; group++) {
+        if (group != MPR_GROUP_UNREACHABLE && g->group[group] != MPR_NO_NODE) {
             mpr_sweep_enter(sweep, g->group[group]);
         }
     }
@@ -107,39 +103,71 @@ static void sweep_alive(mpr_sweep *sweep, const mpr_graph *g) {
 
 static void sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
     sweep->mark = OWN;
-    for (uint32_t i = 0; (i = next_marked(sweep->reached, i, g->seen, WALL)) < g->seen; i++) {
+    for (uint32_t i = 0; (i = mpr_sweep_next(sweep->reached, i, g->seen, WALL)) < g->seen; i++) {
         sweep->reached[i] = 0;
         mpr_sweep_enter(sweep, i);
     }
     mpr_sweep_run(sweep, g, NULL, NULL);
 }
 
+/* A member of a group of what nothing reaches, and with it all that it reaches. */
+static int add_unreached(mpr_graph *g, mpr_sweep *sweep, uint32_t node) {
+    int status = push_edge(g->storage, node, mpr_label_make(MPR_LABEL_CHILD, 0));
+    mpr_collected_view(g);
+    if (status == MPR_OK) {
+        mpr_sweep_enter(sweep, node);
+        mpr_sweep_run(sweep, g, NULL, NULL);
+    }
+    return status;
+}
+
 /* The group of garbage: one member for every part of it that no other member reaches first, collected objects before others. */
 static int garbage_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
-    struct mpr_builder *s = g->storage;
+    const uint32_t others = MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE;
     int status = begin_group(g, type, MPR_GROUP_UNREACHABLE);
-    sweep->mark = GARBAGE;
     for (int tracked = 1; status == MPR_OK && tracked >= 0; tracked--) {
-        for (uint32_t i = 0; status == MPR_OK && (i = next_marked(sweep->reached, i, g->seen, 0)) < g->seen; i++) {
-            if ((s->flags.items[i] & MPR_NODE_SYNTHETIC) || (tracked && !(s->flags.items[i] & MPR_NODE_TRACKED))) {
-                continue;
-            }
-            status = push_edge(s, i, mpr_label_make(MPR_LABEL_CHILD, 0));
-            mpr_collected_view(g);
-            if (status == MPR_OK) {
-                mpr_sweep_enter(sweep, i);
-                mpr_sweep_run(sweep, g, NULL, NULL);
-            }
+        for (uint32_t i = 0; status == MPR_OK && (i = mpr_sweep_next(sweep->reached, i, g->seen, 0)) < g->seen; i++) {
+            uint32_t flags = g->storage->flags.items[i];
+            status = (flags & others) || (tracked && !(flags & MPR_NODE_TRACKED)) ? MPR_OK : add_unreached(g, sweep, i);
         }
     }
     return status == MPR_OK ? end_group(g) : status;
 }
 
+/* Blocks that another one refers to that nothing has reached. */
+static void find_referred(const mpr_graph *g, const mpr_sweep *sweep, bool *referred) {
+    for (uint32_t i = 0; (i = mpr_sweep_next(sweep->reached, i, g->seen, 0)) < g->seen; i++) {
+        for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++) {
+            bool leads = mpr_label_strong(g->label[k]) || mpr_label_kind_of(g->label[k]) == MPR_LABEL_DOUBTED;
+            referred[g->target[k]] |= leads && g->target[k] != i;
+        }
+    }
+}
+
+/* The group of lost blocks, likewise: those to which no other leads before the rest, which are circles. */
+static int lost_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
+    size_t nodes = g->nodes;
+    bool *referred = g->group[MPR_GROUP_NATIVE] == MPR_NO_NODE ? NULL : mpr_alloc_array(g->alloc, nodes, sizeof *referred);
+    if (referred == NULL) {
+        return g->group[MPR_GROUP_NATIVE] == MPR_NO_NODE ? MPR_OK : MPR_ENOMEM;
+    }
+    find_referred(g, sweep, referred);
+    int status = begin_group(g, type, MPR_GROUP_LOST);
+    for (int first = 1; status == MPR_OK && first >= 0; first--) {
+        for (uint32_t i = 0; status == MPR_OK && (i = mpr_sweep_next(sweep->reached, i, g->seen, 0)) < g->seen; i++) {
+            bool native = (g->storage->flags.items[i] & MPR_NODE_NATIVE) != 0;
+            status = native && !(first && referred[i]) ? add_unreached(g, sweep, i) : MPR_OK;
+        }
+    }
+    mpr_alloc_free(g->alloc, referred, nodes, sizeof *referred);
+    return status == MPR_OK ? end_group(g) : status;
+}
+
 static void flag_reached(mpr_graph *g, const uint8_t *reached) {
-    for (uint32_t i = 0; (i = next_marked(reached, i, g->seen, OWN)) < g->seen; i++) {
+    for (uint32_t i = 0; (i = mpr_sweep_next(reached, i, g->seen, OWN)) < g->seen; i++) {
         g->flags[i] |= MPR_NODE_OWN;
     }
-    for (uint32_t i = 0; (i = next_marked(reached, i, g->seen, GARBAGE)) < g->seen; i++) {
+    for (uint32_t i = 0; (i = mpr_sweep_next(reached, i, g->seen, GARBAGE)) < g->seen; i++) {
         g->flags[i] |= MPR_NODE_UNREACHABLE;
     }
 }
@@ -149,11 +177,21 @@ static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
     int status = mpr_sweep_begin(&sweep, g);
     sweep.reached = reached;
     sweep.housekeeping = true;
+    status = status == MPR_OK ? mpr_native_doubt(g) : status;
     if (status == MPR_OK) {
         sweep_alive(&sweep, g);
+        status = mpr_native_sweep(&sweep, g);
+    }
+    if (status == MPR_OK) {
         sweep_own(&sweep, g);
+        status = mpr_native_sweep(&sweep, g);
+    }
+    if (status == MPR_OK) {
+        sweep.mark = GARBAGE;
         status = garbage_group(g, type, &sweep);
     }
+    status = status == MPR_OK ? mpr_native_sweep(&sweep, g) : status;
+    status = status == MPR_OK ? lost_group(g, type, &sweep) : status;
     if (status == MPR_OK) {
         mpr_collected_view(g);
         flag_reached(g, reached);

@@ -20,7 +20,7 @@
 #define MPR_NO_TYPE UINT32_MAX
 
 /* The synthetic nodes with fixed addresses: MPR_SYNTHETIC + 16 * group. Threads and frames follow from MPR_GROUP_COUNT on.
- * THREADS, MODULES, INTERPRETER are seen by the walk; the others are made by freeze. Text: the name of the group. */
+ * THREADS, MODULES, INTERPRETER, NATIVE are seen by the walk; the others are made by freeze. Text: the name of the group. */
 typedef enum mpr_group {
     MPR_GROUP_ROOT,         /* the super-root; every other group is its child */
     MPR_GROUP_THREADS,      /* its children: one node per thread; a thread's: its frames and its own references */
@@ -30,6 +30,8 @@ typedef enum mpr_group {
     MPR_GROUP_INTERNED,     /* interned strings, weakly */
     MPR_GROUP_C_REFERENCES, /* every object whose reference count exceeds the strong edges found */
     MPR_GROUP_UNREACHABLE,  /* what only cyclic garbage holds */
+    MPR_GROUP_NATIVE,       /* data of the program and its libraries, stacks, other memory: what refers to native blocks */
+    MPR_GROUP_LOST,         /* native blocks that nothing refers to */
     MPR_GROUP_COUNT
 } mpr_group;
 
@@ -47,6 +49,7 @@ const char *mpr_group_text(uint32_t group);
 #define MPR_NODE_TYPE 0x0080u         /* a class */
 #define MPR_NODE_MODULE 0x0100u       /* a module */
 #define MPR_NODE_OWN_WALL 0x0200u     /* memprobe's own module, class or frame: what only it holds is memprobe's */
+#define MPR_NODE_NATIVE 0x0400u       /* a block of an allocator that no object has: not an object (native/marking.h) */
 #define MPR_NODE_BOUNDED 0x0800u      /* a container that drops what is beyond its bound: a deque with maxlen */
 #define MPR_NODE_DERIVED 0x1000u
 #define MPR_NODE_OWN 0x1000u          /* memprobe's own object: in no answer */
@@ -55,7 +58,7 @@ const char *mpr_group_text(uint32_t group);
 #define MPR_NODE_BIG 0x8000u          /* the size is in the side table */
 
 typedef struct mpr_seen_type {
-    uint64_t address;    /* of the class; 0 for a synthetic type */
+    uint64_t address;    /* of the class; 0 for a synthetic type, and for one of native blocks */
     const char *name;    /* UTF-8, qualified by its module except for builtins: "collections.OrderedDict", "dict" */
     size_t name_length;
     uint32_t basicsize;  /* bytes */
@@ -68,6 +71,8 @@ typedef struct mpr_seen_type {
 #define MPR_TYPE_HEAP 1u            /* instances own a reference to it */
 #define MPR_TYPE_MAY_HOLD_NATIVE 2u /* instances may hold memory of C code that is not in their sizes */
 #define MPR_TYPE_OWN_POOL 4u /* buffers of instances are in a pool of their library, neither in Python's allocator nor in malloc */
+
+#define MPR_TYPE_NATIVE 8u /* of native blocks, by what they begin with: no class */
 
 /* What a type calls a place in its instances: the payload of an OFFSET or INLINE label. */
 typedef struct mpr_seen_name {

@@ -10,6 +10,8 @@
 #ifndef MPR_GRAPH_SWEEP_H
 #define MPR_GRAPH_SWEEP_H
 
+#include <string.h>
+
 #include "graph/graph.h"
 
 typedef struct mpr_sweep {
@@ -33,5 +35,11 @@ void mpr_sweep_enter(mpr_sweep *sweep, uint32_t node);
 void mpr_sweep_run(mpr_sweep *sweep, const mpr_graph *g, void (*each)(void *context, uint32_t node), void *context);
 
 void mpr_sweep_end(mpr_sweep *sweep);
+
+/* The first node at or after `from` with this mark, or `end`. */
+static inline uint32_t mpr_sweep_next(const uint8_t *reached, uint32_t from, uint32_t end, uint8_t mark) {
+    const uint8_t *found = from < end ? memchr(reached + from, mark, end - from) : NULL;
+    return found != NULL ? (uint32_t)(found - reached) : end;
+}
 
 #endif

@@ -41,7 +41,8 @@ static int tell_edges(const mpr_graph *g, uint32_t node, mpr_sink *sink) {
     for (uint64_t k = mpr_graph_first(g, node); k < end;) {
         size_t count = 0;
         for (; k < end && count < BATCH; k++, count++) {
-            batch[count] = (mpr_seen_edge){.target = mpr_graph_address(g, g->target[k]), .label = g->label[k]};
+            mpr_label weak = mpr_label_found(g->label[k]) ? MPR_LABEL_WEAK : 0; /* until it is known what it leads to */
+            batch[count] = (mpr_seen_edge){.target = mpr_graph_address(g, g->target[k]), .label = g->label[k] | weak};
         }
         int status = sink->edges(sink, batch, count);
         if (status != MPR_OK) {
@@ -52,7 +53,7 @@ static int tell_edges(const mpr_graph *g, uint32_t node, mpr_sink *sink) {
 }
 
 static int tell_node(const mpr_graph *g, uint32_t node, uint64_t found, mpr_sink *sink) {
-    bool counted = !(g->flags[node] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC));
+    bool counted = !(g->flags[node] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE));
     mpr_seen_node seen = {.address = mpr_graph_address(g, node),
                           .size = mpr_graph_size(g, node),
                           .refcount = counted ? (uint64_t)((int64_t)found + mpr_graph_residual(g, node)) : 0,

@@ -12,6 +12,7 @@
 #define PAGE UINT64_C(4096)
 #define IN_USE 1u /* the chunk before */
 #define MAPPED 2u
+#define OTHER_ARENA 4u /* than the main one */
 #define MAPPED_LEAST (UINT64_C(128) << 10) /* bytes: the least M_MMAP_THRESHOLD that malloc chooses by itself */
 
 typedef struct chunk {
@@ -166,28 +167,46 @@ void mpr_chunks_regions_free(mpr_chunks_regions *regions) {
     }
 }
 
-/* What the program has of a chunk in use: the first word of the next one's head, too, but of a mapping's. */
-static void give(uint64_t at, uint64_t size, bool mapped, mpr_block_each *each, void *context) {
-    uint64_t address = at + HEAD, room = size - HEAD + (mapped ? 0 : 8);
-    each(context, &(mpr_block){.address = address, .size = room, .words = (const uint64_t *)(uintptr_t)address});
+/* The size that is in a mapping's head is the mapping's, or from glibc 2.43 on less by the head. */
+static uint64_t mapped_size(uint64_t size) { return (size + HEAD) % PAGE == 0 ? size + HEAD : size; }
+
+MPR_MAPS_ANY_MEMORY uint64_t mpr_chunks_block_bytes(uint64_t address) {
+    uint64_t word = ((const chunk *)(uintptr_t)(address - HEAD))->size, size = word & ~UINT64_C(7);
+    return word & MAPPED ? mapped_size(size) : size;
 }
 
-MPR_MAPS_ANY_MEMORY void mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context) {
+MPR_MAPS_ANY_MEMORY uint64_t mpr_chunks_block_size(uint64_t address) {
+    bool mapped = (((const chunk *)(uintptr_t)(address - HEAD))->size & MAPPED) != 0;
+    return mpr_chunks_block_bytes(address) - (mapped ? HEAD : 8); /* the first word of the next one's head, too */
+}
+
+static void give(uint64_t at, mpr_block_each *each, void *context) {
+    uint64_t address = at + HEAD;
+    each(context,
+         &(mpr_block){.address = address, .size = mpr_chunks_block_size(address), .words = (const uint64_t *)(uintptr_t)address});
+}
+
+MPR_MAPS_ANY_MEMORY uint64_t mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context) {
     uint64_t flags = ((const chunk *)(uintptr_t)region->begin)->size & 7, end = region->end;
     if (flags & MAPPED) {
-        give(region->begin, end - region->begin, true, each, context);
-        return;
+        give(region->begin, each, context);
+        return 0;
     }
     for (uint64_t at = region->begin; at + HEAD < end;) {
         uint64_t size = ((const chunk *)(uintptr_t)at)->size & ~UINT64_C(7), next = at + size;
         if (size < 2 * HEAD || next >= end) { /* a fence, the top, or damage since the region was walked */
-            return;
+            return next == end ? at : 0;
         }
         if (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE)) {
-            give(at, size, false, each, context);
+            give(at, each, context);
         }
         at = next;
     }
+    return 0;
+}
+
+MPR_MAPS_ANY_MEMORY bool mpr_chunks_is_other_arena(const mpr_chunks_region *region) {
+    return (((const chunk *)(uintptr_t)region->begin)->size & (MAPPED | OTHER_ARENA)) == OTHER_ARENA;
 }
 
 /* ---- other arenas ---- */
@@ -227,10 +246,9 @@ MPR_MAPS_ANY_MEMORY bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, u
 
 /* ---- mmapped chunks ---- */
 
-/* The size is that of the mapping; from glibc 2.43 on 16 bytes less. */
 uint64_t mpr_chunks_mapped_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
     chunk c = {head->word[0], head->word[1]};
-    uint64_t size = c.size & ~UINT64_C(7), mapped = (size + HEAD) % PAGE == 0 ? size + HEAD : size;
+    uint64_t mapped = mapped_size(c.size & ~UINT64_C(7));
     bool fits = mapped >= MAPPED_LEAST && mapped % PAGE == 0 && begin % PAGE == 0 && mapped <= limit - begin;
     return fits && (c.size & 7) == MAPPED && c.previous_size == 0 ? begin + mapped : 0;
 }

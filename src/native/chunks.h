@@ -75,8 +75,16 @@ bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, uint64_t end);
 /* Note a region, if somebody wants it. */
 void mpr_chunks_note(mpr_chunks *out, uint64_t begin, uint64_t end);
 
-/* Each chunk of a region that is in use, as what the program has of it; those in a thread's cache are among them. Where the process stands still. */
-void mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context);
+/* Each chunk of a region that is in use, as what the program has of it; those that malloc keeps ready are among them (native/in_use.h). Where the process stands
+ * still. The address of its top, or 0: it has none. */
+uint64_t mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context);
+
+/* Is it of another arena than the main one? */
+bool mpr_chunks_is_other_arena(const mpr_chunks_region *region);
+
+/* Of a chunk in use that the program has by this address: what it may use of it, and all of it, in bytes. */
+uint64_t mpr_chunks_block_size(uint64_t address);
+uint64_t mpr_chunks_block_bytes(uint64_t address);
 
 void mpr_chunks_regions_free(mpr_chunks_regions *regions);
 

@@ -165,6 +165,10 @@ void mpr_pools_free(mpr_pools *pools, mpr_alloc *alloc) { mpr_vec_free(&pools->a
 
 /* ---- blocks ---- */
 
+MPR_MAPS_ANY_MEMORY uint64_t mpr_pools_block_size(uint64_t address) {
+    return 16 * ((uint64_t)((const pool *)(uintptr_t)(address & ~(POOL_BYTES - 1)))->size_class + 1);
+}
+
 typedef struct visiting {
     bool still;
     uint64_t rss;

@@ -50,6 +50,9 @@ typedef mpr_pools_wish mpr_pools_choose(void *context, uint64_t base, uint32_t u
  * the process stands `still`, or a pool is kept, it is copied first. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
 int mpr_pools_each_block(bool still, mpr_pools_choose *choose, mpr_block_each *each, void *context);
 
+/* The size of the block at an address that is in use, in bytes: by the head of its pool, read in place. */
+uint64_t mpr_pools_block_size(uint64_t address);
+
 /* The whole of it, for this process. MPR_OK, MPR_ENOMEM, MPR_EIO, MPR_EUNSUPPORTED. */
 int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc);
 

@@ -112,6 +112,7 @@ static void take_report(const mpr_job_report *report, mpr_snapshot_result *out) 
 static bool stream_forked(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     mpr_child *child = &job->child;
     size_t size = sizeof(mpr_job_report) + job->host->notes_size;
+    __builtin_unwind_init(); /* what callers have in registers, perhaps the only reference to a native block, is on the stack now */
     if (mpr_child_start(child, size, job->request->file.fd, job->request->seconds, work_in_child, job) != MPR_OK) {
         return false;
     }

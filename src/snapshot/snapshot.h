@@ -45,7 +45,7 @@ typedef struct mpr_snapshot_tools {
      * walk has discarded, of this child's copy. A status. */
     int (*emit_account)(void *context, mpr_sink *sink, uint64_t discarded);
     void *context; /* of emit_account */
-    const mpr_chunks_regions *regions; /* of a child: malloc's memory, from emit_account on; else NULL */
+    const mpr_account_more *more; /* of a child: where its allocators have their memory, from emit_account on; else NULL */
     mpr_sharing *sharing; /* of a child: to be finished with the walk; else NULL */
 } mpr_snapshot_tools;
 

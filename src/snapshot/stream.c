@@ -79,7 +79,7 @@ static int walk(mpr_job *job, mpr_sink *sink, bool forked) {
                                       .notes = forked ? job->notes : NULL,
                                       .emit_account = emit_account,
                                       .context = &a,
-                                      .regions = forked ? &job->more.regions : NULL,
+                                      .more = forked ? &job->more : NULL,
                                       .sharing = forked ? &job->sharing : NULL};
     int status = job->host->walk(job->host->context, &tools);
     mpr_account_more_free(&job->more);

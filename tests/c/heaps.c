@@ -56,6 +56,8 @@ static size_t put_name(const maker *m, uint32_t number, char *out, size_t size) 
     return (size_t)(plain ? snprintf(out, size, "%s", builtin[number / 2 % 8]) : snprintf(out, size, "module.Type%u", number));
 }
 
+static bool is_native(const maker *m, uint32_t type) { return m->shape->native && type % 4 == 3; }
+
 static int tell_type(maker *m, uint32_t number) {
     char name[32];
     mpr_seen_name named[2] = {{mpr_label_make(MPR_LABEL_OFFSET, 16 + number), "first", 5},
@@ -69,12 +71,15 @@ static int tell_type(maker *m, uint32_t number) {
                                    (number % 7 == 3 ? MPR_TYPE_OWN_POOL : 0),
                           .names = number % 3,
                           .named = named};
+    if (is_native(m, number)) type.flags = MPR_TYPE_NATIVE;
     return m->sink->type(m->sink, &type);
 }
 
-static mpr_label random_label(dice *d) {
+static mpr_label random_label(dice *d, bool native) {
     static const mpr_label_kind kinds[] = {MPR_LABEL_OFFSET, MPR_LABEL_INDEX, MPR_LABEL_KEY,   MPR_LABEL_VALUE,
                                            MPR_LABEL_ATTR,   MPR_LABEL_STACK, MPR_LABEL_LOCAL, MPR_LABEL_ELEMENT};
+    if (native && dice_chance(d, 30))
+        return mpr_label_make(dice_chance(d, 60) ? MPR_LABEL_NATIVE : MPR_LABEL_DOUBTED, dice_next(d) >> dice_below(d, 64)) | MPR_LABEL_WEAK;
     if (dice_chance(d, 30)) return mpr_label_field((mpr_field)dice_below(d, MPR_FIELD_COUNT));
     mpr_label label = mpr_label_make(kinds[dice_below(d, sizeof kinds / sizeof *kinds)], dice_next(d) >> dice_below(d, 64));
     return label | (dice_chance(d, 10) ? MPR_LABEL_WEAK : 0) | (dice_chance(d, 10) ? MPR_LABEL_HOUSEKEEPING : 0);
@@ -93,7 +98,7 @@ static int tell_edges(maker *m, uint64_t count) {
     for (uint64_t done = 0; done < count;) {
         size_t n = 0;
         for (; n < 100 && done < count; n++, done++) {
-            mpr_label label = random_label(&m->dice);
+            mpr_label label = random_label(&m->dice, m->shape->native);
             if (habit == 0)
                 label = mpr_label_make(MPR_LABEL_INDEX, done);
             else if (habit == 1)
@@ -135,6 +140,7 @@ static int tell_object(maker *m, uint64_t i) {
                                                         : 0};
     if (dice_chance(d, 5))
         node.flags |= (uint32_t)dice_below(d, 2 * MPR_NODE_OWN_WALL) & ~(MPR_NODE_SYNTHETIC | MPR_NODE_IMMORTAL);
+    if (is_native(m, node.type)) node.flags = MPR_NODE_NATIVE, node.refcount = 0;
     uint64_t edges = dice_below(d, 2 * m->shape->edges + 1);
     if (m->shape->long_lists && i % 100 == 7) edges = dice_below(d, 5000);
     int status = m->sink->node(m->sink, &node);
@@ -144,10 +150,10 @@ static int tell_object(maker *m, uint64_t i) {
     return status == MPR_OK && dice_chance(d, 20) ? tell_text(m) : status;
 }
 
-/* Threads, modules, interpreter, and one thread of the first. */
+/* Threads, modules, interpreter, one thread of the first, and perhaps native memory. */
 static int tell_groups(maker *m) {
-    static const uint32_t numbers[] = {MPR_GROUP_THREADS, MPR_GROUP_MODULES, MPR_GROUP_INTERPRETER, MPR_GROUP_COUNT};
-    for (size_t i = 0; i < 4; i++) {
+    static const uint32_t numbers[] = {MPR_GROUP_THREADS, MPR_GROUP_MODULES, MPR_GROUP_INTERPRETER, MPR_GROUP_COUNT, MPR_GROUP_NATIVE};
+    for (size_t i = 0; i < (m->shape->native ? 5 : 4); i++) {
         mpr_seen_node node = {.address = MPR_SYNTHETIC + 16 * (uint64_t)numbers[i], .flags = MPR_NODE_SYNTHETIC};
         mpr_seen_edge child = {i == 0 ? MPR_SYNTHETIC + 16 * (uint64_t)MPR_GROUP_COUNT : address_of(m->shape, i),
                                mpr_label_make(MPR_LABEL_CHILD, 0)};

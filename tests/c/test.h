@@ -59,6 +59,7 @@ typedef struct heap_shape {
     bool long_lists;  /* a few nodes with thousands of edges */
     bool hashed;      /* some nodes have digests, of few contents */
     bool builtin;     /* half of the types are builtin ones, and what containers cost is told */
+    bool native;      /* every fourth type is of native blocks, and some edges were found in memory */
 } heap_shape;
 
 /* Tell a made-up heap to a sink; the same seed tells the same. MPR_OK or what the sink said. */
@@ -141,6 +142,7 @@ void test_survivors(test *t);
 void test_diff(test *t);
 void test_growth(test *t);
 void test_native(test *t);
+void test_marking(test *t);
 void test_headroom(test *t);
 void test_snapshot(test *t);
 void test_waste(test *t);

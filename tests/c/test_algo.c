@@ -80,7 +80,7 @@ static void without_memory(test *t, mpr_graph *g, test_alloc *a) {
 
 void test_algo(test *t) {
     for (uint64_t seed = 1; seed <= (t->quick ? 2u : 60u); seed++) {
-        heap_shape shape = {.nodes = 20 + (uint32_t)seed * 5, .types = 5, .edges = 1 + (unsigned)seed % 3, .wild = seed % 2 == 0};
+        heap_shape shape = {.nodes = 20 + (uint32_t)seed * 5, .types = 5, .edges = 1 + (unsigned)seed % 3, .wild = seed % 2 == 0, .native = seed % 5 == 1};
         test_alloc a;
         dice d = {seed};
         test_alloc_init(&a);

@@ -72,7 +72,7 @@ static void random_pair(test *t, uint64_t seed) {
 }
 
 static void with_itself(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 150, .types = 6, .edges = 2, .wild = seed % 2 == 0};
+    heap_shape shape = {.nodes = 150, .types = 6, .edges = 2, .wild = seed % 2 == 0, .native = seed % 5 == 1};
     mpr_alloc a;
     heaps h = {0};
     mpr_diff diff = {0};

@@ -102,7 +102,7 @@ static void types_retain(test *t, const mpr_graph *g, const mpr_dominators *foun
 }
 
 static void against_definition(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 70, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0};
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 70, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0, .native = seed % 5 == 1};
     test_alloc a;
     mpr_dominators found = {0};
     test_alloc_init(&a);

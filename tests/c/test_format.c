@@ -296,7 +296,7 @@ static void cancelled(test *t) {
 void test_format(test *t) {
     for (uint64_t seed = 1; seed <= (t->quick ? 2u : 25u); seed++) {
         heap_shape small = {.nodes = (uint32_t)seed * 11, .types = 1 + (uint32_t)seed % 7, .edges = 1 + (unsigned)seed % 5};
-        heap_shape wild = {.nodes = 500, .types = 9, .edges = 12, .wild = true, .long_lists = true, .hashed = true};
+        heap_shape wild = {.nodes = 500, .types = 9, .edges = 12, .wild = true, .long_lists = true, .hashed = true, .native = true};
         round_trip(t, seed, &small);
         round_trip(t, seed, &wild);
         saved_is_loaded(t, seed, &small);

@@ -13,8 +13,15 @@ static void frozen_is_sound(test *t, uint64_t seed, const heap_shape *shape) {
     if (CHECK(t, g != NULL)) {
         const char *wrong = mpr_graph_check(g);
         CHECK(t, wrong == NULL);
-        CHECK(t, g->seen == shape->nodes + 4 && g->nodes > g->seen);
-        CHECK(t, g->totals.objects + g->totals.own_objects == shape->nodes);
+        CHECK(t, g->seen == shape->nodes + 4 + shape->native && g->nodes > g->seen);
+        uint32_t blocks = 0, own = 0, lost = 0;
+        for (uint32_t i = 0; i < g->seen; i++) {
+            bool native = (g->flags[i] & MPR_NODE_NATIVE) != 0;
+            blocks += native, own += native && (g->flags[i] & MPR_NODE_OWN);
+            lost += native && (g->flags[i] & MPR_NODE_UNREACHABLE);
+        }
+        CHECK(t, g->totals.objects + g->totals.own_objects == shape->nodes - blocks);
+        CHECK(t, g->totals.native_blocks == blocks - own && g->totals.lost_blocks == lost);
     }
     mpr_graph_free(g);
     CHECK(t, a.live == 0 && a.alloc.used == 0 && a.wrong == 0);
@@ -169,7 +176,7 @@ void test_graph(test *t) {
     uint64_t rounds = t->quick ? 2 : 40;
     for (uint64_t seed = 1; seed <= rounds; seed++) {
         heap_shape small = {.nodes = 1 + (uint32_t)seed * 9, .types = 1 + (uint32_t)seed % 7, .edges = 1 + (unsigned)seed % 5};
-        heap_shape wild = {.nodes = 300, .types = 9, .edges = 4, .wild = true, .long_lists = seed % 8 == 0};
+        heap_shape wild = {.nodes = 300, .types = 9, .edges = 4, .wild = true, .long_lists = seed % 8 == 0, .native = seed % 2 == 1};
         frozen_is_sound(t, seed, &small);
         frozen_is_sound(t, seed, &wild);
         told_again(t, seed, &small);

@@ -77,7 +77,7 @@ static void check_tree(test *t, const mpr_graph *g, const mpr_ranks *ranks, cons
 }
 
 static void random_ranks(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 70, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0};
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 70, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0, .native = seed % 5 == 1};
     test_alloc a;
     mpr_ranks ranks = {0};
     mpr_dominators d = {0};
@@ -159,7 +159,7 @@ static void check_sum(test *t, const mpr_growth *growth, uint32_t count) {
 }
 
 static void random_heaps(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 150, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 4 == 0};
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 150, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 4 == 0, .native = seed % 5 == 1};
     test_alloc a;
     heaps h = {0};
     mpr_growth growth = {0};

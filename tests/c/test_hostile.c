@@ -200,7 +200,7 @@ static void rearranged(test *t, sample *s) {
 
 void test_hostile(test *t) {
     heap_shape small = {.nodes = 14, .types = 4, .edges = 3, .hashed = true};
-    heap_shape wild = {.nodes = 120, .types = 6, .edges = 5, .wild = true, .hashed = true};
+    heap_shape wild = {.nodes = 120, .types = 6, .edges = 5, .wild = true, .hashed = true, .native = true};
     sample s;
     if (sample_make(t, &s, &small)) {
         cut_everywhere(t, &s);

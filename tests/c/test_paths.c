@@ -80,7 +80,7 @@ static void against_reach(test *t, mpr_graph *g, uint64_t seed) {
 }
 
 static void random_heap(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 90, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0};
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 90, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0, .native = seed % 5 == 1};
     test_alloc a;
     test_alloc_init(&a);
     mpr_graph *g = graph_make(&a.alloc, seed, &shape);

@@ -114,7 +114,7 @@ static void rows_add_up(test *t, const mpr_graph *g, mpr_scc *scc, const mpr_scc
 }
 
 static void against_matrix(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 60, .types = 6, .edges = 1 + (unsigned)seed % 2, .wild = seed % 3 == 0};
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 60, .types = 6, .edges = 1 + (unsigned)seed % 2, .wild = seed % 3 == 0, .native = seed % 5 == 1};
     test_alloc a;
     dice d = {seed};
     mpr_scc scc = {0};

@@ -68,7 +68,7 @@ static void renumbered(test *t, uint64_t seed) {
 
 /* On heaps with everything in them: reached nodes have one, others none, and one heap has the same ones twice. */
 static void on_a_heap(test *t, uint64_t seed) {
-    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 200, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0};
+    heap_shape shape = {.nodes = 5 + (uint32_t)seed % 200, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 3 == 0, .native = seed % 5 == 1};
     test_alloc a;
     mpr_dominators d = {0};
     mpr_signatures s = {0};

@@ -81,7 +81,7 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
         status = notes[0] == notes[NOTES - 1] ? emit(tools->sink, "note", notes[0]) : MPR_EFORMAT;
         notes[0]++, notes[NOTES - 1]++;
     }
-    bool same = tools->forked == (notes != NULL) && tools->forked == (tools->regions != NULL) && h->locked;
+    bool same = tools->forked == (notes != NULL) && tools->forked == (tools->more != NULL) && h->locked;
     status = status == MPR_OK && !same ? MPR_EFORMAT : status;
     return status == MPR_OK ? heap_tell(7, &shape, tools->sink) : status;
 }

@@ -124,7 +124,7 @@ def check_pictures(heap: memprobe.Heap, nodes: list[memprobe.Node], count: int, 
         if found["pictures"] + len(found["pictures_different"]) == count:
             return
         name = heap.paths(node)[0]
-        if not name.evaluable or heap.node(node.id).flags & {"module", "type", "namespace"}:
+        if not name.evaluable or heap.node(node.id).flags & {"module", "type"}:
             continue
         start = name.expression.partition("[")[0].split(".")[:2]  # of a builtin type the type alone may be there
         dot = memprobe.show_backrefs(node).dot

@@ -183,7 +183,7 @@ typedef struct scan_request {
 
 #define SCAN _IOWR('f', 16, scan_request)
 
-enum { IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZEROS = 1 << 5 };
+enum { IS_FILE = 1 << 2, IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZEROS = 1 << 5 };
 
 /* Pages of [*at, end) that are in memory or swapped, side by side and of one kind: how many such regions, and *at is where to go on. -1: the kernel does
  * not say it. */
@@ -194,7 +194,7 @@ static int scan(const mpr_held *file, uint64_t *at, uint64_t end, scan_region *r
                             .regions = (uintptr_t)regions,
                             .room = room,
                             .any = IS_PRESENT | IS_SWAPPED,
-                            .returned = IS_PRESENT | IS_SWAPPED | IS_ZEROS};
+                            .returned = IS_FILE | IS_PRESENT | IS_SWAPPED | IS_ZEROS};
     int found = file->inode == 0 ? -1 : ioctl(mpr_held_fd(file), SCAN, &request);
     *at = request.walked > *at ? request.walked : end;
     return found;
@@ -217,6 +217,44 @@ bool mpr_maps_measure(const mpr_held *file, uint64_t begin, uint64_t end, uint64
         }
     }
     return true;
+}
+
+/* By what pagemap says of each page, for a kernel that cannot be asked for regions. */
+static int each_written_page(const mpr_held *file, uint64_t begin, uint64_t end, mpr_maps_each_run *each, void *context) {
+    uint64_t pages[MPR_MAPS_WINDOW], page = (uint64_t)sysconf(_SC_PAGESIZE), from = begin, at = begin;
+    int status = MPR_OK;
+    while (status == MPR_OK && at < end) {
+        size_t wanted = (end - at) / page < MPR_MAPS_WINDOW ? (end - at) / page : MPR_MAPS_WINDOW;
+        size_t got = mpr_maps_read_pages(file, at, wanted, pages);
+        if (got == 0) {
+            return MPR_EIO;
+        }
+        for (size_t i = 0; status == MPR_OK && i < got; i++, at += page) {
+            bool written = (pages[i] & (MPR_MAPS_PRESENT | MPR_MAPS_SWAPPED)) != 0 && !(pages[i] & MPR_MAPS_OF_FILE);
+            if (!written) {
+                status = from < at ? each(context, from, at) : MPR_OK;
+                from = at + page;
+            }
+        }
+    }
+    return status == MPR_OK && from < end ? each(context, from, end) : status;
+}
+
+int mpr_maps_each_written(const mpr_held *file, uint64_t begin, uint64_t end, mpr_maps_each_run *each, void *context) {
+    scan_region regions[64] = {0};
+    int status = MPR_OK;
+    while (status == MPR_OK && begin < end) {
+        uint64_t from = begin;
+        int found = scan(file, &begin, end, regions, sizeof regions / sizeof *regions);
+        if (found < 0) {
+            return each_written_page(file, from, end, each, context);
+        }
+        for (int i = 0; status == MPR_OK && i < found; i++) {
+            bool written = (regions[i].is & (IS_FILE | IS_ZEROS)) == 0;
+            status = written ? each(context, regions[i].begin, regions[i].end) : MPR_OK;
+        }
+    }
+    return status;
 }
 
 bool mpr_maps_is_anonymous(const mpr_mapping *m) {

@@ -52,6 +52,13 @@ size_t mpr_maps_read_pages(const mpr_held *file, uint64_t begin, size_t pages, u
  * say it: since Linux 6.7 it does. */
 bool mpr_maps_measure(const mpr_held *file, uint64_t begin, uint64_t end, uint64_t *resident, uint64_t *swapped);
 
+/* Called for pages side by side. Other than MPR_OK ends it and is returned. */
+typedef int mpr_maps_each_run(void *context, uint64_t begin, uint64_t end);
+
+/* The pages of [begin, end), page boundaries both, that somebody wrote to: in memory or swapped, of no file and no shared memory. By such a file; without Linux 6.7
+ * those that were only read are among them. MPR_EIO when it cannot be read. */
+int mpr_maps_each_written(const mpr_held *file, uint64_t begin, uint64_t end, mpr_maps_each_run *each, void *context);
+
 /* Of `size` bytes from `begin` on, of one that was opened as MPR_MAPS_MEMORY: how many were copied. Another process's are given to who may
  * trace it. */
 size_t mpr_maps_read_memory(const mpr_held *file, uint64_t begin, size_t size, void *out);

@@ -1,0 +1,128 @@
+"""Native blocks: memory of malloc and of Python's own allocator that no object has; and those of them that are lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memprobe import _text
+from memprobe._readable import Json, Readable, Row
+from memprobe._text import number, size
+
+if TYPE_CHECKING:
+    from memprobe.heap import Heap
+
+UNKNOWN = "native blocks are not known: take the snapshot with --native, of a process that can fork"
+
+
+@dataclass(frozen=True, repr=False)
+class Blocks(Row):
+    """Native blocks that begin alike and have one size: `count` of `size` bytes, `bytes` in all. `begins` is what their first
+    word leads to, a place in a program or library, "libssl.so.3+0x1a0", or None: it leads to none. `before` of them were lost in
+    an older heap, too, where one was asked for. `node` is the id of one of them."""
+
+    begins: str | None
+    size: int
+    count: int
+    bytes: int
+    before: int | None
+    node: int
+
+    def __str__(self) -> str:
+        known = "" if self.begins is None else f", beginning in {self.begins}"
+        return f"{number(self.count)} block{'s'[: self.count != 1]} of {size(self.size)}{known}"
+
+
+@dataclass(frozen=True, repr=False)
+class BlockTable(Readable):
+    """Native blocks by what they begin with and their size, most bytes first: `rows` are the first `limit` of `every`. `blocks`
+    and `bytes` are of all; None where the heap does not know of native blocks.
+
+    Of those that are lost, nothing refers to them: no object, no other block that something refers to, no data of the program and
+    its libraries, no stack. What refers to a block is found by looking for its address, so a stale one may keep it from being
+    lost; with an older heap of the process, those that were lost in it, too, come first, and `before_blocks` and `before_bytes`
+    are of them."""
+
+    blocks: int | None
+    bytes: int | None
+    every: tuple[Blocks, ...]
+    limit: int | None
+    lost: bool
+    before_blocks: int | None = None
+    before_bytes: int | None = None
+
+    @property
+    def rows(self) -> tuple[Blocks, ...]:
+        """The first `limit`."""
+        return self.every[: self.limit]
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Of cells()."""
+        before = () if self.before_blocks is None else ("lost before",)
+        return ("begins in", "size", "blocks", "bytes", *before)
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The rows as text, one for what is beyond the limit, and one for all."""
+        cells = [self._cell(row.begins or "", size(row.size), row.count, row.bytes, row.before) for row in self.rows]
+        rest = self.every[len(cells) :]
+        if rest:
+            before = sum(row.before or 0 for row in rest)
+            cells.append(self._cell(f"… {number(len(rest))} more", "", sum(row.count for row in rest), _bytes(rest), before))
+        cells.append(self._cell("all", "", self.blocks or 0, self.bytes or 0, self.before_blocks))
+        return cells
+
+    def _cell(self, begins: str, each: str, count: int, total: int, before: int | None) -> tuple[str, ...]:
+        more = () if self.before_blocks is None else (number(before or 0),)
+        return (begins, each, number(count), size(total), *more)
+
+    def to_dict(self) -> Json:
+        """{blocks, bytes, before_blocks, before_bytes, rows: [Blocks.to_dict()]}."""
+        counts = {
+            "blocks": self.blocks,
+            "bytes": self.bytes,
+            "before_blocks": self.before_blocks,
+            "before_bytes": self.before_bytes,
+        }
+        return {**counts, "rows": [row.to_dict() for row in self.rows]}
+
+    def brief(self) -> str:
+        """One line."""
+        if self.blocks is None:
+            return UNKNOWN
+        words = f"{number(self.blocks)} native blocks of {size(self.bytes or 0)}"
+        if not self.lost:
+            return words
+        if self.before_blocks is None:
+            return f"{words} are lost: nothing refers to them" if self.blocks else "no native block is lost"
+        return f"{words} are lost, {size(self.before_bytes or 0)} of it since the older snapshot was taken or before"
+
+    def __str__(self) -> str:
+        if not self.blocks:
+            return self.brief()
+        return "\n".join([self.brief(), _text.plain(self.headers, self.cells())])
+
+
+def _bytes(rows: tuple[Blocks, ...]) -> int:
+    return sum(row.bytes for row in rows)
+
+
+def _name(kind: str) -> str | None:
+    """From the name of a type of native blocks, "<libz.so.1+0x120>"."""
+    return None if kind == "<native>" else kind.strip("<>")
+
+
+def table(heap: Heap, lost: bool, older: Heap | None, limit: int | None) -> BlockTable:
+    """For Heap.native() and Heap.lost()."""
+    if "native_blocks" not in heap._graph.infos():
+        return BlockTable(None, None, (), limit, lost)
+    found = heap._graph.native(lost) if older is None else heap._graph.native(lost, older._graph)
+    rows = [
+        Blocks(_name(kind), each, count, each * count, None if older is None else before, node)
+        for kind, each, count, before, node in found
+    ]
+    if older is None:
+        return BlockTable(sum(row.count for row in rows), _bytes(tuple(rows)), tuple(rows), limit, lost)
+    rows.sort(key=lambda row: (-(row.before or 0) * row.size, -row.bytes))
+    before, kept = sum(row.before or 0 for row in rows), sum((row.before or 0) * row.size for row in rows)
+    return BlockTable(sum(row.count for row in rows), _bytes(tuple(rows)), tuple(rows), limit, lost, before, kept)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * See cpython/bodies.h. */
+#include "cpython/bodies.h"
+
+#include "base/os/maps.h"
+#include "base/os/process.h"
+#include "base/status.h"
+#include "cpython/kinds.h"
+#include "cpython/unseen.h"
+
+/* Builtin types whose instances refer to objects alone, or to nothing. What they own besides is counted in their sizes. */
+bool cpy_bodies_may_refer(PyTypeObject *type) {
+    const PyTypeObject *const closed[] = {&PyBaseObject_Type, &PyLong_Type,      &PyUnicode_Type, &PyBytes_Type,
+                                          &PyByteArray_Type,  &PyList_Type,      &PyTuple_Type,   &PyDict_Type,
+                                          &PySet_Type,        &PyFrozenSet_Type, &PyFloat_Type,   &PyBool_Type,
+                                          &PyFunction_Type,   &PyMethod_Type,    &PyCell_Type,    &PyComplex_Type};
+    while (type->tp_base != NULL && cpy_is_python_class(type)) {
+        type = type->tp_base;
+    }
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        if (closed[i] == type) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cpy_bodies_end(cpy_walk *walk) {
+    if (walk->marking != NULL) {
+        mpr_marking_free(walk->marking);
+        walk->marking = NULL;
+    }
+}
+
+int cpy_bodies_begin(cpy_walk *walk, mpr_marking *marking, const mpr_account_more *more) {
+    int64_t start = mpr_process_monotonic_ns();
+    walk->marking = marking;
+    size_t hooks;
+    int status = mpr_marking_begin(marking, walk->alloc, more);
+    cpy_unseen_hooks(&marking->before, &hooks);
+    marking->nanoseconds = mpr_process_monotonic_ns() - start;
+    if (status == MPR_EUNSUPPORTED || status == MPR_ELIMIT) { /* nothing was emitted yet: the answer is that they are not known */
+        cpy_bodies_end(walk);
+        return MPR_OK;
+    }
+    return status;
+}
+
+typedef struct excluding {
+    cpy_blocks blocks; /* first */
+    mpr_marking *marking;
+} excluding;
+
+static void exclude(cpy_blocks *self, const void *address, size_t bytes, size_t leaf) {
+    (void)bytes, (void)leaf;
+    mpr_marking_exclude(((excluding *)self)->marking, (uint64_t)(uintptr_t)address);
+}
+
+void cpy_bodies_exclude(cpy_walk *walk) {
+    excluding e = {.blocks = {.add = exclude}, .marking = walk->marking};
+    cpy_blocks_of(walk, walk->object, walk->type, &e.blocks);
+}
+
+void cpy_bodies_search(cpy_walk *walk) {
+    const cpy_type *type = walk->type;
+    const uintptr_t *words = (const uintptr_t *)walk->object;
+    cpy_bodies_exclude(walk);
+    size_t count = type->may_refer ? cpy_body_bytes(walk->object, type) / sizeof *words : 0;
+    for (size_t i = 2; i < count; i++) {
+        uint64_t block = mpr_workset_has(&walk->work, words[i]) ? 0 : mpr_marking_mark(walk->marking, words[i]);
+        if (block != 0) {
+            cpy_walk_emit_edge(walk, block, mpr_marking_label(block, words[i], i * sizeof *words));
+        }
+    }
+}
+
+static int emit_facts(mpr_sink *sink, const mpr_marking *m) {
+    const struct {
+        const char *key;
+        uint64_t number;
+    } facts[] = {{"native_blocks", m->totals.blocks},
+                 {"native_bytes", m->totals.bytes},
+                 {"native_lost", m->totals.lost},
+                 {"native_lost_bytes", m->totals.lost_bytes},
+                 {"native_cached_bytes", m->in_use.cached_bytes},
+                 {"native_ns", (uint64_t)m->nanoseconds}};
+    int status = MPR_OK;
+    for (size_t i = 0; status == MPR_OK && i < sizeof facts / sizeof *facts; i++) {
+        status = mpr_sink_number(sink, facts[i].key, (int64_t)facts[i].number);
+    }
+    return status;
+}
+
+/* Lists of ours that have addresses of pages in them: each lies within some block. */
+static int exclude_lists(mpr_roots *roots, const mpr_sharing *sharing) {
+    const mpr_sharing_runs *const lists[] = {&sharing->own, &sharing->made, &sharing->kept, &sharing->written};
+    int status = MPR_OK;
+    for (size_t i = 0; status == MPR_OK && i < sizeof lists / sizeof *lists; i++) {
+        uint64_t begin = (uint64_t)(uintptr_t)lists[i]->items;
+        status = mpr_roots_add_hole(roots, begin, begin + lists[i]->count * sizeof *lists[i]->items);
+    }
+    return status;
+}
+
+int cpy_bodies_finish(cpy_walk *walk, const mpr_sharing *sharing, const void *stack) {
+    int64_t start = mpr_process_monotonic_ns();
+    uint64_t here = (uint64_t)(uintptr_t)&start, end = (uint64_t)(uintptr_t)stack;
+    walk->synthetic = walk->temporaries > walk->synthetic ? walk->temporaries : walk->synthetic; /* the last ones given */
+    const mpr_marking_walk to = {.sink = walk->sink,
+                                 .types = &walk->type_count,
+                                 .synthetic = &walk->synthetic,
+                                 .objects = &walk->work.seen,
+                                 .stack = {here - MPR_MARKING_STACK, end}};
+    int status = sharing != NULL ? exclude_lists(&walk->marking->roots, sharing) : MPR_OK;
+    status = status == MPR_OK ? mpr_marking_finish(walk->marking, &to) : status;
+    walk->marking->nanoseconds += mpr_process_monotonic_ns() - start;
+    return status == MPR_OK ? emit_facts(walk->sink, walk->marking) : status;
+}

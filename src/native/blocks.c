@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ * See native/blocks.h for the idea. */
+#include "native/blocks.h"
+
+#include "base/os/maps.h"
+#include "native/chunks.h"
+#include "native/pools.h"
+
+#define SUMMARY_WORDS (MPR_PAGE_WORDS / 64)
+#define NO_PAGE UINT32_MAX
+
+void mpr_blocks_init(mpr_blocks *b, mpr_alloc *alloc) {
+    *b = (mpr_blocks){.lowest = 0};
+    mpr_addrset_init(&b->begins, alloc);
+}
+
+void mpr_blocks_free(mpr_blocks *b) {
+    mpr_alloc *alloc = b->begins.alloc;
+    mpr_vec_free(&b->summary, alloc);
+    mpr_vec_free(&b->pools, alloc);
+    mpr_vec_free(&b->large, alloc);
+    mpr_addrset_free(&b->begins);
+    mpr_blocks_init(b, alloc);
+}
+
+/* ---- adding ---- */
+
+/* Room for what the pages of `begins` have besides. */
+static int grow(mpr_blocks *b) {
+    mpr_alloc *alloc = b->begins.alloc;
+    size_t more = b->begins.number.count - b->pools.count;
+    if (mpr_vec_reserve(&b->summary, alloc, more * SUMMARY_WORDS) != MPR_OK || mpr_vec_reserve(&b->pools, alloc, more) != MPR_OK) {
+        return MPR_ENOMEM;
+    }
+    b->summary.count += more * SUMMARY_WORDS; /* fresh memory reads as zero */
+    b->pools.count += more;
+    return MPR_OK;
+}
+
+static int add(mpr_blocks *b, uint64_t begin, uint64_t size, uint32_t *page) {
+    uint32_t handle = 0;
+    int added = mpr_addrset_add(&b->begins, begin, &handle);
+    if (added < 0 || (b->pools.count < b->begins.number.count && grow(b) != MPR_OK)) {
+        return added < 0 ? added : MPR_ENOMEM;
+    }
+    *page = handle >> 16;
+    b->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);
+    b->lowest = b->end == 0 || begin < b->lowest ? begin : b->lowest;
+    b->end = begin + size > b->end ? begin + size : b->end;
+    return MPR_OK;
+}
+
+int mpr_blocks_add_chunk(mpr_blocks *b, uint64_t begin, uint64_t size) {
+    uint32_t page;
+    int status = add(b, begin, size, &page);
+    if (status == MPR_OK && size >= MPR_BLOCKS_LARGE) {
+        status = mpr_vec_push(&b->large, b->begins.alloc, ((mpr_blocks_large){begin, begin + size}));
+    }
+    return status;
+}
+
+int mpr_blocks_add_pooled(mpr_blocks *b, uint64_t begin, uint64_t size) {
+    uint32_t page;
+    int status = add(b, begin, size, &page);
+    if (status == MPR_OK) {
+        b->pools.items[page] |= UINT64_C(1) << (begin / MPR_POOLS_POOL % 64);
+    }
+    return status;
+}
+
+static bool is_before(const mpr_blocks_large *a, const mpr_blocks_large *b) { return a->begin < b->begin; }
+
+void mpr_blocks_sort(mpr_blocks *b) { mpr_vec_sort(&b->large, is_before); }
+
+void mpr_blocks_remove(mpr_blocks *b, uint64_t begin) {
+    uint32_t page;
+    if (mpr_addrset_find_page(&b->begins, begin >> MPR_PAGE_SHIFT, &page)) {
+        uint32_t handle = page << 16 | ((uint32_t)(begin >> 4) & 0xFFFF);
+        uint64_t *word = &b->begins.bits.items[handle >> 6];
+        *word &= ~(UINT64_C(1) << (handle & 63));
+        if (*word == 0) {
+            b->summary.items[handle >> 12] &= ~(UINT64_C(1) << (handle >> 6 & 63));
+        }
+    }
+}
+
+/* ---- finding ---- */
+
+/* The number of the highest bit that is set; the word is not zero. */
+static uint32_t highest(uint64_t word) { return 63 - (uint32_t)__builtin_clzll(word); }
+
+/* Where the last block begins that begins in a page at or before a granule of it, or 0. */
+static uint64_t last_begin(const mpr_blocks *b, uint32_t page, uint32_t granule) {
+    const uint64_t *bits = b->begins.bits.items + (size_t)page * MPR_PAGE_WORDS;
+    const uint64_t *summary = b->summary.items + (size_t)page * SUMMARY_WORDS;
+    uint32_t word = granule >> 6, group = word >> 6;
+    uint64_t at = bits[word] & (~UINT64_C(0) >> (63 - (granule & 63)));
+    if (at == 0) {
+        uint64_t words = summary[group] & ((UINT64_C(1) << (word & 63)) - 1);
+        while (words == 0 && group > 0) {
+            words = summary[--group];
+        }
+        if (words == 0) {
+            return 0;
+        }
+        word = group << 6 | highest(words);
+        at = bits[word];
+    }
+    return b->begins.number.items[page] << MPR_PAGE_SHIFT | (uint64_t)(word << 6 | highest(at)) << 4;
+}
+
+/* Where the large block begins that has an address, or 0; one that was removed is in the list still. */
+static uint64_t find_large(mpr_blocks *b, uint64_t address) {
+    size_t low = 0, high = b->large.count;
+    while (low < high) { /* the first that ends behind it */
+        size_t middle = low + (high - low) / 2;
+        if (b->large.items[middle].end <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    uint64_t begin = low < b->large.count && b->large.items[low].begin <= address ? b->large.items[low].begin : 0;
+    return begin != 0 && mpr_blocks_has(b, begin) ? begin : 0;
+}
+
+uint64_t mpr_blocks_search(mpr_blocks *b, uint64_t address) {
+    uint64_t number = address >> MPR_PAGE_SHIFT, begin = 0;
+    uint32_t page;
+    if (mpr_addrset_find_page(&b->begins, number, &page)) {
+        begin = last_begin(b, page, (uint32_t)(address >> 4) & 0xFFFF);
+    }
+    if (begin == 0 && mpr_addrset_find_page(&b->begins, number - 1, &page)) {
+        begin = last_begin(b, page, 0xFFFF);
+    }
+    if (begin == 0) {
+        return find_large(b, address);
+    }
+    bool at_begin = begin == (address & ~UINT64_C(15));
+    return at_begin || address - begin < mpr_blocks_size(b, begin) ? begin : 0;
+}
+
+bool mpr_blocks_has(mpr_blocks *b, uint64_t begin) {
+    uint32_t page;
+    return begin % 16 == 0 && mpr_addrset_find_page(&b->begins, begin >> MPR_PAGE_SHIFT, &page) &&
+           mpr_addrset_has(&b->begins, page << 16 | ((uint32_t)(begin >> 4) & 0xFFFF));
+}
+
+static bool is_pooled(mpr_blocks *b, uint64_t begin) {
+    uint32_t page;
+    return mpr_addrset_find_page(&b->begins, begin >> MPR_PAGE_SHIFT, &page) &&
+           (b->pools.items[page] >> (begin / MPR_POOLS_POOL % 64) & 1) != 0;
+}
+
+uint64_t mpr_blocks_size(mpr_blocks *b, uint64_t begin) {
+    return is_pooled(b, begin) ? mpr_pools_block_size(begin) : mpr_chunks_block_size(begin);
+}
+
+uint64_t mpr_blocks_bytes(mpr_blocks *b, uint64_t begin) {
+    return is_pooled(b, begin) ? mpr_pools_block_size(begin) : mpr_chunks_block_bytes(begin);
+}
+
+uint64_t mpr_blocks_doubted(mpr_blocks *b, uint64_t begin) {
+    uint64_t size = is_pooled(b, begin) ? 0 : mpr_chunks_block_size(begin);
+    bool whole_pages = size == 0 || mpr_chunks_block_bytes(begin) - size != 8; /* a pool's block, or a mapping */
+    return whole_pages ? UINT64_MAX : begin + size - 8;
+}
+
+int mpr_blocks_each(const mpr_blocks *b, int (*each)(void *context, uint64_t begin), void *context) {
+    int status = MPR_OK;
+    for (size_t word = 0; status == MPR_OK && word < b->begins.bits.count; word++) {
+        uint64_t base = (b->begins.number.items[word / MPR_PAGE_WORDS] << MPR_PAGE_SHIFT) + word % MPR_PAGE_WORDS * 64 * 16;
+        for (uint64_t bits = b->begins.bits.items[word]; status == MPR_OK && bits != 0; bits &= bits - 1) {
+            status = each(context, base + 16 * (uint64_t)__builtin_ctzll(bits));
+        }
+    }
+    return status;
+}
