@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Native blocks by what they are: those that begin alike (in the same place of the same file, or in none) and have one size are a row. Of all, or of those that are
- * lost; and how many of these were lost in an older heap of the process, too: a block that is lost twice is no accident of a moment. */
+ * Native blocks by what they are: those that begin alike (in the same place of the same file, or in none) and have one size are
+ * a row. Of all, or of those that are lost; and how many of these were lost in an older heap of the process, too: a block that
+ * is lost twice is no accident of a moment. */
 #ifndef MPR_ALGO_NATIVE_H
 #define MPR_ALGO_NATIVE_H
 

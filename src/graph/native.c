@@ -199,38 +199,59 @@ int mpr_native_doubt(mpr_graph *g) {
 
 /* ---- what is needed ---- */
 
-/* Does a doubted edge lead to a block that nothing has reached? */
-static bool is_needed(const mpr_graph *g, const mpr_sweep *sweep, uint64_t edge) {
-    uint32_t target = g->target[edge];
-    return sweep->reached[target] == 0 && mpr_label_found(g->label[edge]) && (g->flags[target] & MPR_NODE_NATIVE);
-}
+typedef struct needing {
+    mpr_graph *g;
+    mpr_sweep *sweep;
+    MPR_VEC(uint32_t) reached; /* since edges were looked at last */
+    MPR_VEC(uint32_t) needed;
+    int status;
+} needing;
 
-/* Make such edges from what has the sweep's mark strong, and enter their targets, which are listed first: all edges to a block are alike. 1 there were some, 0 none, or MPR_ENOMEM. */
-static int enter_doubted(mpr_sweep *sweep, mpr_graph *g) {
-    MPR_VEC(uint32_t) targets = {0};
-    int status = MPR_OK;
-    for (uint32_t i = 0; status == MPR_OK && (i = mpr_sweep_next(sweep->reached, i, g->seen, sweep->mark)) < g->seen; i++) {
-        for (uint64_t k = mpr_graph_first(g, i); status == MPR_OK && k < mpr_graph_first(g, i + 1); k++) {
-            if (is_needed(g, sweep, k)) {
-                g->label[k] &= ~MPR_LABEL_WEAK;
-                status = mpr_vec_push(&targets, g->alloc, g->target[k]);
-            }
+static void fail(needing *n, int status) { n->status = n->status == MPR_OK ? status : n->status; }
+
+/* Doubted edges from a node to blocks that nothing has reached become strong. Their targets are listed, and entered when all
+ * edges have been looked at: those to one block are alike. */
+static void look_from(needing *n, uint32_t node) {
+    mpr_graph *g = n->g;
+    for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
+        uint32_t target = g->target[k];
+        if (mpr_label_found(g->label[k]) && is_block(g, target) && n->sweep->reached[target] == 0) {
+            g->label[k] &= ~MPR_LABEL_WEAK;
+            fail(n, mpr_vec_push(&n->needed, g->alloc, target));
         }
     }
-    for (size_t i = 0; i < targets.count; i++) {
-        mpr_sweep_enter(sweep, targets.items[i]);
-    }
-    int some = targets.count > 0;
-    mpr_vec_free(&targets, g->alloc);
-    return status == MPR_OK ? some : status;
 }
 
-/* One block may be needed behind another. */
-int mpr_native_sweep(mpr_sweep *sweep, mpr_graph *g) {
-    int some = g->group[MPR_GROUP_NATIVE] != MPR_NO_NODE ? enter_doubted(sweep, g) : 0;
-    while (some > 0) {
-        mpr_sweep_run(sweep, g, NULL, NULL);
-        some = enter_doubted(sweep, g);
+static void note_reached(void *context, uint32_t node) {
+    needing *n = context;
+    fail(n, mpr_vec_push(&n->reached, n->g->alloc, node));
+}
+
+/* Enter what is needed, and what it reaches: each node is looked at once. */
+static void enter_needed(needing *n) {
+    n->reached.count = 0;
+    for (size_t i = 0; i < n->needed.count; i++) {
+        mpr_sweep_enter(n->sweep, n->needed.items[i]);
     }
-    return some;
+    n->needed.count = 0;
+    mpr_sweep_run(n->sweep, n->g, note_reached, n);
+    for (size_t i = 0; n->status == MPR_OK && i < n->reached.count; i++) {
+        look_from(n, n->reached.items[i]);
+    }
+}
+
+int mpr_native_sweep(mpr_sweep *sweep, mpr_graph *g) {
+    needing n = {.g = g, .sweep = sweep};
+    if (g->group[MPR_GROUP_NATIVE] == MPR_NO_NODE) {
+        return MPR_OK;
+    }
+    for (uint32_t i = 0; n.status == MPR_OK && (i = mpr_sweep_next(sweep->reached, i, g->seen, sweep->mark)) < g->seen; i++) {
+        look_from(&n, i);
+    }
+    while (n.status == MPR_OK && n.needed.count > 0) {
+        enter_needed(&n);
+    }
+    mpr_vec_free(&n.reached, g->alloc);
+    mpr_vec_free(&n.needed, g->alloc);
+    return n.status;
 }

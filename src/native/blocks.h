@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * The blocks that allocators have given out, found by any address within them: malloc's chunks, and blocks of pymalloc.
  *
- * Where a block begins is one bit in a paged bitmap (base/addrset.h). The block of an address begins at the last such bit at or before it, in the same
- * page of 1 MiB or the one before; what is larger than a page is in a short list besides. A summary, one bit a word of a page's bitmap, leads to that bit in two
- * steps. How large a block is its allocator has written down itself: before a chunk, and at the beginning of a pool.
+ * Where a block begins is one bit in a paged bitmap (base/addrset.h). The block of an address begins at the last such bit at or
+ * before it, in the same page of 1 MiB or the one before; what is larger than a page is in a short list besides. A summary, one
+ * bit a word of a page's bitmap, leads to that bit in two steps. How large a block is its allocator has written down itself:
+ * before a chunk, and at the beginning of a pool.
  *
  *   address ──▶ page ──▶ last bit at or before it ──▶ begin ──▶ its allocator's head ──▶ does the block reach the address?
  *
- * Cost: 8.2 KiB a page that has a block, less than one percent of small blocks; nothing for large ones. The heads are read in place: only where the process stands still. */
+ * Cost: 8.2 KiB a page that has a block, less than one percent of small blocks; nothing for large ones. The heads are read in
+ * place: only where the process stands still. */
 #ifndef MPR_NATIVE_BLOCKS_H
 #define MPR_NATIVE_BLOCKS_H
 
@@ -61,8 +63,8 @@ uint64_t mpr_blocks_size(mpr_blocks *blocks, uint64_t begin);
 /* The same with its head, as its allocator counts it. */
 uint64_t mpr_blocks_bytes(mpr_blocks *blocks, uint64_t begin);
 
-/* Where in a block the word begins that may not have been asked for, and then is left behind by what had it before: the last of a chunk, which begins the next
- * one's head. UINT64_MAX: there is none. */
+/* Where in a block the word begins that may not have been asked for, and then is left behind by what had it before: the last of
+ * a chunk, which begins the next one's head. UINT64_MAX: there is none. */
 uint64_t mpr_blocks_doubted(mpr_blocks *blocks, uint64_t begin);
 
 /* Each block, by pages in the order of first use. Other than MPR_OK ends it. */

@@ -28,8 +28,8 @@ static bool is_block(const finding *f, uint64_t block, uint64_t size) {
     return mpr_blocks_has(f->blocks, block) && (size == 0 || mpr_chunks_block_size(block) == size);
 }
 
-/* The block that a link leads to, which stands in the first word of a block: masked or plain, to a block or (`to_head`) to the head before one. 0 at the
- * end, and for what is no link. */
+/* The block that a link leads to, which stands in the first word of a block: masked or plain, to a block or (`to_head`) to the
+ * head before one. 0 at the end, and for what is no link. */
 MPR_MAPS_ANY_MEMORY static uint64_t next_of(const finding *f, uint64_t block, uint64_t size, bool to_head) {
     uint64_t word = *(const uint64_t *)(uintptr_t)block, plain[] = {word ^ MASKED_BY(block), word};
     for (int i = 0; i < 2; i++) {
@@ -54,7 +54,8 @@ static void remove_list(finding *f, uint64_t block, uint64_t size, bool to_heads
 
 /* ---- caches of threads ---- */
 
-/* By what a program could use of a block of its size: where the heads of the lists begin, and how many there are. 0: no cache has it. */
+/* By what a program could use of a block of its size: where the heads of the lists begin, and how many there are. 0: no cache
+ * has it. */
 static uint64_t heads_of_cache(uint64_t size, uint64_t *count) {
     *count = size == 760 ? 76 : 64;
     return size == 760 ? 152 : size == 648 ? 128 : size == 584 ? 64 : 0;
@@ -121,7 +122,8 @@ MPR_MAPS_ANY_MEMORY static int search_library(void *context, const mpr_mapping *
     return MPR_OK;
 }
 
-/* An arena that is not the main one begins its first heap: { arena, heap before it .. }; its top is in the first words of malloc_state. */
+/* An arena that is not the main one begins its first heap: { arena, heap before it .. }; its top is in the first words of
+ * malloc_state. */
 MPR_MAPS_ANY_MEMORY static void search_heap(finding *f, uint64_t region) {
     uint64_t heap = region & ~(MPR_CHUNKS_HEAP - 1), arena = ((const uint64_t *)(uintptr_t)heap)[0];
     if (arena <= heap || arena >= region || arena % 8 != 0) { /* a later heap of its arena */

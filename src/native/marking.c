@@ -138,7 +138,8 @@ static void emit_edge(mpr_marking *m, uint64_t target, mpr_label label) {
     }
 }
 
-/* What is looked through: offsets count from `base`, and words from `doubted` on may well be left behind. With `unmarked` blocks that are marked already are passed over. */
+/* What is looked through: offsets count from `base`, and words from `doubted` on may well be left behind. With `unmarked` blocks
+ * that are marked already are passed over. */
 typedef struct part {
     mpr_marking *m;
     uint64_t base, doubted;
@@ -154,7 +155,8 @@ static void take_block(const part *p, uint64_t at, uint64_t word, uint64_t block
     emit_edge(p->m, block, at < p->doubted ? label : mpr_label_make(MPR_LABEL_DOUBTED, at - p->base) | MPR_LABEL_WEAK);
 }
 
-/* Of each word that leads to a block an edge and a mark, of each that leads to an object an edge: of those at [begin, end), which are read at `words`. */
+/* Of each word that leads to a block an edge and a mark, of each that leads to an object an edge: of those at [begin, end),
+ * which are read at `words`. */
 MPR_MAPS_ANY_MEMORY static void scan_words(const part *p, uint64_t begin, uint64_t end, const uint64_t *words) {
     mpr_marking *m = p->m;
     uint64_t lowest = m->lowest, span = m->end - m->lowest;
@@ -300,7 +302,7 @@ static void emit_child(mpr_marking *m, uint64_t target) {
     }
 }
 
-/* Roots that belong together have one node: [*i, end) of an image, or all that are none's. */
+/* Roots that belong together have one node: [from, to) of an image; or of those, all that are no image's. */
 static void emit_root(mpr_marking *m, uint64_t address, uint32_t type, size_t from, size_t to) {
     const mpr_root *first = &m->roots.root.items[from];
     bool image = first->base != 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Which native blocks refer to which, found by looking at their contents: the conservative marking of Boehm's collector ("Garbage Collection in an Uncooperative Environment", 1988) and of LeakSanitizer, over a
- * process that stands still. Each word that is an address within a block, or of an object, is a reference; what it is really nobody knows.
+ * Which native blocks refer to which, found by looking at their contents: the conservative marking of Boehm's collector
+ * ("Garbage Collection in an Uncooperative Environment", 1988) and of LeakSanitizer, over a process that stands still. Each word
+ * that is an address within a block, or of an object, is a reference; what it is really nobody knows.
  *
  *   begin ──▶ blocks in use
  *     exclude: what is counted in an object's size     } while a walk
@@ -8,9 +9,11 @@
  *   finish ─▶ blocks with an object are excluded ─▶ what is marked is emitted, and marks what it refers to
  *          ─▶ data of images, the same ─▶ other memory, for what nothing else refers to ─▶ what is left is lost
  *
- * Blocks are nodes with the flag MPR_NODE_NATIVE; the references of and to them are edges with the label MPR_LABEL_NATIVE and the offset of the word. What nothing had to write to may be left from before: a word at the end of a chunk, which is the program's only if it asked for it;
- * and an address inside of a block is no owner's, mostly. Such edges are MPR_LABEL_DOUBTED: graph/native.h. What stacks and unknown memory refer to is often stale: it
- * keeps a block from being lost, and takes none from who else refers to it.
+ * Blocks are nodes with the flag MPR_NODE_NATIVE; the references of and to them are edges with the label MPR_LABEL_NATIVE and
+ * the offset of the word. What nothing had to write to may be left from before: a word at the end of a chunk, which is the
+ * program's only if it asked for it; and an address inside of a block is no owner's, mostly. Such edges are MPR_LABEL_DOUBTED:
+ * graph/native.h. What stacks and unknown memory refer to is often stale: it keeps a block from being lost, and takes none from
+ * who else refers to it.
  *
  * Cost: the bitmap of blocks, and two of what is marked: 2.4 % of small blocks. Each byte of them is read once. */
 #ifndef MPR_NATIVE_MARKING_H
@@ -54,23 +57,23 @@ typedef struct mpr_marking {
     const mpr_addrset *objects;
     uint64_t lowest, end; /* no block and no object lies outside */
     uint32_t *types;      /* how many types there are; the next one's number */
-    mpr_map first_words;  /* the type of blocks that begin with a word, + 1 */
+    mpr_map first_words;  /* the type of blocks that begin with a word */
     uint32_t plain;       /* the type of the others */
     mpr_seen_edge edges[MPR_MARKING_BATCH];
     size_t edge_count;
     int status;
 } mpr_marking;
 
-/* Of all blocks of malloc's regions, and of pymalloc. MPR_OK, MPR_ENOMEM, MPR_ELIMIT, MPR_EUNSUPPORTED where this process may not look at its own memory through the kernel; free it
- * in any case. */
+/* Of all blocks of malloc's regions, and of pymalloc. MPR_OK, MPR_ENOMEM, MPR_ELIMIT, MPR_EUNSUPPORTED where this process may
+ * not look at its own memory through the kernel; free it in any case. */
 int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *more);
 void mpr_marking_free(mpr_marking *m);
 
 /* A block that is counted in the size of an object, by the address that this has of it. */
 void mpr_marking_exclude(mpr_marking *m, uint64_t address);
 
-#define MPR_MARKING_HEADER                                                                                                         \
-    16u /* bytes that a library may have before what it gives out of a block: its address is known by what lies behind them */
+/* Bytes that a library may have before what it gives out of a block: its address is known by what lies behind them. */
+#define MPR_MARKING_HEADER 16u
 
 /* Is a word the address of a block, or of what lies behind such a header? Its lowest bits may be a tag. */
 static inline bool mpr_marking_owns(uint64_t block, uint64_t word) { return (word & ~UINT64_C(7)) - block <= MPR_MARKING_HEADER; }
@@ -82,8 +85,9 @@ static inline mpr_label mpr_marking_label(uint64_t block, uint64_t word, uint64_
 
 #define MPR_MARKING_LARGE (UINT64_C(128) << 10) /* bytes of a block of which only the beginning is led to */
 
-/* The block that a word leads to, or 0. Text over half of what was left behind looks like an address inside of some block: so what is no multiple of 8 leads to no
- * inside, and nothing leads far inside of a large block, which is hit most, but for what was aligned: that lies no further behind the beginning than it is aligned to. */
+/* The block that a word leads to, or 0. Text over half of what was left behind looks like an address inside of some block: so
+ * what is no multiple of 8 leads to no inside, and nothing leads far inside of a large block, which is hit most, but for what
+ * was aligned: that lies no further behind the beginning than it is aligned to. */
 static inline uint64_t mpr_marking_find(mpr_marking *m, uint64_t word) {
     uint64_t block = mpr_blocks_find(&m->blocks, word);
     if (block == 0 || mpr_marking_owns(block, word)) {

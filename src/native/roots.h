@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Memory that may refer to blocks from outside of them: the data of the program and its libraries, and private memory that no known allocator manages: stacks of threads with
- * their thread-local storage, other allocators' arenas. What was never written to refers to nothing, and is none. */
+ * Memory that may refer to blocks from outside of them: the data of the program and its libraries, and private memory that no
+ * known allocator manages: stacks of threads with their thread-local storage, other allocators' arenas. What was never written
+ * to refers to nothing, and is none. */
 #ifndef MPR_NATIVE_ROOTS_H
 #define MPR_NATIVE_ROOTS_H
 

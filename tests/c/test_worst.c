@@ -163,7 +163,34 @@ static void unreached(test *t, uint32_t pairs) {
     free(arrows);
 }
 
+/* Blocks of which each is known by an address inside of it alone, and the last leads to as many by their own. */
+static void blocks_behind_blocks(test *t, uint32_t n) {
+    test_alloc a;
+    mpr_builder *builder = NULL;
+    mpr_graph *g = NULL;
+    test_alloc_init(&a);
+    int status = mpr_builder_new(&builder, &a.alloc);
+    mpr_sink *sink = mpr_builder_sink(builder);
+    mpr_seen_type type = {.name = "<native>", .name_length = 8, .flags = MPR_TYPE_NATIVE};
+    const uint64_t group = MPR_SYNTHETIC + 16 * MPR_GROUP_NATIVE, base = UINT64_C(0x10000);
+    status = status == MPR_OK ? sink->type(sink, &type) : status;
+    for (uint32_t i = 0; status == MPR_OK && i <= 2 * n; i++) {
+        mpr_seen_node node = {.address = i == 0 ? group : base + 64 * (uint64_t)i, .size = 48, .flags = i == 0 ? MPR_NODE_SYNTHETIC : MPR_NODE_NATIVE};
+        mpr_label_kind kind = i == 0 ? MPR_LABEL_CHILD : i < n ? MPR_LABEL_DOUBTED : MPR_LABEL_NATIVE;
+        mpr_seen_edge edge = {base + 64 * ((uint64_t)i + 1), mpr_label_make(kind, 0) | (i > 0 ? MPR_LABEL_WEAK : 0)};
+        status = sink->node(sink, &node);
+        if (status == MPR_OK && i < 2 * n) status = sink->edges(sink, &edge, 1);
+    }
+    if (CHECK(t, status == MPR_OK && mpr_builder_freeze(builder, &g) == MPR_OK)) {
+        CHECK(t, mpr_graph_check(g) == NULL && g->totals.native_blocks == 2 * n && g->totals.lost_blocks == 0);
+    }
+    mpr_graph_free(g);
+    mpr_builder_free(builder);
+    CHECK(t, a.live == 0 && a.wrong == 0);
+}
+
 void test_worst(test *t) {
+    blocks_behind_blocks(t, t->quick ? 20000 : 2000000);
     chain(t, t->quick ? 1000 : 5000000);
     chain_backwards(t, t->quick ? 1000 : 1000000);
     loops(t, t->quick ? 1000 : 300000);
