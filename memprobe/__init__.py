@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         referrers,
         summary,
     )
+    from memprobe.native import Blocks, BlockTable, lost
     from memprobe.picture import Picture, show_backrefs, show_chain, show_refs
     from memprobe.results import (
         Accounting,
@@ -74,6 +75,7 @@ _HOMES = {
     "balance": ("Memory", "MemoryPart"),
     "heap": ("Heap", "capture", "load", "memory", "snapshot"),
     "leaks": ("Diff", "Suspect", "Suspects"),
+    "native": ("BlockTable", "Blocks", "lost"),
     "objgraph": ("objgraph",),
     "picture": ("Picture", "show_backrefs", "show_chain", "show_refs"),
     "live": (
@@ -92,6 +94,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Accounting",
     "AttachError",
+    "BlockTable",
+    "Blocks",
     "Copied",
     "Cycle",
     "Diff",
@@ -133,6 +137,7 @@ __all__ = [
     "is_immortal",
     "is_interned",
     "load",
+    "lost",
     "memory",
     "objgraph",
     "pymalloc_stats",

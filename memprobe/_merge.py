@@ -21,9 +21,9 @@ Found = TypeVar("Found")
 NAMED = 500  # rows of a diff that are looked at by name, where fewer are wanted
 
 
-def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool) -> Suspects:
+def suspects(heap: Heap, percent: float, limit: int | None, keep_stdlib: bool, native: bool) -> Suspects:
     """For Heap.suspects()."""
-    found = leaks.suspects(heap, percent, keep_stdlib)
+    found = leaks.suspects(heap, percent, keep_stdlib, native)
     rows = _merged(found.rows, lambda row: (row.kind, row.name, row.type), _suspect)
     rows = [replace(row, related=tuple(name for name in row.related if name != row.name)) for row in rows]
     return replace(found, rows=tuple(sorted(rows, key=lambda row: -row.bytes)[:limit]))
@@ -73,6 +73,7 @@ def _suspect(rows: list[Suspect]) -> Suspect:
         below=tuple(most[:BELOW]),
         parts=tuple(part for row in rows for part in row.parts),
         made_at=_origins.merged(row.made_at for row in rows),
+        native_bytes=None if rows[0].native_bytes is None else sum(row.native_bytes or 0 for row in rows),
     )
 
 

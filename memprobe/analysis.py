@@ -335,11 +335,17 @@ def _weakest(types: Sequence[str], labels: Sequence[str]) -> tuple[int, str]:
 # ---- live -------------------------------------------------------------------------------------------------------------
 
 
-def retained_sizeof(obj: object) -> int:
+def retained_sizeof(obj: object, *, native: bool = False) -> int:
     """Bytes that would be freed if the last references to `obj` went: of all objects that only it keeps alive, itself included.
 
-    The whole heap is captured to know that. Raises ValueError for an object that no container or frame holds."""
-    return _core.retained_sizeof(obj)
+    The whole heap is captured to know that. With `native` a forked child looks at the blocks of C code, too (docs/NATIVE.md).
+    Raises ValueError for an object that no container or frame holds."""
+    if not native:
+        return _core.retained_sizeof(obj)
+    from memprobe.native import nodes_of, now
+
+    heap = now()
+    return heap.retained(*nodes_of(heap, (obj,)), native=True)
 
 
 def why_alive(obj: object, limit: int = 3) -> Answers[Path]:

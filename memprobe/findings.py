@@ -25,6 +25,8 @@ SENTENCES = {
     NOT_EXPLAINED: "No allocator that memprobe knows has what is not explained: pmap -X lists the mappings of a process.",
 }
 SHOWN = 4  # types that a line has
+PART = 0.1  # of native memory, that is worth a sentence
+KEEPERS = 2  # who keeps native memory, that there are sentences of
 MALLOC = "malloc, in use by C code"
 NOBODYS = "No Python object is known to have the memory that C code has of malloc"
 
@@ -42,11 +44,30 @@ def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
     part = memory.largest
     if part is None:
         return
-    if part == MALLOC:
+    if part == MALLOC and heap.native().blocks is not None:
+        yield from _of_native(heap, older)
+    elif part == MALLOC:
         yield _of_malloc(heap, older)
         yield from _may_hold_it(heap, older)
     elif part in SENTENCES:
         yield SENTENCES[part]
+
+
+def _of_native(heap: Heap, older: Heap | None) -> Iterator[str]:
+    """Who keeps native blocks, and what is lost, if it is a good part of them."""
+    whole = heap.native().bytes or 0
+    knows = older is not None and older.native().blocks is not None
+    lost = heap.lost(older if knows else None, limit=1)
+    fresh = (lost.bytes or 0) - (lost.before_bytes or 0)
+    if lost.every and max(fresh if knows else 0, lost.bytes or 0) >= PART * whole:
+        since = f", {size(fresh)} of it since the older snapshot" if knows else ""
+        words = f"{size(lost.bytes or 0)} of native blocks are lost, nothing refers to them{since}"
+        yield f"{words}: {lost.rows[0]}, mostly (memprobe lost)."
+    keepers = [row for row in heap.suspects(native=True).rows if (row.native_bytes or 0) >= PART * whole]
+    for row in keepers[:KEEPERS]:
+        yield f"{row.name} keeps {size(row.native_bytes or 0)} of native blocks (memprobe suspects --native)."
+    if not lost.every and not keepers:
+        yield f"No Python object keeps a good part of the {size(whole)} of native blocks, and none is lost."
 
 
 def _of_malloc(heap: Heap, older: Heap | None) -> str:

@@ -284,9 +284,13 @@ class Heap:
         rows = self._graph.edges_in(id, _limit(limit))
         return Answers(len(rows), lambda at: Edge(self.node(rows[at][0]), target, Label.of(rows[at])))
 
-    def deep_sizeof(self, *nodes: Node, housekeeping: bool = False) -> int:
-        """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof()."""
-        return self._graph.deep_size(_ids(nodes), housekeeping)[1]
+    def deep_sizeof(self, *nodes: Node, skip: Iterable[Node] = (), housekeeping: bool = False, native: bool = False) -> int:
+        """Bytes of the nodes and of everything reachable from them, as memprobe.deep_sizeof(). With `native` those of native
+        blocks, too; ValueError where the heap does not know of them."""
+        if native:
+            self._require_native()
+        _, bytes, blocks = self._graph.deep_size(_ids(nodes), housekeeping, _ids(skip))
+        return bytes + (blocks if native else 0)
 
     def retained(self, node: Node, *, native: bool = False) -> int:
         """Bytes that would be freed with a node: its own, and those of all that only it keeps alive. With `native` those of
@@ -341,10 +345,15 @@ class Heap:
         """Reference cycles, most bytes first, those that look alike as one row; see memprobe.find_cycles()."""
         return self._once(analysis.cycles, garbage, housekeeping, check_limit(limit))
 
-    def suspects(self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False) -> Suspects:
+    def suspects(
+        self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False, native: bool = False
+    ) -> Suspects:
         """Who keeps a large part of the heap alive, more than `percent` of it: most bytes first, with what to do about it. With
-        `keep_stdlib` a suspect's holder may be of the standard library."""
-        return self._once(_merge.suspects, percent, check_limit(limit), keep_stdlib)
+        `keep_stdlib` a suspect's holder may be of the standard library. With `native` the heap is its objects and its native
+        blocks; ValueError where it does not know of these."""
+        if native:
+            self._require_native()
+        return self._once(_merge.suspects, percent, check_limit(limit), keep_stdlib, native)
 
     def waste(self, limit: int | None = 20) -> Waste:
         """Memory that the program could do without while it keeps the same data, most bytes first, and what to do: duplicate str,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class Suspect(Readable):
     `frame` is the running function whose local variables hold it, with file and line, or None; `locals` are those variables.
     `node` is the object, or the biggest of many; `point` where it piles up, or None. `made_at` are the lines that made most of what
     it keeps, of the type of most bytes that was asked about: one, or two where none made nearly all; empty where tracemalloc was
-    not asked, or did not know."""
+    not asked, or did not know. `native_bytes` of `bytes` are native blocks, or None: they were not asked for."""
 
     kind: str
     name: str
@@ -84,6 +84,7 @@ class Suspect(Readable):
     node: Node = field(repr=False)
     point: Node | None = field(repr=False)
     made_at: tuple[MadeAt, ...] = field(default=(), repr=False)
+    native_bytes: int | None = field(default=None, repr=False)
 
     def to_dict(self) -> Json:
         """Every field; nodes by their ids."""
@@ -99,7 +100,8 @@ class Suspect(Readable):
     def __str__(self) -> str:
         one = self.type if self.point is None else self.point.type
         what = counted(self.count, self.type) if self.count > 1 else one
-        lines = [f"{self.name}  ({what}) keeps {size(self.bytes)}, {self.percent:.1f} % of the heap"]
+        native = "" if self.native_bytes is None else f", {size(self.native_bytes)} of it native"
+        lines = [f"{self.name}  ({what}) keeps {size(self.bytes)}, {self.percent:.1f} % of the heap{native}"]
         if self.below:
             top = ", ".join(f"{counted(row.count, row.type)} {size(row.bytes)}" for row in self.below[:3])
             lines.append(f"    mostly {top}")
@@ -143,12 +145,14 @@ class Suspects(Readable):
         return "\n".join(f"{index}. {row}" for index, row in enumerate(self.rows, 1))
 
 
-def suspects(heap: Heap, percent: float, keep_stdlib: bool) -> Suspects:
+def suspects(heap: Heap, percent: float, keep_stdlib: bool, native: bool) -> Suspects:
     """All of them, some of which may read alike."""
     if not 0.1 <= percent <= 100:
         raise ValueError(f"percent is {percent}: a suspect keeps 0.1 to 100 percent of the heap.")
-    whole, threshold, found = _core.suspects(heap._graph, round(10 * percent), _origins.of(heap).nodes)
+    whole, threshold, found = _core.suspects(heap._graph, round(10 * percent), _origins.of(heap).nodes, native)
     rows = [_suspect(heap, whole, row, keep_stdlib) for row in found]
+    if native:
+        rows = [replace(row, native_bytes=_native(heap, row, whole[6])) for row, whole in zip(rows, found, strict=True)]
     return Suspects(tuple(_related(rows)), whole, threshold)
 
 
@@ -179,6 +183,13 @@ def _suspect(heap: Heap, whole: int, row: _core.SuspectRow, keep_stdlib: bool) -
         point=None if point is None else heap.node(point),
         made_at=_origins.of(heap).made_at(heap, asked, [row.type for row in below]),
     )
+
+
+def _native(heap: Heap, row: Suspect, members: tuple[int, ...]) -> int:
+    """The bytes of native blocks that a suspect keeps; of many objects by those that stand for them."""
+    ids = members or ((row.node if row.point is None else row.point).id,)
+    times = max(1.0, row.count / len(members)) if members else 1.0
+    return min(row.bytes, round(times * sum(heap._graph.kept(id, native=True) for id in ids)))
 
 
 def _variable_of(heap: Heap, point: int) -> int:

@@ -46,13 +46,20 @@ def growth(baseline: TypeTable, limit: int | None = 20) -> Growth:
     return Growth.between(baseline, summary(), check_limit(limit))
 
 
-def deep_sizeof(*objs: object, skip: Iterable[object] = (), housekeeping: bool = False) -> int:
+def deep_sizeof(*objs: object, skip: Iterable[object] = (), housekeeping: bool = False, native: bool = False) -> int:
     """Bytes of the objects and of everything reachable from them, each counted once.
 
     Weak references are not followed, nor those that every program has (from an instance to its class, from a function to its
     globals, to a module's contents) unless `housekeeping` is true. The objects in `skip` are left out, and what only they lead
-    to."""
-    return _core.deep_sizeof(objs, skip=tuple(skip), housekeeping=housekeeping)
+    to. With `native` a forked child looks at the blocks of C code that they lead to, too (docs/NATIVE.md): that takes a snapshot of
+    the whole heap."""
+    if not native:
+        return _core.deep_sizeof(objs, skip=tuple(skip), housekeeping=housekeeping)
+    from memprobe.native import nodes_of, now
+
+    without = tuple(skip)
+    heap = now()
+    return heap.deep_sizeof(*nodes_of(heap, objs), skip=nodes_of(heap, without), housekeeping=housekeeping, native=True)
 
 
 def refcount(obj: object) -> RefCount:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memprobe import _text
 from memprobe._readable import Json, Readable, Row
 from memprobe._text import number, size
+from memprobe.errors import Error
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
+    from memprobe.results import Node
 
 UNKNOWN = "native blocks are not known: take the snapshot with --native, of a process that can fork"
 
@@ -101,6 +105,38 @@ class BlockTable(Readable):
         if not self.blocks:
             return self.brief()
         return "\n".join([self.brief(), _text.plain(self.headers, self.cells())])
+
+
+# ---- of this process, now ----------------------------------------------------------------------------------------------------
+
+
+def lost(*, limit: int | None = 20) -> BlockTable:
+    """The native blocks of this process that nothing refers to, now: Heap.lost() of a snapshot that a forked child takes. What is
+    lost in two of them was no accident of a moment. Raises memprobe.Error where there can be no such child."""
+    return now().lost(limit=limit)
+
+
+def now() -> Heap:
+    """This process's heap with its native blocks. Only a forked child may look at them, for other threads use malloc meanwhile."""
+    import tempfile
+
+    from memprobe.heap import load, snapshot
+
+    with tempfile.TemporaryDirectory(prefix="memprobe-") as folder:
+        path = os.path.join(folder, "now.snap")
+        done = snapshot(path, native=True)
+        heap = load(path)
+    if heap.native().blocks is None:
+        raise Error(f"Native blocks are not known: {done.reason or 'this process may not look at its own memory'}.")
+    return heap
+
+
+def nodes_of(heap: Heap, objects: Iterable[object]) -> list[Node]:
+    """The nodes of living objects; ValueError for one that nothing holds that the walk sees."""
+    nodes = [heap.at(id(one)) for one in objects]
+    if any(node is None for node in nodes):
+        raise ValueError("an object is in no container, frame or module that the walk sees: keep it in a variable.")
+    return [node for node in nodes if node is not None]
 
 
 def _bytes(rows: tuple[Blocks, ...]) -> int:

@@ -16,6 +16,7 @@ from memprobe.cli.files import chosen, opened, say_memory
 from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap
 from memprobe.leaks import Diff, DiffRow, Suspect, Suspects
+from memprobe.native import UNKNOWN
 from memprobe.waste import Waste, WasteRow
 
 Found = TypeVar("Found", DiffRow, WasteRow)
@@ -26,9 +27,13 @@ def suspects(options: argparse.Namespace) -> int:
     """memprobe suspects FILE"""
     heap = opened(options.file, "--fail-on-suspect" if options.fail_on_suspect is not None else None)
     wanted = chosen(heap, options)
+    if options.native and heap.native().blocks is None:
+        raise Cannot(f"{options.file}: {UNKNOWN}.")
     least = options.percent if options.fail_on_suspect is None else min(options.percent, options.fail_on_suspect)
     with show.waiting("finding suspects"):
-        found = heap.suspects(least, options.limit if wanted.takes_all else None, keep_stdlib=options.keep_stdlib)
+        found = heap.suspects(
+            least, options.limit if wanted.takes_all else None, keep_stdlib=options.keep_stdlib, native=options.native
+        )
     found = _selected_suspects(found, wanted)
     worst = max((row.percent for row in found.rows), default=0.0)
     found = replace(found, rows=found.rows[: options.limit])

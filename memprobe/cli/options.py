@@ -181,6 +181,7 @@ def parser() -> argparse.ArgumentParser:
     leaks.add_argument(
         "--percent", type=percent, default=10.0, metavar="P", help="a suspect keeps more of the heap than this: 5 or 5%% (10)"
     )
+    leaks.add_argument("--native", action="store_true", help="count native memory, too, of a snapshot that was taken with --native")
     leaks.add_argument("--keep-stdlib", action="store_true", help="name holders of the standard library, too")
     leaks.add_argument(
         "--fail-on-suspect",

@@ -64,7 +64,7 @@ int mpr_footprint_find(const mpr_graph *g, const mpr_ranks *ranks, bool pools, m
     }
     memset(out, 0, MPR_FOOTPRINT_OWNERS * sizeof *out);
     for (uint32_t node = 0; node < g->nodes; node++) {
-        if (g->flags[node] & MPR_NODE_SYNTHETIC) {
+        if (g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE)) {
             continue;
         }
         mpr_footprint_owner owner = owner_of(g, ranks, node);

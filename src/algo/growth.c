@@ -423,7 +423,7 @@ static int count_own_growth(work *w) {
 
 /* Constants of the interpreter are held from everywhere in C. */
 static bool counts_references(const mpr_graph *g, uint32_t node) {
-    return !(g->flags[node] & (MPR_NODE_IMMORTAL | MPR_NODE_STATIC | MPR_NODE_INTERNED | MPR_NODE_SYNTHETIC | MPR_NODE_OWN));
+    return mpr_graph_is_object(g, node) && !(g->flags[node] & (MPR_NODE_IMMORTAL | MPR_NODE_STATIC | MPR_NODE_INTERNED));
 }
 
 static int count_references(work *w) {

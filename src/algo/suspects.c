@@ -84,10 +84,14 @@ static bool is_builtin(const mpr_graph *g, uint32_t type) {
 
 /* ---- single suspects -------------------------------------------------------------------------------------------------- */
 
+/* A native block is nothing that a program has a name for: what piles up there does so in its owner. */
 static uint32_t biggest_child(const work *w, uint32_t node) {
     uint32_t best = MPR_NO_NODE;
-    for (uint32_t k = w->tree->first[node]; k < w->tree->first[node + 1]; k++)
-        if (best == MPR_NO_NODE || w->d->retained[w->tree->child[k]] > w->d->retained[best]) best = w->tree->child[k];
+    for (uint32_t k = w->tree->first[node]; k < w->tree->first[node + 1]; k++) {
+        uint32_t child = w->tree->child[k];
+        bool bigger = best == MPR_NO_NODE || w->d->retained[child] > w->d->retained[best];
+        if (bigger && !(w->g->flags[child] & MPR_NODE_NATIVE)) best = child;
+    }
     return best;
 }
 
@@ -113,7 +117,7 @@ static bool are_several(const work *w, uint32_t point) {
     bool differ = false;
     for (uint32_t k = w->tree->first[point]; k < w->tree->first[point + 1]; k++) {
         uint32_t child = w->tree->child[k];
-        if (w->d->retained[child] <= w->out->threshold) continue;
+        if (w->d->retained[child] <= w->out->threshold || (g->flags[child] & MPR_NODE_NATIVE)) continue;
         large++;
         differ = differ || (first != MPR_NO_NODE && g->type[child] != g->type[first]);
         first = child;
@@ -131,7 +135,7 @@ static int add_single(work *w, uint32_t top) {
         if (point != MPR_NO_NODE && are_several(w, point)) {
             for (uint32_t k = w->tree->first[point]; k < w->tree->first[point + 1] && status == MPR_OK; k++) {
                 uint32_t child = w->tree->child[k];
-                if (w->d->retained[child] <= w->out->threshold) continue;
+                if (w->d->retained[child] <= w->out->threshold || (w->g->flags[child] & MPR_NODE_NATIVE)) continue;
                 rest -= w->d->retained[child];
                 status = mpr_vec_push(&pending, w->g->alloc, child);
             }
@@ -145,7 +149,13 @@ static int add_single(work *w, uint32_t top) {
     return status;
 }
 
+/* Native memory that no object keeps is no suspect: it is the balance's, or lost. */
+static bool is_no_objects(const work *w, uint32_t node) {
+    return (w->g->flags[node] & MPR_NODE_NATIVE) || node == w->g->group[MPR_GROUP_NATIVE] || node == w->g->group[MPR_GROUP_LOST];
+}
+
 static int take_top(work *w, uint32_t node) {
+    if (is_no_objects(w, node)) return MPR_OK;
     if (w->transparent[node]) return mpr_vec_push(&w->open, w->g->alloc, node);
     if (node == w->g->group[MPR_GROUP_UNREACHABLE]) return MPR_OK;
     if (w->d->retained[node] > w->out->threshold) return add_single(w, node);

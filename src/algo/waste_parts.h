@@ -55,7 +55,7 @@ int waste_tick(waste_work *w, uint64_t steps);
 
 /* A live object that is in answers. */
 static inline bool waste_counts(const mpr_graph *g, uint32_t node) {
-    return !(g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_OWN | MPR_NODE_UNREACHABLE));
+    return mpr_graph_is_object(g, node) && !(g->flags[node] & MPR_NODE_UNREACHABLE);
 }
 
 static inline waste_what waste_what_of(const waste_work *w, uint32_t node) { return (waste_what)w->what[w->g->type[node]]; }

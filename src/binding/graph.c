@@ -345,27 +345,47 @@ static int ids_of(const mpr_graph *g, PyObject *sequence, ids *out) {
     return failed;
 }
 
+static uint64_t native_bytes(const mpr_graph *g, const uint8_t *reached) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < g->seen; i++) {
+        bool native = (g->flags[i] & (MPR_NODE_NATIVE | MPR_NODE_OWN)) == MPR_NODE_NATIVE;
+        bytes += reached[i] && native ? mpr_graph_size(g, i) : 0;
+    }
+    return bytes;
+}
+
+/* Nodes that are skipped are walls: nothing is reached by them. */
 static PyObject *deep_size(PyObject *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"ids", "housekeeping", NULL};
+    static char *names[] = {"ids", "housekeeping", "skip", NULL};
     graph_object *o = cast(self);
-    PyObject *sequence;
+    PyObject *sequence, *skip = NULL;
     int housekeeping = 0;
-    ids starts = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &sequence, &housekeeping)) {
+    ids starts = {0}, walls = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pO", names, &sequence, &housekeeping, &skip)) {
         return NULL;
     }
-    uint64_t objects = 0, bytes = 0;
-    int status = MPR_ENOMEM, failed = ids_of(o->graph, sequence, &starts);
+    uint64_t objects = 0, bytes = 0, native = 0;
+    int status = MPR_ENOMEM, failed = ids_of(o->graph, sequence, &starts) || (skip != NULL && ids_of(o->graph, skip, &walls));
     uint8_t *reached = failed ? NULL : mpr_alloc_array(&o->alloc, o->graph->nodes, 1);
     if (reached != NULL) {
+        for (size_t i = 0; i < walls.count; i++) {
+            reached[walls.items[i]] = 1;
+        }
         status = mpr_reach(o->graph, starts.items, starts.count, housekeeping, reached, &objects, &bytes);
+        for (size_t i = 0; i < walls.count; i++) {
+            reached[walls.items[i]] = 0;
+        }
+        native = native_bytes(o->graph, reached);
     }
     mpr_alloc_free(&o->alloc, reached, o->graph->nodes, 1);
     mpr_vec_free(&starts, &o->alloc);
+    mpr_vec_free(&walls, &o->alloc);
     if (failed) {
         return NULL;
     }
-    return status != MPR_OK ? binding_error(status) : Py_BuildValue("(KK)", (unsigned long long)objects, (unsigned long long)bytes);
+    return status != MPR_OK
+               ? binding_error(status)
+               : Py_BuildValue("(KKK)", (unsigned long long)objects, (unsigned long long)bytes, (unsigned long long)native);
 }
 
 static PyObject *save(PyObject *self, PyObject *argument) {
@@ -408,7 +428,7 @@ static PyMethodDef methods[] = {
     {"node", node, METH_O, "(address, type, size, flags, residual, text) of a node."},
     {"edges_out", KEYWORDS(edges_out), "(target, label, kind, weak, housekeeping) for each edge from a node."},
     {"edges_in", KEYWORDS(edges_in), "(holder, label, kind, weak, housekeeping) for each edge to a node."},
-    {"deep_size", KEYWORDS(deep_size), "(objects, bytes) of everything reachable."},
+    {"deep_size", KEYWORDS(deep_size), "(objects, bytes, bytes of native blocks) of everything reachable."},
     {"columns", (PyCFunction)(void (*)(void))binding_graph_columns, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
      "Arrays of the graph as memoryviews, by name."},
     {"save", save, METH_O, "Write a snapshot to a descriptor; the bytes written."},

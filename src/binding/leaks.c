@@ -82,11 +82,32 @@ static PyObject *suspects_answer(const graph_object *o, const mpr_suspects *foun
                         : Py_BuildValue("(KKN)", (unsigned long long)found->whole, (unsigned long long)found->threshold, list);
 }
 
+/* The dominators with what each subtree has of objects and, where wanted, of native blocks: a new array of sizes, or NULL. */
+static uint64_t *sizes_of(graph_object *o, bool native) {
+    const mpr_dominators *d = &o->dominators;
+    uint64_t *sizes = mpr_alloc_array(&o->alloc, d->nodes, sizeof *sizes);
+    for (uint32_t i = 0; sizes != NULL && i < d->nodes; i++) {
+        sizes[i] = d->retained[i] + (native && d->native != NULL ? d->native[i] : 0);
+    }
+    return sizes;
+}
+
+static PyObject *find_suspects(graph_object *o, bool native, const mpr_suspects_options *options) {
+    mpr_suspects found = {0};
+    mpr_dominators sized = o->dominators;
+    sized.retained = sizes_of(o, native);
+    int status = sized.retained == NULL ? MPR_ENOMEM : mpr_suspects_find(o->graph, &sized, &o->tree, &o->names, options, &found);
+    PyObject *answer = status == MPR_OK ? suspects_answer(o, &found) : binding_error(status);
+    mpr_alloc_free(&o->alloc, sized.retained, sized.nodes, sizeof *sized.retained);
+    mpr_suspects_free(&found);
+    return answer;
+}
+
 static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"graph", "permille", "asked", NULL};
+    static char *names[] = {"graph", "permille", "asked", "native", NULL};
     PyObject *argument, *asked;
-    int permille;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OiO!", names, &argument, &permille, &PyTuple_Type, &asked)) {
+    int permille, native = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OiO!|p", names, &argument, &permille, &PyTuple_Type, &asked, &native)) {
         return NULL;
     }
     if (permille < 1 || permille > 1000) {
@@ -100,14 +121,11 @@ static PyObject *suspects(PyObject *module, PyObject *args, PyObject *keywords) 
     if (nodes == NULL) {
         return NULL;
     }
-    mpr_suspects found = {0};
     mpr_suspects_options options = {.permille = (unsigned)permille,
                                     .asked = nodes,
                                     .asked_count = (size_t)PyTuple_GET_SIZE(asked),
                                     .progress = binding_progress};
-    int status = mpr_suspects_find(o->graph, &o->dominators, &o->tree, &o->names, &options, &found);
-    PyObject *answer = status == MPR_OK ? suspects_answer(o, &found) : binding_error(status);
-    mpr_suspects_free(&found);
+    PyObject *answer = find_suspects(o, native != 0, &options);
     free_nodes(o, nodes, asked);
     return answer;
 }

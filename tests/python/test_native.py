@@ -190,6 +190,8 @@ def test_answers_on_objects_are_the_same(tmp_path: Path) -> None:
     assert plain.name(of_plain) == native.name(of_native)
     assert plain.deep_sizeof(of_plain) == native.deep_sizeof(of_native)
     assert not any("native" in node.flags for node in native.find())
+    parts = [{part.name: part.bytes for part in heap.memory().parts} for heap in (plain, native)]
+    assert all(abs(parts[0].get(name, 0) - parts[1].get(name, 0)) < 1 << 20 for name in parts[0] | parts[1]), parts
     assert all(not row.type.startswith("<") for row in native.types(None).every)
 
 
@@ -221,3 +223,70 @@ def test_the_verb(child: Callable[..., Any], tmp_path: Path, command: Callable[.
     assert said.code == 0 and "1008 B" in said.out and "lost before" in said.out
     told = json.loads(command("lost", "--json", str(tmp_path / "a")).out)
     assert told["schema"] == "memprobe.lost/1" and told["rows"][0]["size"] == 1008 and told["rows"][0]["count"] >= 392
+
+
+@glibc
+def test_first_screens(child: Callable[..., Any], tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Of a program whose memory C code has: who keeps it, and what is lost."""
+    child(
+        """
+import zlib
+class Tenant:
+    def __init__(self):
+        self.packer = zlib.compressobj()
+        self.packer.compress(noise)
+noise = os.urandom(300_000)
+tenants = {n: Tenant() for n in range(200)}
+snap('a')
+plant(1000, 60_000)
+snap('b')
+"""
+    )
+    said = command("suspects", "--native", str(tmp_path / "a")).out
+    assert "__main__.tenants keeps 51" in said and "MiB of native blocks (memprobe suspects --native)" in said
+    assert "1. __main__.tenants  (dict) keeps 51" in said and "MiB of it native" in said
+    said = command("memory", str(tmp_path / "b"), str(tmp_path / "a")).out
+    assert "of native blocks are lost, nothing refers to them" in said and "blocks of 1008 B, mostly" in said
+    rows = json.loads(command("suspects", "--native", "--json", str(tmp_path / "a")).out)["rows"]
+    assert rows[0]["native_bytes"] > 50 << 20
+    plain = command("suspects", str(tmp_path / "a")).out
+    assert "(dict) keeps" not in plain or "native," not in plain
+
+
+@glibc
+def test_living_objects(child: Callable[..., Any]) -> None:
+    said = child(
+        """
+import json, zlib
+packers = [zlib.compressobj() for _ in range(20)]
+holder = {"packers": packers, "one": zlib.compressobj()}
+plant(3000, 200)
+print(json.dumps([
+    memprobe.retained_sizeof(packers[3], native=True),
+    memprobe.deep_sizeof(holder, native=True),
+    memprobe.deep_sizeof(holder, skip=[packers], native=True),
+    memprobe.deep_sizeof(holder) - memprobe.deep_sizeof(holder, skip=[packers]),
+    sum(row.count for row in memprobe.lost(limit=None).rows if row.size == 3008),
+]))
+"""
+    )
+    one, everything, without, objects, lost = said
+    assert 268_000 < one < 270_000
+    assert 21 * 268_000 < everything < 21 * 270_000 and 268_000 < without < 270_000
+    assert 20 * 100 < objects < 20 * 400 and 196 <= lost <= 200
+
+
+def test_who_cannot_fork_says_so(child: Callable[..., Any]) -> None:
+    said = child(
+        """
+import json
+from memprobe import _capture, heap
+write = heap._capture.write
+heap._capture.write = lambda file, options: write(file, _capture.Options(fork=False, native=True))
+try:
+    memprobe.lost()
+except memprobe.Error as problem:
+    print(json.dumps(str(problem)))
+"""
+    )
+    assert said.startswith("Native blocks are not known")
