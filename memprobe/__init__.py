@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         referrers,
         summary,
     )
-    from memprobe.native import Blocks, BlockTable, lost
+    from memprobe.native import Blocks, BlockTable, PossibleHolder, lost
     from memprobe.picture import Picture, show_backrefs, show_chain, show_refs
     from memprobe.results import (
         Accounting,
@@ -75,7 +75,7 @@ _HOMES = {
     "balance": ("Memory", "MemoryPart"),
     "heap": ("Heap", "capture", "load", "memory", "snapshot"),
     "leaks": ("Diff", "Suspect", "Suspects"),
-    "native": ("BlockTable", "Blocks", "lost"),
+    "native": ("BlockTable", "Blocks", "PossibleHolder", "lost"),
     "objgraph": ("objgraph",),
     "picture": ("Picture", "show_backrefs", "show_chain", "show_refs"),
     "live": (
@@ -113,6 +113,7 @@ __all__ = [
     "Path",
     "Paths",
     "Picture",
+    "PossibleHolder",
     "PymallocStats",
     "RefCount",
     "Reference",

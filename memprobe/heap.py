@@ -22,7 +22,7 @@ from memprobe.findings import findings
 from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
 from memprobe.native import UNKNOWN as NATIVE_UNKNOWN
-from memprobe.native import BlockTable
+from memprobe.native import BlockTable, PossibleHolder, possible_holders
 from memprobe.native import table as native_table
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 from memprobe.sharing import Sharing, sharing
@@ -340,6 +340,12 @@ class Heap:
         """Why a node is alive: up to `limit` (1 to 255) shortest paths of strong references to it. `complete` of what is returned
         says that there are no others."""
         return analysis.paths(self, node, limit)
+
+    def possible_holders(self, node: Node) -> tuple[PossibleHolder, ...]:
+        """Of an object that C code holds: the native blocks that have its address in them, and who keeps these. They explain its
+        residual, perhaps: what is found by looking may be left behind, so the residual stays what it is. Nothing where the heap
+        does not know of native blocks."""
+        return possible_holders(self, node)
 
     def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> Cycles:
         """Reference cycles, most bytes first, those that look alike as one row; see memprobe.find_cycles()."""

@@ -107,6 +107,55 @@ class BlockTable(Readable):
         return "\n".join([self.brief(), _text.plain(self.headers, self.cells())])
 
 
+# ---- who may hold an object --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class PossibleHolder(Readable):
+    """A native block that has an object's address in it, so many bytes from its beginning: perhaps one of the references that C
+    code holds, perhaps left behind. `owner` is the nearest that keeps the block and is none: an object, the data of a library, or
+    what is lost; `name` is what it is called, `steps` how many blocks lie between."""
+
+    owner: Node
+    name: str
+    steps: int
+    block: Node
+    place: str
+
+    def to_dict(self) -> Json:
+        """{owner: id, name, steps, block: id, size, place}."""
+        return {
+            "owner": self.owner.id,
+            "name": self.name,
+            "steps": self.steps,
+            "block": self.block.id,
+            "size": self.block.size,
+            "place": self.place,
+        }
+
+    def __str__(self) -> str:
+        between = "" if self.steps == 1 else f", {number(self.steps - 1)} block{'s'[: self.steps != 2]} away"
+        return f"{self.name}: in a native block of {size(self.block.size)} at {self.place}{between}"
+
+
+def possible_holders(heap: Heap, node: Node) -> tuple[PossibleHolder, ...]:
+    """For Heap.possible_holders()."""
+    found = (edge for edge in node.referrers() if "native" in edge.holder.flags)
+    return tuple(_holder(heap, edge.holder, str(edge.label)) for edge in found)
+
+
+def _holder(heap: Heap, block: Node, place: str) -> PossibleHolder:
+    """Up the dominator tree, to what is no block. What is lost has a root group above it."""
+    at, steps = block, 0
+    while "native" in at.flags:
+        above = heap._graph.dominator(at.id)
+        if above is None:
+            break
+        at, steps = heap.node(above), steps + 1
+    name = at.text or at.type if "synthetic" in at.flags else heap.name(at)
+    return PossibleHolder(at, name, steps, block, place)
+
+
 # ---- of this process, now ----------------------------------------------------------------------------------------------------
 
 

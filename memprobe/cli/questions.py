@@ -107,8 +107,10 @@ def paths(options: argparse.Namespace) -> int:
         found = []
     complete = wanted.takes_all and searched.complete
     why = why_no_path(heap, node) if not found and (wanted.takes_all or pathless) else None
+    possible = heap.possible_holders(node) if node.residual > 0 else ()
     if options.json:
         facts = {"node": node.to_dict(), "paths": [path.to_dict() for path in found], "complete": complete, "why": why}
+        facts["possible_holders"] = [holder.to_dict() for holder in possible[:limit]]
         show.as_json("memprobe.paths/2", facts)
         return 0
     words = _how_many(len(found), complete, not wanted.takes_all)
@@ -121,6 +123,11 @@ def paths(options: argparse.Namespace) -> int:
         show.text(f"  {path.expression}")
     if why is not None:
         show.text(f"  {why}")
+    if possible:
+        times = "a reference" if node.residual == 1 else f"{_text.number(node.residual)} references"
+        show.text(f"C code holds {times} to it. What may have one, by an address that was found (conservative):")
+        for holder in possible[:limit]:
+            show.text(f"  {holder}")
     show.next_step(f"memprobe dominators --node {node.id} {shlex.quote(options.file)}", "shows what it keeps alive")
     return 0
 

@@ -290,3 +290,27 @@ except memprobe.Error as problem:
 """
     )
     assert said.startswith("Native blocks are not known")
+
+
+@glibc
+def test_who_may_hold_what_c_code_holds(child: Callable[..., Any], tmp_path: Path, command: Callable[..., Any]) -> None:
+    """SQLite has the function that it is to call, and nobody else."""
+    child(
+        """
+import sqlite3
+class Callback:
+    def __call__(self, x): return x
+database = sqlite3.connect(":memory:")
+database.create_function("f", 1, Callback())
+snap('a')
+"""
+    )
+    heap = load(tmp_path / "a")
+    (callback,) = heap.find("__main__.Callback")
+    assert callback.residual == 1  # what was found by looking takes nothing from it
+    holders = heap.possible_holders(callback)
+    assert any(holder.name == "__main__.database" for holder in holders), holders
+    said = command("paths", str(tmp_path / "a"), "__main__.Callback").out
+    assert "C code holds a reference to it" in said and "  __main__.database: in a native block of" in said
+    told = json.loads(command("paths", "--json", str(tmp_path / "a"), "__main__.Callback").out)["possible_holders"]
+    assert any(row["name"] == "__main__.database" for row in told)
