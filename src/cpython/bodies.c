@@ -61,10 +61,33 @@ void cpy_bodies_exclude(cpy_walk *walk) {
     cpy_blocks_of(walk, walk->object, walk->type, &e.blocks);
 }
 
+/* A program may have the address of a block as an int, as functions of ctypes and cffi return it. 0: it is too small or too large for one. */
+static uint64_t address_in(PyObject *integer) {
+    size_t digits = cpy_int_digits(integer);
+    bool negative;
+    const digit *value = cpy_int_value(integer, &negative);
+    uint64_t address = 0;
+    for (size_t i = digits; i > 0 && digits <= 3; i--) {
+        address = address << PyLong_SHIFT | value[i - 1];
+    }
+    return negative ? 0 : address;
+}
+
+static void search_int(cpy_walk *walk) {
+    uint64_t address = address_in(walk->object), block = mpr_marking_find(walk->marking, address);
+    if (block != 0 && mpr_marking_owns(block, address)) {
+        mpr_marking_mark(walk->marking, address);
+        cpy_walk_emit_edge(walk, block, mpr_marking_label(block, address, sizeof(PyObject)));
+    }
+}
+
 void cpy_bodies_search(cpy_walk *walk) {
     const cpy_type *type = walk->type;
     const uintptr_t *words = (const uintptr_t *)walk->object;
     cpy_bodies_exclude(walk);
+    if (type->type == &PyLong_Type) {
+        search_int(walk);
+    }
     size_t count = type->may_refer ? cpy_body_bytes(walk->object, type) / sizeof *words : 0;
     for (size_t i = 2; i < count; i++) {
         uint64_t block = mpr_workset_has(&walk->work, words[i]) ? 0 : mpr_marking_mark(walk->marking, words[i]);

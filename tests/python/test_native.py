@@ -106,6 +106,37 @@ snap('a')
 
 
 @glibc
+def test_beside_threads_that_use_malloc(child: Callable[..., Any]) -> None:
+    """What is in their hands at the moment of the fork is not lost, and nobody crashes."""
+    worst = child(
+        """
+import json, random, threading, zlib
+stop = threading.Event()
+def churn(seed):
+    dice, live = random.Random(seed), []
+    while not stop.is_set():
+        for _ in range(200):
+            if live and dice.random() < 0.5: libc.free(live.pop(dice.randrange(len(live))))
+            else: live.append(libc.malloc(dice.choice((24, 100, 1000, 5000, 70_000, 300_000))))
+        zlib.compressobj().compress(os.urandom(1000))
+    for block in live: libc.free(block)
+threads = [threading.Thread(target=churn, args=(seed,)) for seed in range(3)]
+for thread in threads: thread.start()
+worst = 0.0
+for _ in range(6):
+    snap('a')
+    heap = memprobe.load(os.path.join(sys.argv[1], 'a'))
+    assert heap._graph.check() is None and heap.accounting().residual_negative == 0
+    worst = max(worst, (heap.lost().bytes - 1024) / heap.native().bytes)
+stop.set()
+for thread in threads: thread.join()
+print(json.dumps(worst))
+"""
+    )
+    assert worst <= 0.001
+
+
+@glibc
 def test_circles_and_chains_are_lost_by_their_beginnings(child: Callable[..., Any], tmp_path: Path) -> None:
     """A word that was left behind keeps one now and then, and what hangs on it."""
     child(
@@ -274,6 +305,19 @@ print(json.dumps([
     assert 268_000 < one < 270_000
     assert 21 * 268_000 < everything < 21 * 270_000 and 268_000 < without < 270_000
     assert 20 * 100 < objects < 20 * 400 and 196 <= lost <= 200
+
+
+@glibc
+def test_addresses_that_are_ints(child: Callable[..., Any]) -> None:
+    """As functions of ctypes return them: the list that has them keeps the blocks."""
+    kept, lost = child(
+        """
+import json
+handles = [libc.malloc(20_000) for _ in range(100)]
+print(json.dumps([memprobe.retained_sizeof(handles, native=True), memprobe.lost().bytes]))
+"""
+    )
+    assert 100 * 20_000 < kept < 100 * 20_500 and lost < 100_000
 
 
 def test_who_cannot_fork_says_so(child: Callable[..., Any]) -> None:
