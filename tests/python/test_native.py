@@ -107,8 +107,8 @@ snap('a')
 
 @glibc
 def test_beside_threads_that_use_malloc(child: Callable[..., Any]) -> None:
-    """What is in their hands at the moment of the fork is not lost, and nobody crashes."""
-    worst = child(
+    """Of what they hold at the moment of the fork only what is in a register may be lost: a block or two each. Nobody crashes."""
+    lost = child(
         """
 import json, random, threading, zlib
 stop = threading.Event()
@@ -122,18 +122,18 @@ def churn(seed):
     for block in live: libc.free(block)
 threads = [threading.Thread(target=churn, args=(seed,)) for seed in range(3)]
 for thread in threads: thread.start()
-worst = 0.0
+lost = []
 for _ in range(6):
     snap('a')
     heap = memprobe.load(os.path.join(sys.argv[1], 'a'))
     assert heap._graph.check() is None and heap.accounting().residual_negative == 0
-    worst = max(worst, (heap.lost().bytes - 1024) / heap.native().bytes)
+    lost.append(heap.lost().blocks)
 stop.set()
 for thread in threads: thread.join()
-print(json.dumps(worst))
+print(json.dumps(lost))
 """
     )
-    assert worst <= 0.001
+    assert len(lost) == 6 and max(lost) <= 2 * 3
 
 
 @glibc
