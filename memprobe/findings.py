@@ -57,12 +57,13 @@ def _of_native(heap: Heap, older: Heap | None) -> Iterator[str]:
     """Who keeps native blocks, and what is lost, if it is a good part of them."""
     whole = heap.native().bytes or 0
     knows = older is not None and older.native().blocks is not None
-    lost = heap.lost(older if knows else None, limit=1)
+    lost = heap.lost(older if knows else None)
     fresh = (lost.bytes or 0) - (lost.before_bytes or 0)
     if lost.every and max(fresh if knows else 0, lost.bytes or 0) >= PART * whole:
         since = f", {size(fresh)} of it since the older snapshot" if knows else ""
         words = f"{size(lost.bytes or 0)} of native blocks are lost, nothing refers to them{since}"
-        yield f"{words}: {lost.rows[0]}, mostly (memprobe lost)."
+        most = max(lost.every, key=lambda row: row.bytes)
+        yield f"{words}: {most}, {'mostly' if 2 * most.bytes > (lost.bytes or 0) else 'and others'} (memprobe lost)."
     keepers = [row for row in heap.suspects(native=True).rows if (row.native_bytes or 0) >= PART * whole]
     for row in keepers[:KEEPERS]:
         yield f"{row.name} keeps {size(row.native_bytes or 0)} of native blocks (memprobe suspects --native)."

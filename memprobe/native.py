@@ -99,7 +99,7 @@ class BlockTable(Readable):
             return words
         if self.before_blocks is None:
             return f"{words} are lost: nothing refers to them" if self.blocks else "no native block is lost"
-        return f"{words} are lost, {size(self.before_bytes or 0)} of it since the older snapshot was taken or before"
+        return f"{words} are lost, {size(self.before_bytes or 0)} of it in the older snapshot already"
 
     def __str__(self) -> str:
         if not self.blocks:

@@ -268,6 +268,7 @@ class Tenant:
         self.packer.compress(noise)
 noise = os.urandom(300_000)
 tenants = {n: Tenant() for n in range(200)}
+plant(160, 3)  # what was lost before comes first, but is not most
 snap('a')
 plant(1000, 60_000)
 snap('b')
@@ -346,6 +347,7 @@ class Callback:
     def __call__(self, x): return x
 database = sqlite3.connect(":memory:")
 database.create_function("f", 1, Callback())
+max(1, 2, 3, 4, 5, 6, 7)  # what 3.10 left on its stack would be taken for a temporary value
 snap('a')
 """
     )
