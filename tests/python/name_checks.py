@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -118,6 +119,13 @@ def check_answers(heap: memprobe.Heap, older: memprobe.Heap, found: Found) -> No
             found["answers_different"].append(f"{question}: {short(name)}; heap.name: {short(heap.name(node))}")
 
 
+def beginning(expression: str) -> list[str]:
+    """The words that stand for where a name begins: of sys.modules['a.b'].c it is the module a.b; of a builtin type the type alone
+    may be in a picture."""
+    module = re.match(r"sys\.modules\['([^']*)'\]", expression)
+    return [module[1]] if module else expression.partition("[")[0].split(".")[:2]
+
+
 def check_pictures(heap: memprobe.Heap, nodes: list[memprobe.Node], count: int, found: Found) -> None:
     """The module or class where a name begins is in the picture of what refers to the object, of so many that have one."""
     for node in nodes:
@@ -126,7 +134,7 @@ def check_pictures(heap: memprobe.Heap, nodes: list[memprobe.Node], count: int, 
         name = heap.paths(node)[0]
         if not name.evaluable or heap.node(node.id).flags & {"module", "type"}:
             continue
-        start = name.expression.partition("[")[0].split(".")[:2]  # of a builtin type the type alone may be there
+        start = beginning(name.expression)
         dot = memprobe.show_backrefs(node).dot
         if any(word in dot for word in start):
             found["pictures"] += 1
