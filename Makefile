@@ -123,8 +123,9 @@ build/native/installed: build benchmarks/native.txt
 	@$(PY) -m venv build/native && build/native/bin/python -m pip install -qq --only-binary :all: -r benchmarks/native.txt
 	@touch $@
 
-bench-native: build/native/installed ## whose native memory is, of objects of many libraries; writes docs/NATIVE.md
+bench-native: build/native/installed ## whose native memory is, and what is called lost, of many libraries; writes docs/NATIVE.md
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native.py $(ARGS)
+	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_lost.py
 
 accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md
 	@$(PY) benchmarks/accuracy.py

@@ -56,7 +56,7 @@ static void exclude(cpy_blocks *self, const void *address, size_t bytes, size_t 
     mpr_marking_exclude(((excluding *)self)->marking, (uint64_t)(uintptr_t)address);
 }
 
-void cpy_bodies_exclude(cpy_walk *walk) {
+static void exclude_owned(cpy_walk *walk) {
     excluding e = {.blocks = {.add = exclude}, .marking = walk->marking};
     cpy_blocks_of(walk, walk->object, walk->type, &e.blocks);
 }
@@ -81,19 +81,31 @@ static void search_int(cpy_walk *walk) {
     }
 }
 
-void cpy_bodies_search(cpy_walk *walk) {
-    const cpy_type *type = walk->type;
+static void search_words(cpy_walk *walk, size_t bytes) {
     const uintptr_t *words = (const uintptr_t *)walk->object;
-    cpy_bodies_exclude(walk);
-    if (type->type == &PyLong_Type) {
-        search_int(walk);
-    }
-    size_t count = type->may_refer ? cpy_body_bytes(walk->object, type) / sizeof *words : 0;
-    for (size_t i = 2; i < count; i++) {
+    for (size_t i = 2; i < bytes / sizeof *words; i++) {
         uint64_t block = mpr_workset_has(&walk->work, words[i]) ? 0 : mpr_marking_mark(walk->marking, words[i]);
         if (block != 0) {
             cpy_walk_emit_edge(walk, block, mpr_marking_label(block, words[i], i * sizeof *words));
         }
+    }
+}
+
+void cpy_bodies_search(cpy_walk *walk) {
+    exclude_owned(walk);
+    if (walk->type->type == &PyLong_Type) {
+        search_int(walk);
+    }
+    if (walk->type->may_refer) {
+        search_words(walk, cpy_body_bytes(walk->object, walk->type));
+    }
+}
+
+void cpy_bodies_search_unseen(cpy_walk *walk, size_t bytes, bool formula) {
+    if (formula) {
+        exclude_owned(walk);
+    } else {
+        search_words(walk, bytes);
     }
 }
 

@@ -16,8 +16,9 @@ int cpy_bodies_begin(cpy_walk *walk, mpr_marking *marking, const mpr_account_mor
 /* The object in hand, whose references have all been emitted: its blocks are excluded, and edges to others emitted. */
 void cpy_bodies_search(cpy_walk *walk);
 
-/* Only the first, for an object whose body is not trusted. */
-void cpy_bodies_exclude(cpy_walk *walk);
+/* The same of an object that only C code holds (cpython/unseen.h), of so many bytes: only of those whose size is known by a formula
+ * are blocks excluded, a formula of others would follow pointers that nobody vouches for. To look at words follows none. */
+void cpy_bodies_search_unseen(cpy_walk *walk, size_t bytes, bool formula);
 
 /* When all objects have been emitted: the blocks, and facts of them (docs/FORMAT.md). `stack`: the stack of this thread ends
  * here, as far as it is the walk's; `sharing` may be NULL. MPR_OK or a negative status. */

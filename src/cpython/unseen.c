@@ -237,8 +237,8 @@ static void tell(scan *s, const unseen *one) {
         cpy_text_tell_digest(walk);
     }
     tell_references(s, object);
-    if (walk->marking != NULL && has_formula(object)) {
-        cpy_bodies_exclude(walk);
+    if (walk->marking != NULL) {
+        cpy_bodies_search_unseen(walk, one->bytes - type->preheader, has_formula(object));
     }
     cpy_walk_flush(walk);
 }

@@ -17,7 +17,7 @@
 #include "graph/native.h"
 #include "graph/sweep.h"
 
-enum { ALIVE = 1, OWN = 2, GARBAGE = 3, WALL = 4 };
+enum { ALIVE = 1, OWN = 2, GARBAGE = 3, WALL = 4, LOST = 5 };
 
 /* The first node at or after `from` that has one of these flags, or `end`. Few have: four are looked at together. */
 static uint32_t next_flagged(const uint16_t *flags, uint32_t from, uint32_t end, uint16_t wanted) {
@@ -163,11 +163,15 @@ static int lost_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
     return status == MPR_OK ? end_group(g) : status;
 }
 
+/* A block that garbage keeps goes with it: it is not lost, and of a block UNREACHABLE says just this. */
 static void flag_reached(mpr_graph *g, const uint8_t *reached) {
     for (uint32_t i = 0; (i = mpr_sweep_next(reached, i, g->seen, OWN)) < g->seen; i++) {
         g->flags[i] |= MPR_NODE_OWN;
     }
     for (uint32_t i = 0; (i = mpr_sweep_next(reached, i, g->seen, GARBAGE)) < g->seen; i++) {
+        g->flags[i] |= g->flags[i] & MPR_NODE_NATIVE ? 0 : MPR_NODE_UNREACHABLE;
+    }
+    for (uint32_t i = 0; (i = mpr_sweep_next(reached, i, g->seen, LOST)) < g->seen; i++) {
         g->flags[i] |= MPR_NODE_UNREACHABLE;
     }
 }
@@ -191,6 +195,7 @@ static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
         status = garbage_group(g, type, &sweep);
     }
     status = status == MPR_OK ? mpr_native_sweep(&sweep, g) : status;
+    sweep.mark = LOST;
     status = status == MPR_OK ? lost_group(g, type, &sweep) : status;
     if (status == MPR_OK) {
         mpr_collected_view(g);

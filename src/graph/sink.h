@@ -53,7 +53,7 @@ const char *mpr_group_text(uint32_t group);
 #define MPR_NODE_BOUNDED 0x0800u      /* a container that drops what is beyond its bound: a deque with maxlen */
 #define MPR_NODE_DERIVED 0x1000u
 #define MPR_NODE_OWN 0x1000u          /* memprobe's own object: in no answer */
-#define MPR_NODE_UNREACHABLE 0x2000u  /* cyclic garbage, not yet collected, or kept by it */
+#define MPR_NODE_UNREACHABLE 0x2000u  /* cyclic garbage, not yet collected, or kept by it; a native block: lost */
 #define MPR_NODE_RESIDUAL 0x4000u     /* the residual is not zero */
 #define MPR_NODE_BIG 0x8000u          /* the size is in the side table */
 

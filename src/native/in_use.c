@@ -80,10 +80,14 @@ MPR_MAPS_ANY_MEMORY static void remove_cache(finding *f, uint64_t cache) {
 
 /* ---- arenas ---- */
 
-/* Does an arena have its top at this place? Its bins begin two words behind. */
+/* Does an arena have its top at this place? Its bins begin two words behind. The two words before these, top and the remainder of
+ * the last split, read as a bin themselves: two words before the top is a fast bin of a size that none has. */
 MPR_MAPS_ANY_MEMORY static bool is_arena(const uint64_t *top) {
     uint64_t place = (uint64_t)(uintptr_t)top;
     int empty = 0;
+    if (*top == 0 || *top % HEAD != 0) {
+        return false;
+    }
     for (uint64_t i = 0; i < BINS; i++) {
         const uint64_t *bin = top + 2 + 2 * i;
         bool leads_to_itself = bin[0] == place + 16 * i && bin[1] == bin[0];

@@ -137,6 +137,60 @@ print(json.dumps(lost))
 
 
 @glibc
+def test_freed_blocks_in_the_fast_bins_of_a_thread(child: Callable[..., Any], tmp_path: Path) -> None:
+    """Its arena has a remainder of the last split, which reads as one more bin."""
+    child(
+        """
+import threading
+done, leave = threading.Event(), threading.Event()
+def work():
+    large, small = [libc.malloc(3000) for _ in range(4)], [libc.malloc(24) for _ in range(400)]
+    libc.free(large[1])
+    libc.malloc(504)
+    for n in range(400):
+        libc.free(small[n])
+        small[n] = None  # the list stays: to free it would empty the bins
+    done.set()
+    leave.wait()
+thread = threading.Thread(target=work)
+thread.start()
+done.wait()
+snap('a')
+leave.set()
+thread.join()
+"""
+    )
+    lost = load(tmp_path / "a").lost(limit=None)
+    assert sum(row.count for row in lost.rows if row.size == 32) < 10, lost
+
+
+@glibc
+def test_what_garbage_and_unseen_objects_keep_is_not_lost(child: Callable[..., Any], tmp_path: Path) -> None:
+    """Garbage goes with its blocks; of an object that only C code holds its words are looked at."""
+    child(
+        """
+import zlib
+gc.collect()
+gc.disable()
+def ring():
+    mine = [zlib.compressobj() for _ in range(50)]
+    mine.append(mine)
+ring()
+kept = zlib.compressobj()
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+del kept
+snap('a')
+gc.collect()
+snap('b')
+"""
+    )
+    for name, least in (("a", 51), ("b", 1)):
+        heap = load(tmp_path / name)
+        lost = heap.lost(limit=None)
+        assert (lost.bytes or 0) < 4096 and (heap.native().bytes or 0) > least * 250_000, lost
+
+
+@glibc
 def test_circles_and_chains_are_lost_by_their_beginnings(child: Callable[..., Any], tmp_path: Path) -> None:
     """A word that was left behind keeps one now and then, and what hangs on it."""
     child(
