@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,12 +162,10 @@ def main() -> int:
         print(json.dumps(measure(KINDS[options.one])))
         return 0
     rows, failed = [], 0
-    for name in options.kinds or KINDS:
-        done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True)
-        if done.returncode:
-            rows.append(f"| {name} | {KINDS[name].library} | not measured: {done.stderr.strip().splitlines()[-1][:80]} | | |")
+    for name, found, problem in page.each(__file__, options.kinds or KINDS):
+        if found is None:
+            rows.append(f"| {name} | {KINDS[name].library} | {problem} | | |")
         else:
-            found = json.loads(done.stdout.splitlines()[-1])
             failed += not verdict(found) and not KINDS[name].apart
             share = f"{100 * (found['native'] - found['made']) / max(1, found['made']):+.1f} %"
             numbers = (found["made"], found["native"], found["objects"])

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -226,12 +224,10 @@ def main() -> int:
         print(json.dumps(measure(options.one)))
         return 0
     rows, failed = [], 0
-    for name in options.programs or PROGRAMS:
-        done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True)
-        if done.returncode:
-            rows.append(f"| {name} | not measured: {done.stderr.strip().splitlines()[-1][:80]} | | | | | | |")
+    for name, found, problem in page.each(__file__, options.programs or PROGRAMS):
+        if found is None:
+            rows.append(f"| {name} | {problem} | | | | | | |")
         else:
-            found = json.loads(done.stdout.splitlines()[-1])
             share = found["lost_bytes"] / found["bytes"]
             failed += (share > SHARE and name not in LOSE) or found["grew"] >= MORE
             numbers = " | ".join(f"{found[key]:,}" for key in ("blocks", "bytes", "lost", "lost_bytes"))

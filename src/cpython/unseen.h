@@ -15,7 +15,7 @@
 #include "cpython/walk.h"
 #include "native/account.h"
 
-/* When everything else has been told. `more` has the regions of malloc's memory, where the process stands still and they are known, else NULL: then only
+/* When everything else has been emitted. `more` has the regions of malloc's memory, where the process stands still and they are known, else NULL: then only
  * pymalloc's pools are looked at. Facts told (docs/FORMAT.md): unseen_objects, unseen_rejected. MPR_OK or the walk's status. */
 int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more);
 

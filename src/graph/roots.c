@@ -144,7 +144,7 @@ static void find_referred(const mpr_graph *g, const mpr_sweep *sweep, bool *refe
     }
 }
 
-/* The group of lost blocks, likewise: those to which no other leads before the rest, which are circles. */
+/* The group of lost blocks, likewise: those to which no other leads before the rest, which are cycles. */
 static int lost_group(mpr_graph *g, uint32_t type, mpr_sweep *sweep) {
     size_t nodes = g->nodes;
     bool *referred = g->group[MPR_GROUP_NATIVE] == MPR_NO_NODE ? NULL : mpr_alloc_array(g->alloc, nodes, sizeof *referred);

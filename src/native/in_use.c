@@ -41,7 +41,7 @@ MPR_MAPS_ANY_MEMORY static uint64_t next_of(const finding *f, uint64_t block, ui
     return 0;
 }
 
-/* Take out the chunks of a list. They are taken out one by one, so it ends even where it is a circle. */
+/* Take out the chunks of a list. They are taken out one by one, so it ends even where it is a cycle. */
 static void remove_list(finding *f, uint64_t block, uint64_t size, bool to_heads) {
     for (uint64_t i = 0; block != 0 && is_block(f, block, size) && (to_heads || i < LIST_MOST); i++) {
         uint64_t next = next_of(f, block, size, to_heads);

@@ -295,13 +295,6 @@ static int emit_synthetic(mpr_marking *m, uint64_t address, uint32_t type, const
     return status == MPR_OK && m->sink->text != NULL ? m->sink->text(m->sink, text, strlen(text)) : status;
 }
 
-static void emit_child(mpr_marking *m, uint64_t target) {
-    m->edges[m->edge_count++] = (mpr_seen_edge){target, mpr_label_make(MPR_LABEL_CHILD, 0)};
-    if (m->edge_count == MPR_MARKING_BATCH) {
-        flush(m);
-    }
-}
-
 /* Roots that belong together have one node: [from, to) of an image; or of those, all that are no image's. */
 static void emit_root(mpr_marking *m, uint64_t address, uint32_t type, size_t from, size_t to) {
     const mpr_root *first = &m->roots.root.items[from];
@@ -347,7 +340,7 @@ static void emit_roots(mpr_marking *m, uint64_t *synthetic) {
         m->status = emit_synthetic(m, MPR_SYNTHETIC + 16 * MPR_GROUP_NATIVE, type, mpr_group_text(MPR_GROUP_NATIVE));
     }
     for (size_t i = 0; i < nodes.count; i++) {
-        emit_child(m, nodes.items[i]);
+        emit_edge(m, nodes.items[i], mpr_label_make(MPR_LABEL_CHILD, 0));
     }
     flush(m);
     *synthetic = next;
@@ -374,7 +367,6 @@ int mpr_marking_finish(mpr_marking *m, const mpr_marking_walk *walk) {
     mpr_blocks_each(&m->blocks, exclude_object, m);
     find_bounds(m);
     fail(m, mpr_roots_add_hole(&m->roots, walk->stack.begin, walk->stack.end));
-    m->roots.stack = walk->stack.begin;
     fail(m, add_own_hole(m, m->blocks.large.items, m->blocks.large.count * sizeof *m->blocks.large.items));
     fail(m, m->status == MPR_OK ? mpr_roots_find(&m->roots, &m->pages) : MPR_OK);
     fail(m, m->status == MPR_OK ? new_type(m, "<native>", MPR_TYPE_NATIVE, &m->plain) : MPR_OK);

@@ -22,7 +22,6 @@ typedef struct mpr_roots {
     mpr_alloc *alloc;
     MPR_VEC(mpr_root) root;   /* by address: an image's follow each other */
     MPR_VEC(mpr_span) hole;   /* what is no root: to be added before mpr_roots_find */
-    uint64_t stack; /* an address in the stack of this thread: if that is the first one's, nothing below it is in use */
     MPR_VEC(mpr_root) image;  /* all that is mapped of each file that has code, whether written to or not: by address */
     MPR_VEC(char) paths;
 } mpr_roots;

@@ -122,7 +122,7 @@ static void *held; /* a variable of the program */
 
 /* Blocks whose addresses nobody has but in this form. */
 typedef struct planted {
-    uint64_t root, inner, middle, behind, object_block, lost, lost_next, circle[2], mapped, large_lost;
+    uint64_t root, inner, middle, behind, object_block, lost, lost_next, cycle[2], mapped, large_lost;
 } planted;
 
 static __attribute__((noinline)) void plant(planted *p) {
@@ -201,7 +201,7 @@ static void marks(test *t) {
     mpr_graph *g = mark_all(t, &a, &p, &m);
     uint32_t root = node_of(g, p.root), inner = node_of(g, p.inner), lost = node_of(g, p.lost), next = node_of(g, p.lost_next);
     uint32_t middle = node_of(g, p.middle), behind = node_of(g, p.behind);
-    uint32_t one = node_of(g, p.circle[0]), two = node_of(g, p.circle[1]), mapped = node_of(g, p.mapped), object, large = node_of(g, p.large_lost);
+    uint32_t one = node_of(g, p.cycle[0]), two = node_of(g, p.cycle[1]), mapped = node_of(g, p.mapped), object, large = node_of(g, p.large_lost);
     bool all = root != MPR_NO_NODE && inner != MPR_NO_NODE && lost != MPR_NO_NODE && next != MPR_NO_NODE && one != MPR_NO_NODE &&
                two != MPR_NO_NODE && mapped != MPR_NO_NODE && large != MPR_NO_NODE && middle != MPR_NO_NODE && behind != MPR_NO_NODE;
     if (CHECK(t, all) && CHECK(t, mpr_graph_find(g, ~p.object_block + 16, &object) == 1)) {
@@ -221,7 +221,7 @@ static void marks(test *t) {
             members += g->target[k] == lost || g->target[k] == one || g->target[k] == two || g->target[k] == large;
             wrong += g->target[k] == next;
         }
-        CHECK(t, members == 3 && wrong == 0); /* of a circle one */
+        CHECK(t, members == 3 && wrong == 0); /* of a cycle one */
         CHECK(t, g->totals.lost_blocks == m.totals.lost && g->totals.native_blocks == m.totals.lost + m.totals.blocks);
         CHECK(t, m.totals.lost < 5 + 20); /* whatever else this program has lost */
     }
@@ -230,7 +230,7 @@ static void marks(test *t) {
     CHECK(t, a.used == 0);
     free((void *)(uintptr_t)~p.lost), free((void *)(uintptr_t)~p.lost_next), free(held);
     free((void *)(uintptr_t)~p.middle), free((void *)(uintptr_t)~p.behind), free((void *)(uintptr_t)~p.inner), free((void *)(uintptr_t)~p.object_block), free((void *)(uintptr_t)~p.mapped);
-    free((void *)(uintptr_t)~p.circle[0]), free((void *)(uintptr_t)~p.circle[1]), free((void *)(uintptr_t)~p.large_lost);
+    free((void *)(uintptr_t)~p.cycle[0]), free((void *)(uintptr_t)~p.cycle[1]), free((void *)(uintptr_t)~p.large_lost);
     held = NULL;
 }
 

@@ -191,7 +191,7 @@ snap('b')
 
 
 @glibc
-def test_circles_and_chains_are_lost_by_their_beginnings(child: Callable[..., Any], tmp_path: Path) -> None:
+def test_cycles_and_chains_are_lost_by_their_beginnings(child: Callable[..., Any], tmp_path: Path) -> None:
     """A word that was left behind keeps one now and then, and what hangs on it."""
     child(
         """
@@ -200,9 +200,9 @@ def link(*blocks):
     for one, following in zip(blocks, blocks[1:]): ctypes.c_uint64.from_address(one).value = following
 for n in range(40):
     link(*[libc.malloc(5000) for _ in range(5)])
-    circle = [libc.malloc(6000) for _ in range(3)]
-    link(*circle, circle[0])
-del circle
+    cycle = [libc.malloc(6000) for _ in range(3)]
+    link(*cycle, cycle[0])
+del cycle
 plant(100, 50)
 snap('a')
 """
