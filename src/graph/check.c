@@ -19,7 +19,7 @@ static const char *check_edges(const mpr_graph *g) {
         if (g->target[k] >= g->nodes) {
             return "an edge leads to no node";
         }
-        if (!mpr_label_valid(g->label[k])) {
+        if (!mpr_label_valid(g->label[k] | (mpr_label_found(g->label[k]) ? MPR_LABEL_WEAK : 0))) {
             return "a label is not valid";
         }
     }

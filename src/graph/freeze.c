@@ -185,7 +185,7 @@ static uint32_t *classes_of(const struct mpr_builder *b) {
 
 /* Does an edge to what may be a temporary value explain a reference that nothing else does? Then it is counted. */
 static bool is_temporary(struct mpr_builder *b, uint32_t target) {
-    bool counted = !(b->flags.items[target] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC));
+    bool counted = !(b->flags.items[target] & MPR_NODE_UNCOUNTED);
     bool left = counted && (int32_t)b->refs.items[target] > 0;
     b->refs.items[target] -= left;
     return left;
@@ -246,7 +246,7 @@ static int find_residuals(struct mpr_builder *b) {
     }
     for (size_t i = 0; i < b->handle.count; i++) {
         int32_t left = (int32_t)b->refs.items[i];
-        if (left == 0 || (b->flags.items[i] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC))) {
+        if (left == 0 || (b->flags.items[i] & MPR_NODE_UNCOUNTED)) {
             continue;
         }
         mpr_side side = {.node = (uint32_t)i, .value = left};

@@ -181,10 +181,11 @@ mpr_label mpr_label_field(mpr_field field);
 /* The text of a field; "<unknown>" for a number out of range. Static. */
 const char *mpr_label_field_text(uint32_t field);
 
-/* True when kind, field and bits are ones that this version writes. */
+/* True when kind, field and bits are ones that a sink is given. What was found is weak there: freeze says which of it retains. */
 static inline int mpr_label_valid(mpr_label label) {
     mpr_label_kind kind = mpr_label_kind_of(label);
-    return kind <= MPR_LABEL_DOUBTED && (kind != MPR_LABEL_FIELD || mpr_label_payload(label) < MPR_FIELD_COUNT);
+    return kind <= MPR_LABEL_DOUBTED && (kind != MPR_LABEL_FIELD || mpr_label_payload(label) < MPR_FIELD_COUNT) &&
+           !(mpr_label_found(label) && mpr_label_strong(label));
 }
 
 #endif

@@ -51,6 +51,7 @@ const char *mpr_group_text(uint32_t group);
 #define MPR_NODE_OWN_WALL 0x0200u     /* memprobe's own module, class or frame: what only it holds is memprobe's */
 #define MPR_NODE_NATIVE 0x0400u       /* a block of an allocator that no object has: not an object (native/marking.h) */
 #define MPR_NODE_BOUNDED 0x0800u      /* a container that drops what is beyond its bound: a deque with maxlen */
+#define MPR_NODE_UNCOUNTED (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE) /* it has no reference count that counts */
 #define MPR_NODE_DERIVED 0x1000u
 #define MPR_NODE_OWN 0x1000u          /* memprobe's own object: in no answer */
 #define MPR_NODE_UNREACHABLE 0x2000u  /* cyclic garbage, not yet collected, or kept by it; a native block: lost */

@@ -53,7 +53,7 @@ static int tell_edges(const mpr_graph *g, uint32_t node, mpr_sink *sink) {
 }
 
 static int tell_node(const mpr_graph *g, uint32_t node, uint64_t found, mpr_sink *sink) {
-    bool counted = !(g->flags[node] & (MPR_NODE_IMMORTAL | MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE));
+    bool counted = !(g->flags[node] & MPR_NODE_UNCOUNTED);
     mpr_seen_node seen = {.address = mpr_graph_address(g, node),
                           .size = mpr_graph_size(g, node),
                           .refcount = counted ? (uint64_t)((int64_t)found + mpr_graph_residual(g, node)) : 0,

@@ -270,6 +270,14 @@ static void out_of_order(test *t) {
     }
 }
 
+/* What was found in memory retains nothing until freeze says so: a strong one would take a reference away and be no edge. */
+static void found_is_weak(test *t) {
+    for (mpr_label_kind kind = MPR_LABEL_NATIVE; kind <= MPR_LABEL_DOUBTED; kind++) {
+        mpr_label label = mpr_label_make(kind, 8);
+        CHECK(t, mpr_label_valid(label | MPR_LABEL_WEAK) && !mpr_label_valid(label));
+    }
+}
+
 static int stop_at(void *context, uint64_t done, uint64_t total) {
     uint64_t *left = context;
     return done > total || --*left == 0;
@@ -313,5 +321,6 @@ void test_format(test *t) {
     every_allocation(t);
     disk_fills(t);
     out_of_order(t);
+    found_is_weak(t);
     cancelled(t);
 }

@@ -30,6 +30,8 @@ int main(int argc, char **argv) {
         {.nodes = 90, .types = 16, .edges = 3, .hashed = true, .builtin = true},
         {.nodes = 30, .types = 16, .edges = 2, .wild = true, .hashed = true, .builtin = true},
         {.nodes = 60, .types = 4, .edges = 20}, {.nodes = 120, .types = 3, .edges = 2, .wild = true, .long_lists = true},
+        {.nodes = 60, .types = 8, .edges = 3, .native = true},
+        {.nodes = 90, .types = 9, .edges = 4, .native = true, .wild = true, .hashed = true},
     };
     if (argc != 2) {
         fprintf(stderr, "usage: corpus DIRECTORY\n");

@@ -3,6 +3,7 @@
  * bounded memory, a graph that comes out is sound, and what it tells is what it was told.
  *
  * Two inputs in one: the bytes as they are, and, because a mutation seldom survives a checksum, the same bytes with all sums made right. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,8 +67,12 @@ static void reseal(uint8_t *file, size_t size) {
 
 /* ---- what is done with a graph ---- */
 
-static void require(int condition) {
-    if (!condition) abort();
+#define require(condition) require_at((condition), #condition, __LINE__)
+
+static void require_at(int holds, const char *condition, int line) {
+    if (holds) return;
+    fprintf(stderr, "fuzz_reader.c:%d: what must hold does not: %s\n", line, condition);
+    abort();
 }
 
 static void find_cycles(mpr_graph *g, bool housekeeping) {

@@ -3,6 +3,7 @@
  * input under work is kept in a file, so that a crash can be repeated: standalone INPUT. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,14 @@ static uint64_t run_mutations(const input *inputs, size_t count, double limit, u
     return runs;
 }
 
+static volatile uint64_t seed_in_use;
+
+/* So that a log tells how to have the failure again: by the same count of mutations from the same seed, on any machine. */
+static void say_seed(int signal_number) {
+    (void)signal_number;
+    fprintf(stderr, "seed %llu, or the input that was kept\n", (unsigned long long)seed_in_use);
+}
+
 /* standalone [-s SECONDS] [-r SEED] [-k KEPT] FILE... */
 int main(int argc, char **argv) {
     input inputs[INPUTS];
@@ -102,10 +111,13 @@ int main(int argc, char **argv) {
         if (option == 'r') seed = strtoull(optarg, NULL, 10);
         if (option == 'k') kept = optarg;
     }
+    seed_in_use = seed;
+    signal(SIGABRT, say_seed);
     for (int i = optind; i < argc && count < INPUTS; i++)
         if (load(argv[i], &inputs[count]) == MPR_OK) {
             LLVMFuzzerTestOneInput(inputs[count].data, inputs[count].size);
-            count += inputs[count].size > 0;
+            if (inputs[count].size > 0) count++;
+            else free(inputs[count].data);
         }
     uint64_t runs = count > 0 && limit > 0 ? run_mutations(inputs, count, limit, seed, kept) : 0;
     printf("%zu inputs, %llu mutations, seed %llu: no failure\n", count, (unsigned long long)runs, (unsigned long long)seed);

@@ -277,7 +277,8 @@ def test_answers_on_objects_are_the_same(tmp_path: Path) -> None:
     assert not any("native" in node.flags for node in native.find())
     parts = [{part.name: part.bytes for part in heap.memory().parts} for heap in (plain, native)]
     assert all(abs(parts[0].get(name, 0) - parts[1].get(name, 0)) < 1 << 20 for name in parts[0] | parts[1]), parts
-    assert all(not row.type.startswith("<") for row in native.types(None).every)
+    odd = [{row.type for row in heap.types(None).every if row.type.startswith("<")} for heap in (plain, native)]
+    assert odd[1] <= odd[0]  # none of blocks: a class of another test may be called so
 
 
 def test_who_does_not_know_says_so(tmp_path: Path, command: Callable[..., Any]) -> None:
