@@ -39,6 +39,13 @@ static inline size_t cpy_block_with_leaf(cpy_blocks *blocks, const void *address
     return bytes;
 }
 
+/* A block that is the object's, and of which its size counts nothing: to be asked for only where it is no static one. */
+static inline void cpy_uncounted_block(cpy_blocks *blocks, const void *address) {
+    if (cpy_blocks_want_all(blocks) && address != NULL) {
+        blocks->add(blocks, address, 0, 0);
+    }
+}
+
 static inline size_t cpy_leaf_block(cpy_blocks *blocks, const void *address, size_t bytes) {
     return cpy_block_with_leaf(blocks, address, bytes, bytes);
 }

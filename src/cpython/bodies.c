@@ -81,13 +81,17 @@ static void search_int(cpy_walk *walk) {
     }
 }
 
+static void search_word(cpy_walk *walk, uintptr_t word, size_t offset) {
+    uint64_t block = mpr_workset_has(&walk->work, word) ? 0 : mpr_marking_mark(walk->marking, word);
+    if (block != 0) {
+        cpy_walk_emit_edge(walk, block, mpr_marking_label(block, word, offset));
+    }
+}
+
 static void search_words(cpy_walk *walk, size_t bytes) {
     const uintptr_t *words = (const uintptr_t *)walk->object;
     for (size_t i = 2; i < bytes / sizeof *words; i++) {
-        uint64_t block = mpr_workset_has(&walk->work, words[i]) ? 0 : mpr_marking_mark(walk->marking, words[i]);
-        if (block != 0) {
-            cpy_walk_emit_edge(walk, block, mpr_marking_label(block, words[i], i * sizeof *words));
-        }
+        search_word(walk, words[i], i * sizeof *words);
     }
 }
 
@@ -98,6 +102,9 @@ void cpy_bodies_search(cpy_walk *walk) {
     }
     if (walk->type->may_refer) {
         search_words(walk, cpy_body_bytes(walk->object, walk->type));
+    } else if (cpy_layout_is_dict(
+                   walk->object)) { /* shared keys may outlive the class that they were of: then only dicts have them */
+        search_word(walk, (uintptr_t)cpy_layout_shared_keys_of(walk->object), offsetof(PyDictObject, ma_keys));
     }
 }
 

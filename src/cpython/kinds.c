@@ -37,9 +37,13 @@ static size_t body_slots(PyObject *object, PyTypeObject *type) {
 
 /* ---- private buffers ---- */
 
-/* While sort() runs the list is empty, `allocated` is -1, and its items are in a buffer that only sort() knows. */
+/* While sort() runs the list is empty, `allocated` is -1, and its items are in a buffer that only sort() knows. A list that lost its items one
+ * by one keeps the block that PyMem_Realloc() gave for 0 bytes. */
 static size_t owned_list(PyObject *object, cpy_blocks *blocks) {
     const PyListObject *list = (const PyListObject *)object;
+    if (list->allocated == 0) {
+        cpy_uncounted_block(blocks, list->ob_item);
+    }
     return list->ob_item == NULL ? 0 : cpy_block(blocks, list->ob_item, (size_t)list->allocated * sizeof(PyObject *));
 }
 

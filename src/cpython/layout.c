@@ -236,6 +236,10 @@ bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out) {
     return true;
 }
 
+const void *cpy_layout_shared_keys_of(PyObject *dict) {
+    return ((PyDictObject *)dict)->ma_values == NULL ? NULL : ((PyDictObject *)dict)->ma_keys;
+}
+
 /* ---- instances ---- */
 
 bool cpy_layout_has_managed_dict(PyTypeObject *type) {

@@ -78,6 +78,7 @@ void cpy_layout_dict(PyObject *dict, cpy_table *out);
 bool cpy_layout_dict_is_sound(const PyObject *dict);
 bool cpy_layout_is_dict(PyObject *object); /* dict or frozendict, subclasses included */
 bool cpy_layout_shared_keys(PyTypeObject *type, cpy_table *out);
+const void *cpy_layout_shared_keys_of(PyObject *dict); /* the keys that a dict shares; NULL if they are its own */
 
 static inline PyObject *cpy_table_key(const cpy_table *t, Py_ssize_t i) {
     return *(PyObject *const *)(t->entries + (size_t)i * t->stride + t->key_at);

@@ -106,6 +106,55 @@ snap('a')
 
 
 @glibc
+def test_what_was_emptied_keeps_a_block(child: Callable[..., Any]) -> None:
+    """CPython may leave a block of no bytes to a container that lost its items one by one (a list, on 3.11)."""
+    found = child(
+        """
+import array, collections, io, json
+def emptied(made):
+    while len(made): made.popitem() if hasattr(made, "popitem") else made.pop()
+    return made
+kept = [array.array("q"), bytearray(), collections.deque(), [], set(), {}]
+snap('a')
+for n in range(100):
+    kept += [emptied(made) for made in ([n] * 100, [n] * 5, bytearray(100), array.array("q", range(100)), collections.deque(range(100)))]
+    kept += [emptied(made) for made in (set(range(100)), dict.fromkeys(range(100)), collections.OrderedDict.fromkeys(range(100)))]
+    for text in io.BytesIO(b"x" * 100), io.StringIO("x" * 100):
+        text.truncate(0)
+        kept.append(text)
+snap('b')
+print(json.dumps([memprobe.load(os.path.join(sys.argv[1], name)).lost().blocks for name in "ab"]))
+"""
+    )
+    assert found == [0, 0]
+
+
+@glibc
+def test_shared_keys_that_only_dicts_have(child: Callable[..., Any]) -> None:
+    """Their class is gone, or made new ones."""
+    found = child(
+        """
+import json
+def make(n):
+    Class = type(f"Class{n}", (), {})
+    dicts = []
+    for _ in range(5):
+        one = Class()
+        one.a, one.b, one.c = n, n, n
+        dicts.append(one.__dict__)
+    return dicts
+kept = [make(n) for n in range(200)]
+gc.collect()
+snap('a')
+heap = memprobe.load(os.path.join(sys.argv[1], 'a'))
+mine = heap.at(id(kept))
+print(json.dumps([heap.lost().blocks, heap.retained(mine, native=True) - heap.retained(mine)]))
+"""
+    )
+    assert found[0] == 0 and found[1] >= 190 * 100, found
+
+
+@glibc
 def test_beside_threads_that_use_malloc(child: Callable[..., Any]) -> None:
     """Of what they hold at the moment of the fork only what is in a register may be lost: a block or two each. Nobody crashes."""
     lost = child(
