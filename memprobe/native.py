@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from memprobe import _text
 from memprobe._readable import Json, Readable, Row
+from memprobe._symbols import resolve
 from memprobe._text import number, size
 from memprobe.errors import Error
 
@@ -22,18 +23,25 @@ UNKNOWN = "native blocks are not known: take the snapshot with --native, of a pr
 @dataclass(frozen=True, repr=False)
 class Blocks(Row):
     """Native blocks that begin alike and have one size: `count` of `size` bytes, `bytes` in all. `begins` is what their first
-    word leads to, a place in a program or library, "libssl.so.3+0x1a0", or None: it leads to none. `before` of them were lost in
-    an older heap, too, where one was asked for. `node` is the id of one of them."""
+    word leads to, a place in a program or library, "libssl.so.3+0x1a0", or None: it leads to none. `symbol` is what the library
+    calls that place, "vtable for Session", where its file is here and says so. `before` of them were lost in an older heap, too,
+    where one was asked for. `node` is the id of one of them."""
 
     begins: str | None
+    symbol: str | None
     size: int
     count: int
     bytes: int
     before: int | None
     node: int
 
+    @property
+    def place(self) -> str:
+        """`begins` by its symbol, "libssl.so.3: vtable for Session"; "" where it leads to none."""
+        return named(self.begins, self.symbol)
+
     def __str__(self) -> str:
-        known = "" if self.begins is None else f", beginning in {self.begins}"
+        known = "" if self.begins is None else f", beginning in {self.place}"
         return f"{number(self.count)} block{'s'[: self.count != 1]} of {size(self.size)}{known}"
 
 
@@ -68,7 +76,7 @@ class BlockTable(Readable):
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows as text, one for what is beyond the limit, and one for all."""
-        cells = [self._cell(row.begins or "", size(row.size), row.count, row.bytes, row.before) for row in self.rows]
+        cells = [self._cell(row.place, size(row.size), row.count, row.bytes, row.before) for row in self.rows]
         rest = self.every[len(cells) :]
         if rest:
             before = sum(row.before or 0 for row in rest)
@@ -197,15 +205,22 @@ def _name(kind: str) -> str | None:
     return None if kind == "<native>" else kind.strip("<>")
 
 
+def named(begins: str | None, symbol: str | None) -> str:
+    """A place by the file and the symbol, or by the file and how far in it; "" for none."""
+    return begins or "" if symbol is None else f"{(begins or '').rpartition('+')[0]}: {symbol}"
+
+
 def table(heap: Heap, lost: bool, older: Heap | None, limit: int | None) -> BlockTable:
     """For Heap.native() and Heap.lost()."""
     if "native_blocks" not in heap._graph.infos():
         return BlockTable(None, None, (), limit, lost)
     found = heap._graph.native(lost) if older is None else heap._graph.native(lost, older._graph)
-    rows = [
-        Blocks(_name(kind), each, count, each * count, None if older is None else before, node)
-        for kind, each, count, before, node in found
-    ]
+    symbols = heap._once(resolve)
+    rows = []
+    for kind, each, count, before, node in found:
+        begins = _name(kind)
+        symbol = symbols.get(begins or "")
+        rows.append(Blocks(begins, symbol, each, count, each * count, None if older is None else before, node))
     if older is None:
         return BlockTable(sum(row.count for row in rows), _bytes(tuple(rows)), tuple(rows), limit, lost)
     rows.sort(key=lambda row: (-(row.before or 0) * row.size, -row.bytes))

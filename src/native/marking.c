@@ -7,6 +7,7 @@
 #include "base/os/maps.h"
 #include "base/status.h"
 #include "native/chunks.h"
+#include "native/elf.h"
 #include "native/pools.h"
 
 #define TAKEN 32                          /* blocks */
@@ -65,6 +66,8 @@ void mpr_marking_free(mpr_marking *m) {
     mpr_workset_free(&m->marked);
     mpr_roots_free(&m->roots);
     mpr_map_free(&m->first_words);
+    mpr_vec_free(&m->named, m->alloc);
+    mpr_vec_free(&m->images, m->alloc);
 }
 
 void mpr_marking_exclude(mpr_marking *m, uint64_t address) {
@@ -196,22 +199,64 @@ static int new_type(mpr_marking *m, const char *name, uint32_t flags, uint32_t *
     return m->sink->type(m->sink, &type);
 }
 
-/* "<file+0xnumber>". A forked child calls nothing of stdio. */
-static void write_place(char *out, const char *file, uint64_t number) {
-    size_t length = strlen(file);
-    length = length < NAME_MOST ? length : NAME_MOST;
-    *out++ = '<';
-    memcpy(out, file, length);
-    memcpy(out += length, "+0x", 3);
-    out += 3;
-    unsigned digits = 1;
+/* A number in at least so many hexadecimal digits; the end. A forked child calls nothing of stdio. */
+static char *write_hex(char *out, uint64_t number, unsigned digits) {
     while (digits < 16 && number >> 4 * digits != 0) {
         digits++;
     }
     while (digits > 0) {
         *out++ = "0123456789abcdef"[number >> 4 * --digits & 15];
     }
-    memcpy(out, ">", 2);
+    return out;
+}
+
+/* "<file+0xnumber>" */
+static void write_place(char *out, const char *file, uint64_t number) {
+    size_t length = strlen(file);
+    length = length < NAME_MOST ? length : NAME_MOST;
+    *out++ = '<';
+    memcpy(out, file, length);
+    memcpy(out += length, "+0x", 3);
+    memcpy(write_hex(out + 3, number, 1), ">", 2);
+}
+
+/* Note an image that a type is called by. */
+static int note_image(mpr_marking *m, const mpr_root *image) {
+    for (size_t i = 0; i < m->named.count; i++) {
+        if (m->named.items[i] == image->base) {
+            return MPR_OK;
+        }
+    }
+    return mpr_vec_push(&m->named, m->alloc, image->base);
+}
+
+/* "build id, base, path" of each that was noted: so its file can be found, and be known for the same, where symbols are asked for. */
+static int write_images(mpr_marking *m) {
+    for (size_t i = 0; i < m->named.count; i++) {
+        unsigned char id[MPR_ELF_ID];
+        char line[2 * MPR_ELF_ID + 32], *at = line;
+        uint64_t base = m->named.items[i];
+        const char *path = m->roots.paths.items + mpr_roots_image(&m->roots, base)->path;
+        size_t id_length = mpr_elf_build_id(base, id), length = strlen(path);
+        for (size_t k = 0; k < id_length; k++) {
+            at = write_hex(at, id[k], 2);
+        }
+        memcpy(at, "-", id_length == 0);
+        at += id_length == 0;
+        *at++ = ' ';
+        at = write_hex(at, base, 1);
+        *at++ = ' ';
+        size_t head = (size_t)(at - line);
+        if (mpr_vec_reserve(&m->images, m->alloc, head + length + 1) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+        char *out = m->images.items + m->images.count;
+        memcpy(out, line, head);
+        memcpy(out + head, path, length);
+        out[head + length] = '\n';
+        m->images.count += head + length + 1;
+    }
+    return MPR_OK;
 }
 
 /* What a block begins with, if that leads into a mapped file: a table of methods, a name. */
@@ -229,7 +274,8 @@ static int type_of_word(mpr_marking *m, uint64_t word, uint32_t *type) {
     }
     char name[NAME_MOST + 32];
     write_place(name, mpr_roots_name(&m->roots, image), word - image->base);
-    int status = new_type(m, name, MPR_TYPE_NATIVE, type);
+    int status = note_image(m, image);
+    status = status == MPR_OK ? new_type(m, name, MPR_TYPE_NATIVE, type) : status;
     known = mpr_map_add(&m->first_words, mpr_map_mix(word, 0), &made);
     if (known == NULL) {
         return MPR_ENOMEM;
@@ -374,5 +420,5 @@ int mpr_marking_finish(mpr_marking *m, const mpr_marking_walk *walk) {
     emit_roots(m, walk->synthetic);
     fail(m, mpr_blocks_each(&m->blocks, mark_if_lost, m));
     drain(m, true);
-    return m->status;
+    return m->status == MPR_OK ? write_images(m) : m->status;
 }

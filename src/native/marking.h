@@ -58,6 +58,8 @@ typedef struct mpr_marking {
     uint64_t lowest, end; /* no block and no object lies outside */
     uint32_t *types;      /* how many types there are; the next one's number */
     mpr_map first_words;  /* the type of blocks that begin with a word */
+    MPR_VEC(uint64_t) named; /* images that such a word leads to, by their bases */
+    MPR_VEC(char) images;    /* the same as text: docs/FORMAT.md, native_images */
     uint32_t plain;       /* the type of the others */
     mpr_seen_edge edges[MPR_MARKING_BATCH];
     size_t edge_count;

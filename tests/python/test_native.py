@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 import memprobe
+from memprobe import _symbols
 from memprobe.heap import load
 
 # What a program that is tried begins with. `plant` forgets memory: its address is nowhere afterwards.
@@ -117,7 +120,8 @@ def emptied(made):
 kept = [array.array("q"), bytearray(), collections.deque(), [], set(), {}]
 snap('a')
 for n in range(100):
-    kept += [emptied(made) for made in ([n] * 100, [n] * 5, bytearray(100), array.array("q", range(100)), collections.deque(range(100)))]
+    kept += [emptied(made) for made in ([n] * 100, [n] * 5, bytearray(100), array.array("q", range(100)))]
+    kept += [emptied(made) for made in (collections.deque(range(100)), collections.Counter(range(100)))]
     kept += [emptied(made) for made in (set(range(100)), dict.fromkeys(range(100)), collections.OrderedDict.fromkeys(range(100)))]
     for text in io.BytesIO(b"x" * 100), io.StringIO("x" * 100):
         text.truncate(0)
@@ -306,6 +310,101 @@ print(json.dumps([id(kept), made]))
     assert kept is not None
     native = heap.retained(kept, native=True) - heap.retained(kept)
     assert abs(native - made) <= 0.03 * made + 4096, (native, made)
+
+
+# ---- names ------------------------------------------------------------------------------------------------------------
+
+
+SESSIONS = """
+#include <stdlib.h>
+struct Base { virtual ~Base() {} long id; };
+struct Other { virtual void run() {} long more; };
+struct Session : Base, Other { char room[100]; };
+struct methods { void (*open)(), (*close)(); };
+static const methods plain_methods = {abort, abort};
+struct plain { const methods *does; char room[200]; };
+extern "C" void lose(int count) {
+    for (int i = 0; i < count; i++) {
+        new Session();
+        new Other();
+        ((plain *)calloc(1, sizeof(plain)))->does = &plain_methods;
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library in C++ that loses objects with vtables, and structs that begin with a table of functions."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler here")
+    folder = tmp_path_factory.mktemp("sessions")
+    (folder / "sessions.cpp").write_text(SESSIONS)
+    library = folder / "libsessions.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O0", "-Wl,--build-id", "-o", library, folder / "sessions.cpp"], check=True)
+    return library
+
+
+def lost_of_sessions(child: Callable[..., Any], library: Path, file: Path) -> dict[int, Any]:
+    child(f"ctypes.CDLL({str(library)!r}).lose(500)\nsnap('a')")
+    rows = load(file).lost(limit=None).rows
+    return {row.size: row for row in rows if row.begins is not None and row.count >= 490}
+
+
+@glibc
+def test_blocks_are_named_by_symbols(
+    child: Callable[..., Any], tmp_path: Path, sessions: Path, command: Callable[..., Any]
+) -> None:
+    rows = lost_of_sessions(child, sessions, tmp_path / "a")
+    assert {size: row.symbol for size, row in rows.items()} == {
+        144: "vtable for Session",
+        32: "vtable for Other",
+        224: "plain_methods",
+    }
+    assert all(490 <= row.count <= 500 and row.place == f"libsessions.so: {row.symbol}" for row in rows.values())
+    assert "libsessions.so: vtable for Session" in command("lost", str(tmp_path / "a")).out
+
+
+@glibc
+def test_another_file_than_it_was_has_no_names(child: Callable[..., Any], tmp_path: Path, sessions: Path) -> None:
+    """It is known by its build id: what stands at its path now may be a newer one, or none."""
+    library = tmp_path / "libsessions.so"
+    shutil.copy(sessions, library)
+    child(f"ctypes.CDLL({str(library)!r}).lose(500)\nsnap('a')")
+    for change in ("other", "cut", "fifo", "gone"):
+        library.unlink(missing_ok=True)
+        if change == "other":
+            shutil.copy(sys.modules["_ctypes"].__file__ or "", library)
+        elif change == "cut":
+            library.write_bytes(sessions.read_bytes()[:3000])
+        elif change == "fifo":
+            os.mkfifo(library)
+        rows = [row for row in load(tmp_path / "a").lost(limit=None).rows if row.size in (144, 224) and row.begins]
+        assert len(rows) == 2 and all(row.symbol is None and row.place.startswith("libsessions.so+0x") for row in rows)
+    shutil.copy(sessions, library)
+    assert any(row.symbol == "vtable for Session" for row in load(tmp_path / "a").lost(limit=None).rows)
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="no nm here")
+def test_symbols_are_those_of_nm() -> None:
+    """Of every tenth symbol of the libraries that this process has."""
+    with open("/proc/self/maps") as maps:
+        paths = {line.split(maxsplit=5)[5].strip() for line in maps if ".so" in line and "r-xp" in line}
+    checked = 0
+    for path in sorted(filter(os.path.exists, paths)):
+        said = [subprocess.run(["nm", "-S", *more, path], capture_output=True, text=True).stdout for more in ([], ["-D"])]
+        rows = [line.split() for text in said for line in text.splitlines()]
+        symbols: dict[int, set[str]] = {}
+        for row in rows:
+            if len(row) == 4:
+                symbols.setdefault(int(row[0], 16), set()).add(row[3].partition("@")[0])
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            build_id = next(_symbols._Elf(data).build_ids(), "")
+        for place, (name, offset) in _symbols._read(path, build_id, sorted(symbols)[::10]).items():
+            assert offset > 0 or name.partition("@")[0] in symbols[place], (path, hex(place), name)
+            checked += offset == 0
+    assert checked > 100
 
 
 # ---- what stays as it is ----------------------------------------------------------------------------------------------
