@@ -6,7 +6,6 @@ same path, or its separate debug information in /usr/lib/debug. Without either a
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import re
@@ -165,6 +164,8 @@ def demangled(name: str) -> str:
     """A C++ name as one writes it, where the C++ library is there to say so."""
     if not name.startswith("_Z"):
         return name
+    import ctypes
+
     try:
         demangle = ctypes.CDLL("libstdc++.so.6").__cxa_demangle
     except (OSError, AttributeError):

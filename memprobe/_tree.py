@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from memprobe import _names
 from memprobe._select import Selection
-from memprobe.analysis import Dominated
+from memprobe.analysis import Dominated, native_kept
 
 if TYPE_CHECKING:
     from memprobe.heap import Heap
@@ -26,12 +26,14 @@ NONE = 0xFFFFFFFF  # no dominator
 
 @dataclass
 class Branch:
-    """A row: `count` objects of one name and type, `node` the biggest, which keep `kept` bytes. `below` finds what they immediately
-    keep, and how many objects and bytes more there are."""
+    """A row: `count` objects of one name and type, `node` the biggest, which keep `kept` bytes, and `native` bytes of native
+    blocks, which are a part of `kept` where these are asked for. `below` finds what they immediately keep, and how many objects
+    and bytes more there are."""
 
     name: str
     type: str
     kept: int
+    native: int
     count: int
     node: int
     below: Callable[[], tuple[list[Branch], int, int]] = field(repr=False)
@@ -67,29 +69,31 @@ def grow(top: Branch, depth: int, limit: int | None, min_bytes: int = 0) -> tupl
     return objects + sum(row.count for _, _, row, _ in waiting), total + sum(row.kept for _, _, row, _ in waiting)
 
 
-def branch(heap: Heap, id: int, limit: int | None) -> Branch:
-    """The whole heap's tree, from a node on."""
+def branch(heap: Heap, id: int, limit: int | None, native: bool = False) -> Branch:
+    """The whole heap's tree, from a node on: of its objects, with `native` of its native blocks, too."""
     name = _names.names(heap, (id,))[0]
     named = NAMED if limit is not None else -1
-    return Branch(name, heap.node(id).type, heap._graph.kept(id), 1, id, lambda: _below(heap, (id,), named))
+    blocks = heap._graph.kept(id, native=True)
+    kept = heap._graph.kept(id) + (blocks if native else 0)
+    return Branch(name, heap.node(id).type, kept, blocks, 1, id, lambda: _below(heap, (id,), named, native))
 
 
-def _below(heap: Heap, ids: Sequence[int], named: int) -> tuple[list[Branch], int, int]:
+def _below(heap: Heap, ids: Sequence[int], named: int, native: bool) -> tuple[list[Branch], int, int]:
     """What nodes immediately keep, those with the same name and type as one."""
-    rows = [row for id in ids for row in heap._graph.dominated(id, named)]
-    every = [row for id in ids for row in heap._graph.children(id)]
+    rows = [row for id in ids for row in heap._graph.dominated(id, named, native)]
+    every = [row for id in ids for row in heap._graph.children(id, native)]
     found: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for (id, kept), name in zip(rows, _names.names(heap, [id for id, _ in rows]), strict=True):
         found.setdefault((name, heap.node(id).type), []).append((id, kept))
-    out = [_merged(heap, name, type, members, named) for (name, type), members in found.items()]
+    out = [_merged(heap, name, type, members, named, native) for (name, type), members in found.items()]
     objects, total = sum(row[1] for row in every), sum(row[2] for row in every)
     return out, objects - len(rows), total - sum(kept for _, kept in rows)
 
 
-def _merged(heap: Heap, name: str, type: str, members: Sequence[tuple[int, int]], named: int) -> Branch:
+def _merged(heap: Heap, name: str, type: str, members: Sequence[tuple[int, int]], named: int, native: bool) -> Branch:
     ids = tuple(id for id, _ in members)
-    total = sum(kept for _, kept in members)
-    return Branch(name, type, total, len(ids), ids[0], lambda: _below(heap, ids[:NAMED], named))
+    total, blocks = sum(kept for _, kept in members), sum(heap._graph.kept(id, native=True) for id in ids)
+    return Branch(name, type, total, blocks, len(ids), ids[0], lambda: _below(heap, ids[:NAMED], named, native))
 
 
 def from_tree(tree: Dominated) -> Branch:
@@ -98,7 +102,7 @@ def from_tree(tree: Dominated) -> Branch:
     def below() -> tuple[list[Branch], int, int]:
         return [from_tree(child) for child in tree.children], 0, 0
 
-    return Branch(tree.name, tree.node.type, tree.retained, tree.count, tree.node.id, below)
+    return Branch(tree.name, tree.node.type, tree.retained, tree.native or 0, tree.count, tree.node.id, below)
 
 
 # ---- what a selection takes -------------------------------------------------------------------------------------------
@@ -123,7 +127,7 @@ def selected(heap: Heap, top: int, depth: int, limit: int, selection: Selection)
             named = dict(zip(children, _names.names(heap, children), strict=True))
             children = sorted(children, key=named.__getitem__)
         shown = tuple(made(child, depth - 1) for child in children[:limit])
-        return Dominated(heap.node(id), _names.names(heap, (id,))[0], kept[id], shown)
+        return Dominated(heap.node(id), _names.names(heap, (id,))[0], kept[id], shown, native=native_kept(heap, id))
 
     return made(top, depth)
 

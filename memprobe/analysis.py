@@ -15,6 +15,7 @@ from memprobe._names import Step, Steps
 from memprobe._readable import Answers, Json, Readable, describe
 from memprobe._text import number, size
 from memprobe.live import check_limit
+from memprobe.native import is_known
 from memprobe.results import Node
 
 if TYPE_CHECKING:
@@ -161,20 +162,23 @@ class Cycles(Answers[Cycle]):
 @dataclass(frozen=True, repr=False)
 class Dominated(Readable):
     """A node of the dominator tree: what it alone keeps alive, `retained` bytes, and the biggest below it. `name` is its shortest
-    path. Of a grouped tree it stands for `count` objects that are held in one way, and is the one that retains most."""
+    path. Of a grouped tree it stands for `count` objects that are held in one way, and is the one that retains most. `native` is
+    what it keeps of native blocks, beside `retained`; None in a grouped tree, and where the heap does not know of them."""
 
     node: Node
     name: str
     retained: int
     children: tuple[Dominated, ...] = field(repr=False)
     count: int = 1
+    native: int | None = None
 
     def to_dict(self) -> Json:
-        """{node, name, retained, count, children}."""
+        """{node, name, retained, native, count, children}."""
         return {
             "node": self.node.to_dict(),
             "name": self.name,
             "retained": self.retained,
+            "native": self.native,
             "count": self.count,
             "children": [child.to_dict() for child in self.children],
         }
@@ -184,7 +188,8 @@ class Dominated(Readable):
 
     def _words(self) -> str:
         times = f"  ×{number(self.count)}" if self.count > 1 else ""
-        return f"{_text.line(self.name, 120)}  {size(self.retained)}{times}"
+        native = f" and {size(self.native)} native" if self.native else ""
+        return f"{_text.line(self.name, 120)}  {size(self.retained)}{native}{times}"
 
     def _lines(self, depth: int) -> Iterator[str]:
         yield f"{'  ' * depth}{self._words()}"
@@ -250,12 +255,17 @@ def _path(heap: Heap, row: PathRow, shown: Callable[[int], Any], made: str | Non
     return Path(steps, text, evaluable, made, shown(steps.ids[-1]))
 
 
-def dominators(heap: Heap, top: Node | None, depth: int, limit: int) -> Dominated:
+def dominators(heap: Heap, top: Node | None, depth: int, limit: int, native: bool) -> Dominated:
     """The dominator tree below a node (None: the whole heap), `limit` biggest children at each of `depth` levels."""
     id = heap.roots()["roots"].id if top is None else top.id
-    below = heap._graph.dominated(id, limit) if depth > 0 else []
-    children = tuple(dominators(heap, heap.node(child), depth - 1, limit) for child, _ in below)
-    return Dominated(heap.node(id), name_of(heap, heap.node(id)), heap._graph.kept(id), children)
+    below = heap._graph.dominated(id, limit, native) if depth > 0 else []
+    children = tuple(dominators(heap, heap.node(child), depth - 1, limit, native) for child, _ in below)
+    return Dominated(heap.node(id), name_of(heap, heap.node(id)), heap._graph.kept(id), children, native=native_kept(heap, id))
+
+
+def native_kept(heap: Heap, id: int) -> int | None:
+    """What a node keeps of native blocks; None where the heap does not know of them."""
+    return heap._graph.kept(id, native=True) if is_known(heap) else None
 
 
 def grouped(heap: Heap, depth: int, limit: int) -> Dominated:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from memprobe._text import counted, number, size
 from memprobe.balance import NOT_EXPLAINED
+from memprobe.native import is_known
 
 if TYPE_CHECKING:
     from memprobe.balance import Memory
@@ -44,7 +45,7 @@ def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
     part = memory.largest
     if part is None:
         return
-    if part == MALLOC and heap.native().blocks is not None:
+    if part == MALLOC and is_known(heap):
         yield from _of_native(heap, older)
     elif part == MALLOC:
         yield _of_malloc(heap, older)
@@ -56,7 +57,7 @@ def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
 def _of_native(heap: Heap, older: Heap | None) -> Iterator[str]:
     """Who keeps native blocks, and what is lost, if it is a good part of them."""
     whole = heap.native().bytes or 0
-    knows = older is not None and older.native().blocks is not None
+    knows = older is not None and is_known(older)
     lost = heap.lost(older if knows else None)
     fresh = (lost.bytes or 0) - (lost.before_bytes or 0)
     if lost.every and max(fresh if knows else 0, lost.bytes or 0) >= PART * whole:

@@ -23,6 +23,7 @@ from memprobe.leaks import Diff, Suspects
 from memprobe.live import check_limit
 from memprobe.native import UNKNOWN as NATIVE_UNKNOWN
 from memprobe.native import BlockTable, PossibleHolder, possible_holders
+from memprobe.native import is_known as native_is_known
 from memprobe.native import table as native_table
 from memprobe.results import FLAGS, Accounting, Edge, HeapInfo, Node, SnapshotInfo, TypeTable
 from memprobe.sharing import Sharing, sharing
@@ -201,18 +202,26 @@ class Heap:
         stdlib: bool = True,
         sort: str = "bytes",
         min_bytes: int = 0,
+        native: bool = False,
     ) -> TypeTable:
         """Objects by type, most bytes first; the table shows `limit` rows (None: all) and knows them all.
+
+        With `native` native blocks have rows, too, by what they begin with: "<libssl.so.3: name>", by file and symbol or offset,
+        and "<native>" those that begin with nothing that is known; ValueError where the heap does not know of them.
 
         `type` and `module` are patterns, "app.*"; a name without its module is found: "Session" is app.Session, unless there is a
         type with just this name. `stdlib=False` leaves out builtins and the standard library, `min_bytes` what has fewer bytes, and
         `sort` is "bytes", "count" or "name". Shares are of the whole heap, totals of the rows that were selected."""
-        table = TypeTable.of((row[1:] for row in self._graph.types()), check_limit(limit))
+        rows: list[tuple[Any, ...]] = [row[1:] for row in self._graph.types()]
+        if native:
+            self._require_native()
+            rows += [(f"<{block.place or 'native'}>", block.count, block.bytes) for block in self.native().every]
+        table = TypeTable.of(rows, check_limit(limit))
         selection = Selection(type, module, stdlib, sort, min_bytes)
         if selection.takes_all:
             return table
-        rows = selection.among(row.type for row in table.every).of_types(table.every)
-        return TypeTable(tuple(rows), table.limit)
+        selected = selection.among(row.type for row in table.every).of_types(table.every)
+        return TypeTable(tuple(selected), table.limit)
 
     def find(
         self,
@@ -301,7 +310,7 @@ class Heap:
         return self._graph.retained(node.id) + self._graph.retained(node.id, native=True)
 
     def _require_native(self) -> None:
-        if "native_blocks" not in self._graph.infos():
+        if not native_is_known(self):
             raise ValueError(f"{NATIVE_UNKNOWN}.")
 
     def dominators(
@@ -316,10 +325,12 @@ class Heap:
         stdlib: bool = True,
         sort: str = "bytes",
         min_bytes: int = 0,
+        native: bool = False,
     ) -> Dominated:
         """Who keeps how much: the dominator tree below a node (None: the whole heap), the `limit` biggest at each of `depth`
         levels. With `grouped` objects that are held in one way, by the labels and types on the path to them, are one: of the whole
-        heap only, ValueError otherwise.
+        heap only, ValueError otherwise. With `native` the biggest are those that keep most of objects and native blocks together;
+        ValueError where the heap does not know of these, and with `grouped` or a selection.
 
         With a selection, as types() has it, the tree has only what is selected, of the 10,000 biggest: below an object stands what
         it keeps, immediately or by others that were not selected. `module` and `stdlib` look at the object's name, too, which says
@@ -328,10 +339,14 @@ class Heap:
         selection = Selection(type, module, stdlib, sort, min_bytes)
         if grouped and (node is not None or not selection.takes_all):
             raise ValueError("a grouped tree is of the whole heap: leave out the node and the selection, or `grouped`.")
+        if native:
+            self._require_native()
+            if grouped or not selection.takes_all:
+                raise ValueError("the tree of native blocks is neither grouped nor selected from: leave that out, or `native`.")
         if grouped:
             return self._once(analysis.grouped, depth, limit)
         if selection.takes_all:
-            return analysis.dominators(self, node, depth, limit)
+            return analysis.dominators(self, node, depth, limit, native)
         top = self.roots()["roots"].id if node is None else node.id
         names = (row[1] for row in self._graph.types())
         return _tree.selected(self, top, depth, limit, selection.among(names))

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 UNKNOWN = "native blocks are not known: take the snapshot with --native, of a process that can fork"
 
 
+def is_known(heap: Heap) -> bool:
+    """Whether the heap knows of native blocks."""
+    return "native_blocks" in heap._graph.infos()
+
+
 @dataclass(frozen=True, repr=False)
 class Blocks(Row):
     """Native blocks that begin alike and have one size: `count` of `size` bytes, `bytes` in all. `begins` is what their first
@@ -183,7 +188,7 @@ def now() -> Heap:
         path = os.path.join(folder, "now.snap")
         done = snapshot(path, native=True)
         heap = load(path)
-    if heap.native().blocks is None:
+    if not is_known(heap):
         raise Error(f"Native blocks are not known: {done.reason or 'this process may not look at its own memory'}.")
     return heap
 
@@ -212,7 +217,7 @@ def named(begins: str | None, symbol: str | None) -> str:
 
 def table(heap: Heap, lost: bool, older: Heap | None, limit: int | None) -> BlockTable:
     """For Heap.native() and Heap.lost()."""
-    if "native_blocks" not in heap._graph.infos():
+    if not is_known(heap):
         return BlockTable(None, None, (), limit, lost)
     found = heap._graph.native(lost) if older is None else heap._graph.native(lost, older._graph)
     symbols = heap._once(resolve)

@@ -12,7 +12,7 @@ from memprobe.cli import show
 from memprobe.cli.options import selection
 from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap, load
-from memprobe.native import UNKNOWN
+from memprobe.native import UNKNOWN, is_known
 from memprobe.results import Growth, TypeTable
 
 # What the numbers of an accounting mean to a reader.
@@ -48,9 +48,9 @@ def opened(path: str, check: str | None = None) -> Heap:
     return heap
 
 
-def chosen(heap: Heap, options: argparse.Namespace) -> Selection:
-    """Which rows the options ask for; of a type that this heap has."""
-    names = [row.type for row in heap.types(None).every]
+def chosen(heap: Heap, options: argparse.Namespace, native: bool = False) -> Selection:
+    """Which rows the options ask for; of a type that this heap has, or its native blocks have."""
+    names = [row.type for row in heap.types(None, native=native).every]
     wanted = selection(options).among(names)
     if wanted.type is not None and not wanted.types:
         raise Cannot(no_such_type(wanted.type, names))
@@ -82,12 +82,18 @@ def memory(options: argparse.Namespace) -> int:
     return 0
 
 
+def require_native(path: str, heap: Heap) -> None:
+    """For a question on native blocks."""
+    if not is_known(heap):
+        raise Cannot(f"{path}: {UNKNOWN}.")
+
+
 def lost(options: argparse.Namespace) -> int:
     """memprobe lost FILE [OLDER]"""
     heap, older = opened(options.file), None if options.older is None else opened(options.older)
     for path, one in ((options.file, heap), (options.older, older)):
-        if one is not None and one.native().blocks is None:
-            raise Cannot(f"{path}: {UNKNOWN}.")
+        if one is not None:
+            require_native(path, one)
     found = heap.lost(older, limit=options.limit)
     if options.json:
         show.as_json("memprobe.lost/1", found.to_dict())
@@ -120,7 +126,9 @@ def summary(options: argparse.Namespace) -> int:
     if options.since is not None:
         return since(options)
     heap = opened(options.file)
-    wanted = chosen(heap, options)
+    if options.native:
+        require_native(options.file, heap)
+    wanted = chosen(heap, options, options.native)
     types = heap.types(
         options.limit,
         type=wanted.type,
@@ -128,12 +136,14 @@ def summary(options: argparse.Namespace) -> int:
         stdlib=wanted.stdlib,
         sort=wanted.sort,
         min_bytes=wanted.min_bytes,
+        native=options.native,
     )
     if options.json:
         show.as_json("memprobe.summary/1", types.to_dict())
         return 0
     say_memory(heap)
-    title = f"{options.file}: {_text.number(types.objects)} objects, {_text.size(types.bytes)}"
+    what = "objects and native blocks" if options.native else "objects"
+    title = f"{options.file}: {_text.number(types.objects)} {what}, {_text.size(types.bytes)}"
     show.table(title, types.headers, types.cells(), last_is_total=True)
     for note in types.notes:
         show.text(note)
@@ -145,6 +155,9 @@ def summary(options: argparse.Namespace) -> int:
 def since(options: argparse.Namespace) -> int:
     """What grew between two snapshots."""
     heaps = [opened(path) for path in (options.since, options.file)]
+    for path, heap in zip((options.since, options.file), heaps, strict=True):
+        if options.native:
+            require_native(path, heap)
     older, newer = (_selected(heap, options) for heap in heaps)
     grown = _ordered(Growth.between(older, newer, options.limit), selection(options))
     if options.json:
@@ -159,7 +172,7 @@ def since(options: argparse.Namespace) -> int:
 
 def _selected(heap: Heap, options: argparse.Namespace) -> TypeTable:
     """The types that are asked for, which an older snapshot need not have."""
-    return heap.types(None, type=options.type, module=options.module, stdlib=not options.no_stdlib)
+    return heap.types(None, type=options.type, module=options.module, stdlib=not options.no_stdlib, native=options.native)
 
 
 def _ordered(grown: Growth, wanted: Selection) -> Growth:

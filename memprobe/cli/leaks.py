@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 from memprobe import _text
 from memprobe._select import Selection
 from memprobe.cli import show
-from memprobe.cli.files import chosen, opened, say_memory
+from memprobe.cli.files import chosen, opened, require_native, say_memory
 from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap
 from memprobe.leaks import Diff, DiffRow, Suspect, Suspects
-from memprobe.native import UNKNOWN
 from memprobe.waste import Waste, WasteRow
 
 Found = TypeVar("Found", DiffRow, WasteRow)
@@ -27,8 +26,8 @@ def suspects(options: argparse.Namespace) -> int:
     """memprobe suspects FILE"""
     heap = opened(options.file, "--fail-on-suspect" if options.fail_on_suspect is not None else None)
     wanted = chosen(heap, options)
-    if options.native and heap.native().blocks is None:
-        raise Cannot(f"{options.file}: {UNKNOWN}.")
+    if options.native:
+        require_native(options.file, heap)
     least = options.percent if options.fail_on_suspect is None else min(options.percent, options.fail_on_suspect)
     with show.waiting("finding suspects"):
         found = heap.suspects(

@@ -11,6 +11,7 @@ from memprobe.cli.program import USAGE
 
 SCREEN = -1  # rows: as many as the terminal has
 GROWTH = ("process", "objects")  # what a limit of growth is of
+OF_NATIVE = "of a snapshot that was taken with --native"
 OF = "what the limit is of: resident and swapped memory of the process (the default), or its Python objects"
 EPILOGUE = """\
 examples:
@@ -134,6 +135,8 @@ def parser() -> argparse.ArgumentParser:
     summary.add_argument("file", metavar="FILE", help="a snapshot")
     summary.add_argument("--since", metavar="OLDER", help="show what grew since this older snapshot")
 
+    summary.add_argument("--native", action="store_true", help=f"native blocks have rows, too, {OF_NATIVE}")
+
     tree = verbs.add_parser(
         "dominators",
         parents=[answering(SCREEN, "a screen of them"), choosing],
@@ -148,6 +151,8 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="show objects that are held alike, by the labels and types on their paths, as one row",
     )
+
+    tree.add_argument("--native", action="store_true", help=f"count native memory, too, {OF_NATIVE}")
 
     paths = verbs.add_parser("paths", parents=[common], help="why an object is alive: shortest paths from the roots")
     paths.add_argument("file", metavar="FILE", help="a snapshot")
@@ -181,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
     leaks.add_argument(
         "--percent", type=percent, default=10.0, metavar="P", help="a suspect keeps more of the heap than this: 5 or 5%% (10)"
     )
-    leaks.add_argument("--native", action="store_true", help="count native memory, too, of a snapshot that was taken with --native")
+    leaks.add_argument("--native", action="store_true", help=f"count native memory, too, {OF_NATIVE}")
     leaks.add_argument("--keep-stdlib", action="store_true", help="name holders of the standard library, too")
     leaks.add_argument(
         "--fail-on-suspect",

@@ -11,7 +11,7 @@ from memprobe import _text, _tree
 from memprobe._select import Selection, no_such_type
 from memprobe.analysis import Cycle, Dominated, Path
 from memprobe.cli import show
-from memprobe.cli.files import chosen, opened
+from memprobe.cli.files import chosen, opened, require_native
 from memprobe.cli.options import SCREEN
 from memprobe.errors import Error
 from memprobe.heap import Heap
@@ -20,6 +20,7 @@ from memprobe.results import Node
 
 DEPTH, DEPTH_OF_JSON, LIMIT_OF_JSON = 8, 3, 20  # levels, and children of a node, unless they are asked for
 EVERYTHING = 1_000_000
+MATTERS = 0.05  # of what objects take: native blocks of as much have a column
 MOST_NODES = 60  # of a picture, unless all is asked for
 LONGEST = 10_000  # holders that are followed to find a cycle
 
@@ -32,6 +33,10 @@ def dominators(options: argparse.Namespace) -> int:
     wanted = chosen(heap, options)
     if options.grouped and not wanted.takes_all:
         options.misuse("--grouped cannot be combined with --type, --module, --no-stdlib, --sort and --min")
+    if options.native and (options.grouped or not wanted.takes_all):
+        options.misuse("--native cannot be combined with --grouped, --type, --module, --no-stdlib, --sort and --min")
+    if options.native:
+        require_native(options.file, heap)
     if options.json:
         limit = LIMIT_OF_JSON if options.limit == SCREEN and not options.all else None if options.all else options.limit
         tree = _dominated(heap, options, wanted, options.depth or DEPTH_OF_JSON, limit or EVERYTHING)
@@ -40,12 +45,14 @@ def dominators(options: argparse.Namespace) -> int:
     limit = None if options.all else show.height() if options.limit == SCREEN else options.limit
     with show.waiting("finding dominators"):
         top, left, kept = _screenful(heap, options, wanted, options.depth or DEPTH, limit)
-    rows = [_cells(row, top.kept or 1, options.grouped) for row in top.rows()]
+    blocks = options.native or (not options.grouped and top.native >= MATTERS * top.kept)
+    rows = [_cells(row, top.kept or 1, options, blocks) for row in top.rows()]
     if left:
         share = f"{100 * kept / (top.kept or 1):.1f} %"
-        rows.append((f"… {_text.number(left)} more objects", "", _text.size(kept), share, ""))
+        rows.append((f"… {_text.number(left)} more objects", "", _text.size(kept), *("",) * blocks, share, ""))
     last = "objects" if options.grouped else "node"
-    show.table(f"{options.file}: what each keeps alive", ("kept by", "type", "retained", "of all", last), rows, texts=(0, 1))
+    headers = ("kept by", "type", "retained", *("native",) * blocks, "of all", last)
+    show.table(f"{options.file}: what each keeps alive", headers, rows, texts=(0, 1))
     biggest = max(top.shown, key=lambda row: row.kept, default=top).node
     show.next_step(f"memprobe dominators --node {biggest} {shlex.quote(options.file)}", "looks further down, from the biggest")
     return 0
@@ -64,6 +71,7 @@ def _dominated(heap: Heap, options: argparse.Namespace, wanted: Selection, depth
             stdlib=wanted.stdlib,
             sort=wanted.sort,
             min_bytes=wanted.min_bytes,
+            native=options.native,
         )
 
 
@@ -76,7 +84,7 @@ def _screenful(
         top = _tree.from_tree(_dominated(heap, options, wanted, depth, EVERYTHING))
     else:
         id = heap.roots()["roots"].id if options.node is None else numbered(heap, options.node).id
-        top = _tree.branch(heap, id, limit)
+        top = _tree.branch(heap, id, limit, options.native)
     left = _tree.grow(top, depth, limit, wanted.min_bytes)
     if wanted.sort != "bytes":
         for row in list(top.rows()):
@@ -84,10 +92,12 @@ def _screenful(
     return top, *left
 
 
-def _cells(row: _tree.Branch, whole: int, grouped: bool) -> tuple[str, ...]:
-    times = f"  \u00d7{_text.number(row.count)}" if row.count > 1 and not grouped else ""
-    last = _text.number(row.count) if grouped else str(row.node)
-    return (f"{'  ' * row.depth}{row.name}{times}", row.type, _text.size(row.kept), f"{100 * row.kept / whole:.1f} %", last)
+def _cells(row: _tree.Branch, whole: int, options: argparse.Namespace, blocks: bool) -> tuple[str, ...]:
+    times = f"  \u00d7{_text.number(row.count)}" if row.count > 1 and not options.grouped else ""
+    last = _text.number(row.count) if options.grouped else str(row.node)
+    name, objects = f"{'  ' * row.depth}{row.name}{times}", row.kept - (row.native if options.native else 0)
+    native = (_text.size(row.native),) * blocks
+    return (name, row.type, _text.size(objects), *native, f"{100 * row.kept / whole:.1f} %", last)
 
 
 # ---- paths ------------------------------------------------------------------------------------------------------------

@@ -56,6 +56,11 @@ static PyObject *subtree_bytes(const mpr_dominators *d, uint32_t id, int native)
     return PyLong_FromUnsignedLongLong(!native ? d->retained[id] : d->native != NULL ? d->native[id] : 0);
 }
 
+/* Bytes of a node's subtree: of objects, and of native blocks where they are wanted. */
+static uint64_t kept_by(const mpr_dominators *d, uint32_t id, int native) {
+    return d->retained[id] + (native && d->native != NULL ? d->native[id] : 0);
+}
+
 /* What would be freed with a node: over all edges, whatever only runs at the moment. */
 PyObject *binding_graph_retained(PyObject *self, PyObject *args, PyObject *keywords) {
     static char *names[] = {"id", "native", NULL};
@@ -115,11 +120,12 @@ static PyObject *sized_list(sized *items, size_t count, Py_ssize_t limit) {
 }
 
 PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"id", "limit", NULL};
+    static char *names[] = {"id", "limit", "native", NULL};
     graph_object *o = cast(self);
     PyObject *argument;
     Py_ssize_t limit = -1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|n", names, &argument, &limit)) {
+    int native = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|np", names, &argument, &limit, &native)) {
         return NULL;
     }
     uint32_t id = dominated_node(o, argument);
@@ -135,7 +141,7 @@ PyObject *binding_graph_dominated(PyObject *self, PyObject *args, PyObject *keyw
     for (uint32_t i = 0; i < count; i++) {
         uint32_t child = o->tree.child[first + i];
         if (!(o->graph->flags[child] & MPR_NODE_NATIVE)) {
-            items[kept++] = (sized){.bytes = o->dominators.retained[child], .node = child};
+            items[kept++] = (sized){.bytes = kept_by(&o->dominators, child, native), .node = child};
         }
     }
     PyObject *list = sized_list(items, kept, limit);
@@ -163,8 +169,14 @@ static PyObject *kind_rows(const graph_object *o, const kind_total *total) {
 }
 
 /* What a node immediately keeps, by type: (type, objects, bytes with all that they keep, the one that keeps most). */
-PyObject *binding_graph_children(PyObject *self, PyObject *argument) {
+PyObject *binding_graph_children(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"id", "native", NULL};
     graph_object *o = cast(self);
+    PyObject *argument;
+    int native = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &argument, &native)) {
+        return NULL;
+    }
     uint32_t id = dominated_node(o, argument);
     size_t types = o->graph->type_count;
     kind_total *total =
@@ -178,7 +190,7 @@ PyObject *binding_graph_children(PyObject *self, PyObject *argument) {
             continue;
         }
         kind_total *t = &total[o->graph->type[child]];
-        uint64_t bytes = o->dominators.retained[child];
+        uint64_t bytes = kept_by(&o->dominators, child, native);
         if (t->count++ == 0 || bytes > t->most) {
             t->most = bytes;
             t->node = child;

@@ -103,7 +103,7 @@ int binding_progress(void *context, uint64_t done, uint64_t total);
 PyObject *binding_graph_retained(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_kept(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_native(PyObject *self, PyObject *args, PyObject *keywords);
-PyObject *binding_graph_children(PyObject *self, PyObject *id);
+PyObject *binding_graph_children(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *binding_graph_what(PyObject *self, PyObject *id);
 PyObject *binding_graph_names(PyObject *self, PyObject *ids);
 PyObject *binding_graph_name_paths(PyObject *self, PyObject *ids);

@@ -445,7 +445,7 @@ static PyMethodDef methods[] = {
     {"retained_types", binding_graph_retained_types, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
     {"kept", KEYWORDS(binding_graph_kept), "Bytes that a node keeps in the rank tree: of objects, or of native blocks."},
-    {"children", binding_graph_children, METH_O, "What a node immediately keeps in the rank tree, by type."},
+    {"children", KEYWORDS(binding_graph_children), "What a node immediately keeps in the rank tree, by type."},
     {"what", binding_graph_what, METH_O, "What a node is: its type, and its name if it has one."},
     {"names", binding_graph_names, METH_O,
      "(text, evaluable, length of the module's name) of each of some nodes, None where nothing reaches it."},

@@ -268,8 +268,9 @@ static int type_of_word(mpr_marking *m, uint64_t word, uint32_t *type) {
         return MPR_OK;
     }
     const mpr_root *image = mpr_roots_image(&m->roots, word);
+    bool bin = word - m->in_use.main_arena < MPR_IN_USE_BINS; /* left by malloc in what was free: it says nothing of the block */
     *type = m->plain;
-    if (image == NULL) {
+    if (image == NULL || bin) {
         return MPR_OK;
     }
     char name[NAME_MOST + 32];

@@ -489,6 +489,56 @@ snap('b')
 
 
 @glibc
+def test_native_memory_stands_beside(child: Callable[..., Any], tmp_path: Path, command: Callable[..., Any]) -> None:
+    """What objects keep of it is a column of the dominators where it matters; it has rows among the types when it is asked for."""
+    child(
+        """
+import zlib
+class Tenant:
+    def __init__(self): self.packer = zlib.compressobj()
+tenants = {n: Tenant() for n in range(100)}
+numbers = [str(n) for n in range(20_000)]
+snap('a')
+"""
+    )
+    file = str(tmp_path / "a")
+    heap = load(tmp_path / "a")
+    table, plain, blocks = heap.types(None, native=True), heap.types(None), heap.native(limit=None)
+    assert table.bytes == plain.bytes + (blocks.bytes or 0) and table.objects == plain.objects + (blocks.blocks or 0)
+    named = {row.type: row.bytes for row in heap.types(None, type="<*", native=True)}
+    assert sum(named.values()) == blocks.bytes and named["<native>"] > 20 << 20
+    assert not any("main_arena" in name for name in named)  # a word that malloc left
+    top = heap.dominators(native=True, depth=8, limit=1)
+    assert top.native == sum(row.bytes for row in blocks.every) and "native" in str(top)
+    while top.children:
+        top = top.children[0]
+        if top.name == "__main__.tenants":
+            break
+    assert top.native is not None and top.native > 100 * 260_000 and top.retained < 100_000
+    by_objects = heap.dominators(depth=8, limit=1)
+    assert by_objects.native == sum(row.bytes for row in blocks.every) and "numbers" in str(by_objects)
+    with pytest.raises(ValueError, match="neither grouped"):
+        heap.dominators(native=True, grouped=True)
+    said = command("dominators", "--native", file).out
+    assert "native" in said.splitlines()[1] and "__main__.tenants[<int>].packer" in said
+    assert "native" in command("dominators", file).out.splitlines()[1]
+    assert "<native>" in command("summary", "--native", file).out and "<native>" not in command("summary", file).out
+    assert command("dominators", "--native", "--grouped", file).code == 2
+    tree = json.loads(command("dominators", "--json", file).out)["tree"]
+    assert tree["native"] == by_objects.native
+
+
+def test_native_memory_that_is_not_known_has_no_column(tmp_path: Path, command: Callable[..., Any]) -> None:
+    memprobe.snapshot(tmp_path / "plain")
+    file = str(tmp_path / "plain")
+    assert "native" not in command("dominators", file).out.splitlines()[1]
+    for verb in "dominators", "summary", "suspects":
+        done = command(verb, "--native", file)
+        assert done.code == 3 and "--native" in done.err
+    assert load(tmp_path / "plain").dominators().native is None
+
+
+@glibc
 def test_living_objects(child: Callable[..., Any]) -> None:
     said = child(
         """
