@@ -155,7 +155,8 @@ def why_alive(
 # the objects of the first `limit` rows are held
 def find_cycles(object: object, garbage: bool, housekeeping: bool, limit: int, /) -> tuple[Graph, Cycles, Held]: ...
 # those of a graph, or of what can be reached from a node
-def cycles(graph: Graph, garbage: bool, housekeeping: bool, start: int | None, /) -> Cycles: ...
+# with `opaque` those alone that the collector cannot see
+def cycles(graph: Graph, garbage: bool, housekeeping: bool, start: int | None, opaque: bool = False, /) -> Cycles: ...
 # kind, node, type, point or None, objects, bytes, up to 10,000 of the objects when they are many, those of `asked` that it keeps
 SuspectRow = tuple[str, int, str, int | None, int, int, tuple[int, ...], tuple[int, ...]]
 # bytes of the heap, threshold, rows

@@ -13,8 +13,9 @@ class Label(str):
     """How a holder refers to a target: ".name", "['key']", "[3]", "local x", "+0x18" for what has no name.
 
     `kind` is one of attr (an attribute or slot), field (of an interpreter's own structure, .__self__), value (of a key), key (the
-    key itself), index, local, cell (variables of a frame), stack, element (of a set), offset (bytes in the holder) and child (of a
-    root). `name` is that of the attribute, field or variable, or the key when it is a str whose contents are known; else None.
+    key itself), index, local, cell (variables of a frame), stack, element (of a set), offset (bytes in the holder), child (of a
+    root), native and doubted (an address that was found in memory, bytes in the holder). `name` is that of the attribute, field or
+    variable, or the key when it is a str whose contents are known; else None.
     `number` is the index or offset. `node` is the id of the object that serves as the name, or None. A weak reference does not keep
     its target alive; a housekeeping one is in every program, such as from a function to its globals."""
 

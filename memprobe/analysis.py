@@ -15,7 +15,7 @@ from memprobe._names import Step, Steps
 from memprobe._readable import Answers, Json, Readable, describe
 from memprobe._text import number, size
 from memprobe.live import check_limit
-from memprobe.native import is_known
+from memprobe.native import FOUND, is_known
 from memprobe.results import Node
 
 if TYPE_CHECKING:
@@ -75,11 +75,16 @@ class Members(Answers[Any]):
 class Cycle(Readable):
     """Objects that all refer to each other, by a shortest cycle among them. `count` is how many such cycles there are: of the same
     types and labels, indices and keys of data aside. `size` is the bytes of all their objects; `name`, `objects`, `edges` (holder,
-    label, target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them."""
+    label, target) and `break_at` (the edge to make weak or to cut, with the reason) are those of one of them.
 
-    __slots__ = ("_heap", "_links", "_shown", "_weakest", "count", "is_garbage", "objects", "size", "text")
+    Of a cycle that the collector cannot see `opaque_type` is the type that does not tell it what it refers to, as one of C without
+    a tp_traverse; else None. It is garbage when nothing else refers to it, and is never collected."""
 
-    def __init__(self, heap: Heap, found: _core.Cycles, index: int, held: _core.Held | None) -> None:
+    __slots__ = ("_heap", "_links", "_shown", "_weakest", "count", "is_garbage", "objects", "opaque_type", "size", "text")
+
+    def __init__(
+        self, heap: Heap, found: _core.Cycles, index: int, held: _core.Held | None = None, is_opaque: bool = False
+    ) -> None:
         self.count, self.size, self.is_garbage, members, first, rows = found[index]
         rows = rows if held is None else _with_keys(first, rows, held)
         self._links = _links(first, rows)
@@ -90,6 +95,11 @@ class Cycle(Readable):
         self.text = chain([*types, types[0]], labels)
         self.objects: Sequence[Any] = Members(members, lambda at: shown(found.members(index, at, at + 1)[0]))
         self._weakest = _weakest(types, labels)
+        self.opaque_type = _opaque_type(heap, self._links) if is_opaque else None
+        if self.opaque_type is not None:
+            index, advice = self._weakest
+            short = self.opaque_type.rpartition(".")[2]
+            self._weakest = index, f"the collector never frees it, for {short} does not tell what it refers to: {advice}"
 
     @property
     def name(self) -> str | None:
@@ -116,10 +126,12 @@ class Cycle(Readable):
         return self._weakest[1]
 
     def to_dict(self) -> Json:
-        """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, name, cycle, break_at, reason}."""
+        """{objects: how many a cycle has, count: how many such cycles, size, is_garbage, opaque_type, name, cycle, break_at,
+        reason}."""
         numbers = {"objects": len(self.objects), "count": self.count, "size": self.size, "is_garbage": self.is_garbage}
         return {
             **numbers,
+            "opaque_type": self.opaque_type,
             "name": self.name,
             "cycle": self.text,
             "break_at": str(self._links[self._weakest[0]][1]),
@@ -153,10 +165,17 @@ class Cycles(Answers[Cycle]):
 
     NOTHING = "no cycles"
 
-    def __init__(self, heap: Heap, found: _core.Cycles, limit: int | None, held: _core.Held | None = None) -> None:
+    def __init__(
+        self,
+        heap: Heap,
+        found: _core.Cycles,
+        limit: int | None,
+        held: _core.Held | None = None,
+        is_opaque: bool = False,
+    ) -> None:
         rows = len(found) if limit is None else min(limit, len(found))
         self.cycles = found.components()
-        super().__init__(rows, lambda at: Cycle(heap, found, at, held), more=len(found) - rows, held=held)
+        super().__init__(rows, lambda at: Cycle(heap, found, at, held, is_opaque), more=len(found) - rows, held=held)
 
 
 @dataclass(frozen=True, repr=False)
@@ -295,9 +314,9 @@ def name_of(heap: Heap, node: Node) -> str:
     return _names.names(heap, (node.id,))[0]
 
 
-def cycles(heap: Heap, garbage: bool, housekeeping: bool, limit: int | None) -> Cycles:
-    """The heap's cycles, biggest first."""
-    return Cycles(heap, _core.cycles(heap._graph, garbage, housekeeping, None), limit)
+def cycles(heap: Heap, garbage: bool, housekeeping: bool, native: bool, limit: int | None) -> Cycles:
+    """The heap's cycles, biggest first; with `native` those that the collector cannot see."""
+    return Cycles(heap, _core.cycles(heap._graph, garbage, housekeeping, None, native), limit, is_opaque=native)
 
 
 def _links(first: int, rows: Sequence[Row]) -> list[tuple[int, Label, int]]:
@@ -314,6 +333,18 @@ def _links(first: int, rows: Sequence[Row]) -> list[tuple[int, Label, int]]:
         else:
             out.append(link)
     return out
+
+
+def _opaque_type(heap: Heap, links: Sequence[tuple[int, Label, int]]) -> str:
+    """The type of the object that closes a cycle by a reference that was found in its memory, or in that of blocks it has."""
+    at = next(i for i, (_, label, target) in enumerate(links) if label.kind in FOUND and not _is_block(heap, target))
+    while _is_block(heap, links[at][0]):
+        at -= 1
+    return heap.node(links[at][0]).type
+
+
+def _is_block(heap: Heap, id: int) -> bool:
+    return "native" in heap.node(id).flags
 
 
 def _is_dict(label: Label) -> bool:

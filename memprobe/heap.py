@@ -362,9 +362,18 @@ class Heap:
         does not know of native blocks."""
         return possible_holders(self, node)
 
-    def cycles(self, *, garbage: bool = False, housekeeping: bool = False, limit: int | None = None) -> Cycles:
-        """Reference cycles, most bytes first, those that look alike as one row; see memprobe.find_cycles()."""
-        return self._once(analysis.cycles, garbage, housekeeping, check_limit(limit))
+    def cycles(
+        self, *, garbage: bool = False, housekeeping: bool = False, native: bool = False, limit: int | None = None
+    ) -> Cycles:
+        """Reference cycles, most bytes first, those that look alike as one row; see memprobe.find_cycles().
+
+        With `native` those that the collector cannot see, and never frees: an object of a C type holds what leads back to it, and
+        the type does not tell so (it has no tp_traverse, or one that leaves something out). Such a reference is found by looking:
+        its address is in the memory of the object or of a native block that it has, and C code holds a reference that nothing else
+        explains. ValueError where the heap does not know of native blocks."""
+        if native:
+            self._require_native()
+        return self._once(analysis.cycles, garbage, housekeeping, native, check_limit(limit))
 
     def suspects(
         self, percent: float = 10.0, limit: int | None = None, *, keep_stdlib: bool = False, native: bool = False

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
     from memprobe.results import Node
 
+FOUND = ("native", "doubted")  # kinds of labels of references that were found in memory
 UNKNOWN = "native blocks are not known: take the snapshot with --native, of a process that can fork"
 
 
@@ -127,7 +128,8 @@ class BlockTable(Readable):
 class PossibleHolder(Readable):
     """A native block that has an object's address in it, so many bytes from its beginning: perhaps one of the references that C
     code holds, perhaps left behind. `owner` is the nearest that keeps the block and is none: an object, the data of a library, or
-    what is lost; `name` is what it is called, `steps` how many blocks lie between."""
+    what is lost; `name` is what it is called, `steps` how many blocks lie between. An object of a C type that tells no collector
+    what it refers to may have the address itself: then it is owner and block, and `steps` is 0."""
 
     owner: Node
     name: str
@@ -147,13 +149,15 @@ class PossibleHolder(Readable):
         }
 
     def __str__(self) -> str:
+        if self.steps == 0:
+            return f"{self.name}: in the object itself at {self.place}"
         between = "" if self.steps == 1 else f", {number(self.steps - 1)} block{'s'[: self.steps != 2]} away"
         return f"{self.name}: in a native block of {size(self.block.size)} at {self.place}{between}"
 
 
 def possible_holders(heap: Heap, node: Node) -> tuple[PossibleHolder, ...]:
     """For Heap.possible_holders()."""
-    found = (edge for edge in node.referrers() if "native" in edge.holder.flags)
+    found = (edge for edge in node.referrers() if edge.label.kind in FOUND)
     return tuple(_holder(heap, edge.holder, str(edge.label)) for edge in found)
 
 

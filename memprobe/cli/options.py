@@ -164,6 +164,11 @@ def parser() -> argparse.ArgumentParser:
     cycles.add_argument("file", metavar="FILE", help="a snapshot")
     cycles.add_argument("--garbage", action="store_true", help="only cycles that nothing reaches any more")
     cycles.add_argument("--housekeeping", action="store_true", help="also follow the references that every program has")
+    cycles.add_argument(
+        "--native",
+        action="store_true",
+        help=f"cycles that the collector cannot see and never frees: through C types, {OF_NATIVE}",
+    )
     cycles.add_argument("--fail-on-cycles", action="store_true", help="exit code 1 when there are any")
 
     graph = verbs.add_parser("graph", parents=[common], help="draw what refers to an object, or what it refers to")

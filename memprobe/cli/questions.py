@@ -243,10 +243,12 @@ def numbered(heap: Heap, id: int) -> Node:
 def cycles(options: argparse.Namespace) -> int:
     """memprobe cycles FILE"""
     heap = opened(options.file, "--fail-on-cycles" if options.fail_on_cycles else None)
+    if options.native:
+        require_native(options.file, heap)
     wanted = chosen(heap, options)
     limit = options.limit if wanted.takes_all else None
     with show.waiting("finding cycles"):
-        found = list(heap.cycles(garbage=options.garbage, housekeeping=options.housekeeping, limit=limit))
+        found = list(heap.cycles(garbage=options.garbage, housekeeping=options.housekeeping, native=options.native, limit=limit))
     if not wanted.takes_all:
         found = wanted.chosen(
             found,
@@ -259,7 +261,9 @@ def cycles(options: argparse.Namespace) -> int:
     if options.json:
         show.as_json("memprobe.cycles/2", {"cycles": [cycle.to_dict() for cycle in found]})
         return code
-    show.heading(f"{options.file}: {'garbage' if options.garbage else 'cycles'}, the biggest first")
+    what = "garbage" if options.garbage else "cycles"
+    unseen = " that the collector cannot see" if options.native else ""
+    show.heading(f"{options.file}: {what}{unseen}, the biggest first")
     for cycle in found:
         show.text(str(cycle))
     if not found:

@@ -17,6 +17,7 @@
 
 #include <stdlib.h>
 
+#include "algo/reach.h"
 #include "algo/steps.h"
 #include "base/map.h"
 #include "base/status.h"
@@ -52,7 +53,13 @@ typedef struct search {
 } search;
 
 static bool left_out(const search *s, uint32_t node) {
-    return !mpr_graph_is_object(s->g, node) || (s->options.skip && s->options.skip[node]);
+    uint32_t flags = s->g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE | MPR_NODE_OWN);
+    bool member = flags == 0 || (s->options.opaque && flags == MPR_NODE_NATIVE);
+    return !member || (s->options.skip && s->options.skip[node]);
+}
+
+static inline bool follow(const mpr_graph *g, uint64_t edge, const mpr_scc_options *options) {
+    return mpr_steps_follow(g->label[edge], options->housekeeping) || (options->opaque && mpr_scc_is_opaque(g, edge));
 }
 
 static int report(const search *s, uint32_t done) {
@@ -72,7 +79,7 @@ static bool is_dead_end(const search *s, uint32_t v) {
     const mpr_graph *g = s->g;
     uint64_t end = mpr_graph_first(g, v + 1);
     for (uint64_t k = mpr_graph_first(g, v); k < end; k++)
-        if (!is_done(s, g->target[k]) && mpr_steps_follow(g->label[k], s->options.housekeeping)) return false;
+        if (!is_done(s, g->target[k]) && follow(g, k, &s->options)) return false;
     if (!s->options.housekeeping) return true;
     uint32_t class = mpr_steps_class(g, v);
     return class == MPR_NO_NODE || is_done(s, class);
@@ -105,7 +112,7 @@ static inline uint32_t next_target(const search *s, frame *f, uint64_t end) {
     const mpr_graph *g = s->g;
     while (f->next < end) {
         uint64_t k = f->next++;
-        if (mpr_steps_follow(g->label[k], s->options.housekeeping)) return g->target[k];
+        if (follow(g, k, &s->options)) return g->target[k];
     }
     if (f->next++ > end || !s->options.housekeeping) return MPR_NO_NODE;
     return mpr_steps_class(g, f->node);
@@ -225,6 +232,23 @@ static int make_result(search *s, mpr_scc *out) {
     return MPR_OK;
 }
 
+static bool closes_before(const mpr_scc_closing *a, const mpr_scc_closing *b) {
+    return a->component != b->component ? a->component < b->component : a->target < b->target;
+}
+
+/* The opaque references within components. */
+static int find_closing(const mpr_graph *g, mpr_scc *scc) {
+    for (uint32_t v = 0; v < g->seen; v++) {
+        uint32_t component = scc->component[v];
+        for (uint64_t k = mpr_graph_first(g, v); component != MPR_NO_NODE && k < mpr_graph_first(g, v + 1); k++) {
+            if (scc->component[g->target[k]] != component || !mpr_scc_is_opaque(g, k)) continue;
+            if (mpr_vec_push(&scc->closing, scc->alloc, ((mpr_scc_closing){component, g->target[k]})) != MPR_OK) return MPR_ENOMEM;
+        }
+    }
+    mpr_vec_sort(&scc->closing, closes_before);
+    return MPR_OK;
+}
+
 int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *out) {
     search s = {.g = g, .alloc = g->alloc};
     if (options) s.options = *options;
@@ -232,6 +256,7 @@ int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *ou
     s.done = mpr_alloc_array(g->alloc, (size_t)g->nodes / 64 + 1, sizeof *s.done);
     int status = s.rank && s.done ? search_all(&s) : MPR_ENOMEM;
     if (status == MPR_OK) status = make_result(&s, out);
+    if (status == MPR_OK && s.options.opaque && (status = find_closing(g, out)) != MPR_OK) mpr_scc_free(out);
     mpr_alloc_free(g->alloc, s.rank, g->nodes, sizeof *s.rank);
     mpr_alloc_free(g->alloc, s.done, (size_t)g->nodes / 64 + 1, sizeof *s.done);
     mpr_vec_free(&s.path, g->alloc);
@@ -253,6 +278,7 @@ void mpr_scc_free(mpr_scc *scc) {
     mpr_scc_trim(scc);
     mpr_alloc_free(scc->alloc, scc->first, (size_t)scc->count + 1, sizeof *scc->first);
     mpr_alloc_free(scc->alloc, scc->member, members, sizeof *scc->member);
+    mpr_vec_free(&scc->closing, scc->alloc);
     *scc = (mpr_scc){0};
 }
 
@@ -289,6 +315,7 @@ typedef struct hunt {
     steps found;   /* all cycles; that of this component from `base` */
     size_t base;
     look *looks; /* LOOKS of them, for rows */
+    uint8_t *alive; /* for rows, with `opaque`: a byte a node, of what is not garbage */
 } hunt;
 
 /* Keep the cycle that ends with member `last` and its `edge` to the start, instead of a longer one. */
@@ -328,7 +355,8 @@ static int find_member(const hunt *h, uint32_t node, uint32_t *number) {
 static int step(hunt *h, uint32_t start, uint32_t at, uint32_t target, uint64_t edge, uint32_t *tail) {
     uint32_t to;
     if (target == MPR_NO_NODE || !find_member(h, target, &to)) return 0;
-    bool closes = to == start;
+    bool closes = to == start && (!h->options.opaque || (edge != MPR_NO_EDGE && mpr_scc_is_opaque(h->g, edge)));
+    if (to == start && !closes) return 0;
     if (!closes && h->met[to].when == h->search) return 0;
     h->met[to] = (met){edge, at, h->search};
     if (!closes) h->queue[(*tail)++] = to;
@@ -350,7 +378,7 @@ static int expand(hunt *h, uint32_t start, uint32_t at, uint32_t *tail) {
     uint64_t first = mpr_graph_first(g, node), end = mpr_graph_first(g, node + 1);
     if (!charge(h, end - first + 1)) return 0;
     for (uint64_t k = first; k < end; k++)
-        if (mpr_steps_follow(g->label[k], h->options.housekeeping) && step(h, start, at, g->target[k], k, tail)) return 1;
+        if (follow(g, k, &h->options) && step(h, start, at, g->target[k], k, tail)) return 1;
     return h->options.housekeeping && step(h, start, at, mpr_steps_class(g, node), MPR_NO_EDGE, tail);
 }
 
@@ -365,6 +393,33 @@ static int search_cycle(hunt *h, uint32_t start) {
     return MPR_OK;
 }
 
+/* The first opaque reference of a component, or of a later one. */
+static size_t first_closing(const mpr_scc *scc, uint32_t component) {
+    size_t low = 0, high = scc->closing.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (scc->closing.items[middle].component < component)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The shortest of those that an opaque reference closes: from what that leads to. */
+static int search_opaque(hunt *h) {
+    const mpr_scc *scc = h->scc;
+    uint32_t start, last = MPR_NO_NODE;
+    int status = MPR_OK;
+    for (size_t i = first_closing(scc, h->component); status == MPR_OK && i < scc->closing.count && !h->stopped; i++) {
+        if (scc->closing.items[i].component != h->component) break;
+        if (scc->closing.items[i].target == last || !find_member(h, scc->closing.items[i].target, &start)) continue;
+        last = scc->closing.items[i].target;
+        status = search_cycle(h, start);
+    }
+    return status;
+}
+
 /* The shortest of all members' shortest. */
 static int search_component(hunt *h, uint32_t component, uint64_t budget) {
     int status = MPR_OK;
@@ -375,7 +430,8 @@ static int search_component(hunt *h, uint32_t component, uint64_t budget) {
     h->budget = budget ? budget : UINT64_MAX;
     h->stopped = false;
     h->base = h->found.count;
-    for (uint32_t start = 0; start < h->size && h->best > 1 && !h->stopped && status == MPR_OK; start++) {
+    if (h->options.opaque) status = search_opaque(h);
+    for (uint32_t start = 0; !h->options.opaque && start < h->size && h->best > 1 && !h->stopped && status == MPR_OK; start++) {
         status = search_cycle(h, start);
         if (h->search % 64 == 0 && h->options.progress &&
             h->options.progress(h->options.context, h->first + start, h->scc->first[h->scc->count]))
@@ -492,6 +548,39 @@ static int by_row_bytes(const void *left, const void *right) {
     return (a->component > b->component) - (a->component < b->component);
 }
 
+/* Nobody refers to it, but for itself. */
+static bool is_garbage(const hunt *h, uint32_t component) {
+    uint32_t member = h->scc->member[h->scc->first[component]];
+    return h->alive ? h->alive[member] == 0 : (h->g->flags[member] & MPR_NODE_UNREACHABLE) != 0;
+}
+
+/* Is an object held by C code for no other reason than opaque references of its own component? */
+static bool is_explained(const mpr_graph *g, const mpr_scc *scc, uint32_t node) {
+    uint32_t component = scc->component[node];
+    int64_t found = 0;
+    if (component == MPR_NO_NODE) return false;
+    for (size_t i = first_closing(scc, component); i < scc->closing.count && scc->closing.items[i].component == component; i++)
+        found += scc->closing.items[i].target == node;
+    return found >= mpr_graph_residual(g, node);
+}
+
+/* Mark what is reached from roots that are not explained so: the rest is garbage, or an opaque cycle that nothing else keeps. */
+static int find_alive(const mpr_graph *g, const mpr_scc *scc, uint8_t *alive) {
+    MPR_VEC(uint32_t) starts = {0};
+    int status = MPR_OK;
+    for (uint32_t group = MPR_GROUP_ROOT + 1; status == MPR_OK && group < MPR_GROUP_COUNT; group++) {
+        bool leaves = group == MPR_GROUP_C_REFERENCES || group == MPR_GROUP_UNREACHABLE || group == MPR_GROUP_LOST;
+        if (!leaves && g->group[group] != MPR_NO_NODE) status = mpr_vec_push(&starts, g->alloc, g->group[group]);
+    }
+    uint32_t held = g->group[MPR_GROUP_C_REFERENCES];
+    uint64_t end = held == MPR_NO_NODE ? 0 : mpr_graph_first(g, held + 1);
+    for (uint64_t k = held == MPR_NO_NODE ? 0 : mpr_graph_first(g, held); status == MPR_OK && k < end; k++)
+        if (!is_explained(g, scc, g->target[k])) status = mpr_vec_push(&starts, g->alloc, g->target[k]);
+    if (status == MPR_OK) status = mpr_reach(g, starts.items, starts.count, true, alive, NULL, NULL);
+    mpr_vec_free(&starts, g->alloc);
+    return status;
+}
+
 /* The shape and the bytes of a component: its row, were it alone. */
 static int measure(hunt *h, uint32_t component, mpr_cycle_row *row, uint64_t *shape) {
     const mpr_scc *scc = h->scc;
@@ -500,9 +589,9 @@ static int measure(hunt *h, uint32_t component, mpr_cycle_row *row, uint64_t *sh
     int status = search_component(h, component, 8 * (uint64_t)(end - first) + 64);
     if (status != MPR_OK) return status;
     *row = (mpr_cycle_row){.component = component, .count = 1};
-    row->garbage = (h->g->flags[scc->member[first]] & MPR_NODE_UNREACHABLE) != 0;
+    row->garbage = is_garbage(h, component);
     for (uint32_t k = first; k < end; k++) row->bytes += mpr_graph_size(h->g, scc->member[k]);
-    *shape = mpr_map_mix(hash_cycle(h, h->found.items, h->found.count), row->garbage);
+    *shape = h->found.count == 0 ? 0 : mpr_map_mix(hash_cycle(h, h->found.items, h->found.count), row->garbage);
     return MPR_OK;
 }
 
@@ -529,9 +618,10 @@ static int measure_all(hunt *h, bool garbage, mpr_cycle_row *rows, uint32_t *cou
     for (uint32_t c = 0; c < scc->count && status == MPR_OK; c++) {
         mpr_cycle_row one;
         uint64_t shape;
-        if (garbage && !(h->g->flags[scc->member[scc->first[c]]] & MPR_NODE_UNREACHABLE)) continue;
+        if (garbage && !is_garbage(h, c)) continue;
         status = measure(h, c, &one, &shape);
-        if (status == MPR_OK) status = merge(&by_shape, shape, &one, rows, count);
+        bool none = h->found.count == 0; /* no opaque reference closes one */
+        if (status == MPR_OK && !none) status = merge(&by_shape, shape, &one, rows, count);
     }
     mpr_map_free(&by_shape);
     return status;
@@ -546,13 +636,17 @@ int mpr_scc_rows(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *
     h.looks = mpr_alloc_array(g->alloc, LOOKS, sizeof *h.looks);
     h.met = mpr_alloc_array(g->alloc, h.room, sizeof *h.met);
     h.queue = mpr_alloc_array(g->alloc, h.room, sizeof *h.queue);
-    int status = rows && h.looks && h.met && h.queue ? measure_all(&h, garbage, rows, count) : MPR_ENOMEM;
+    if (h.options.opaque) h.alive = mpr_alloc_array(g->alloc, g->nodes, 1);
+    int status = rows && h.looks && h.met && h.queue && (h.alive || !h.options.opaque) ? MPR_OK : MPR_ENOMEM;
+    if (status == MPR_OK && h.alive) status = find_alive(g, scc, h.alive);
+    if (status == MPR_OK) status = measure_all(&h, garbage, rows, count);
     if (status == MPR_OK) {
         if (*count > 1) qsort(rows, *count, sizeof *rows, by_row_bytes);
         *out = rows;
     } else {
         mpr_alloc_free(g->alloc, rows, scc->count, sizeof *rows);
     }
+    mpr_alloc_free(g->alloc, h.alive, g->nodes, 1);
     mpr_alloc_free(g->alloc, h.looks, LOOKS, sizeof *h.looks);
     mpr_alloc_free(g->alloc, h.met, h.room, sizeof *h.met);
     mpr_alloc_free(g->alloc, h.queue, h.room, sizeof *h.queue);

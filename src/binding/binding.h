@@ -126,6 +126,7 @@ extern PyType_Spec binding_cycles_spec;
 
 typedef struct binding_cycles_asked {
     bool housekeeping, garbage; /* follow housekeeping edges; garbage alone */
+    bool opaque;                /* those that the collector cannot see, alone */
     const uint8_t *skip;        /* NULL, or one byte a node: != 0 is left out */
     mpr_progress progress;      /* NULL, or called meanwhile */
     uint32_t limit;             /* of rows whose objects are held */

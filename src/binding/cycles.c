@@ -12,7 +12,7 @@ typedef struct cycles_object {
     PyObject_HEAD
     graph_object *graph;
     mpr_scc scc;
-    bool housekeeping;
+    bool housekeeping, opaque;
     mpr_cycle_row *rows; /* room for as many as there are components */
     uint32_t count;
 } cycles_object;
@@ -35,7 +35,8 @@ static void dealloc(PyObject *self) {
 
 static int find_rows(cycles_object *o, const binding_cycles_asked *asked) {
     const mpr_graph *g = o->graph->graph;
-    mpr_scc_options options = {.housekeeping = asked->housekeeping, .skip = asked->skip, .progress = asked->progress};
+    mpr_scc_options options = {
+        .housekeeping = asked->housekeeping, .opaque = asked->opaque, .skip = asked->skip, .progress = asked->progress};
     int status = mpr_scc_find(g, &options, &o->scc);
     if (status == MPR_OK) {
         status = mpr_scc_rows(g, &o->scc, &options, asked->garbage, &o->rows, &o->count);
@@ -63,6 +64,7 @@ PyObject *binding_cycles_new(mod_state *state, graph_object *graph, const bindin
     }
     o->graph = (graph_object *)Py_NewRef((PyObject *)graph);
     o->housekeeping = asked->housekeeping;
+    o->opaque = asked->opaque;
     int status = find_rows(o, asked);
     if (status == MPR_OK && held != NULL) {
         status = hold_rows(o, asked->limit, &objects);
@@ -92,12 +94,12 @@ static uint8_t *unreached(graph_object *o, uint32_t start, bool housekeeping) {
     return out;
 }
 
-/* cycles(graph, garbage, housekeeping, node from which they must be reachable or None). */
+/* cycles(graph, garbage, housekeeping, node from which they must be reachable or None, opaque). */
 static PyObject *cycles(PyObject *module, PyObject *args) {
     mod_state *state = binding_state(module);
     PyObject *argument, *start;
-    int garbage, housekeeping;
-    if (!PyArg_ParseTuple(args, "O!ppO", state->graph_type, &argument, &garbage, &housekeeping, &start)) {
+    int garbage, housekeeping, opaque = 0;
+    if (!PyArg_ParseTuple(args, "O!ppO|p", state->graph_type, &argument, &garbage, &housekeeping, &start, &opaque)) {
         return NULL;
     }
     graph_object *graph = (graph_object *)argument;
@@ -109,7 +111,7 @@ static PyObject *cycles(PyObject *module, PyObject *args) {
             return NULL;
         }
     }
-    binding_cycles_asked asked = {housekeeping != 0, garbage != 0, skip, binding_progress, 0};
+    binding_cycles_asked asked = {housekeeping != 0, garbage != 0, opaque != 0, skip, binding_progress, 0};
     PyObject *out = binding_cycles_new(state, graph, &asked, NULL);
     mpr_alloc_free(&graph->alloc, skip, graph->graph->nodes, 1);
     return out;
@@ -145,7 +147,7 @@ static PyObject *item(PyObject *self, Py_ssize_t index) {
     if (row == NULL) {
         return NULL;
     }
-    mpr_scc_options options = {.housekeeping = o->housekeeping};
+    mpr_scc_options options = {.housekeeping = o->housekeeping, .opaque = o->opaque};
     int status = mpr_scc_cycles(o->graph->graph, &o->scc, &options, row->component, 1, BUDGET, &found);
     if (status != MPR_OK) {
         return binding_error(status);

@@ -81,9 +81,13 @@ static void search_int(cpy_walk *walk) {
     }
 }
 
+/* No tp_traverse and no formula tells to which objects an object refers: its words may. */
+static bool is_opaque(const cpy_type *type) { return !type->is_gc && !type->complete; }
+
 static void search_word(cpy_walk *walk, uintptr_t word, size_t offset) {
-    uint64_t block = mpr_workset_has(&walk->work, word) ? 0 : mpr_marking_mark(walk->marking, word);
-    if (block != 0) {
+    bool object = mpr_workset_has(&walk->work, word);
+    uint64_t block = object ? word : mpr_marking_mark(walk->marking, word);
+    if (block != 0 && (!object || is_opaque(walk->type))) {
         cpy_walk_emit_edge(walk, block, mpr_marking_label(block, word, offset));
     }
 }

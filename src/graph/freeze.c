@@ -191,12 +191,18 @@ static bool is_temporary(struct mpr_builder *b, uint32_t target) {
     return left;
 }
 
+/* Is a word of an object the address of another, and nothing else tells what its holder refers to? The collector does not follow the one,
+ * and does the other: an int may be the address of what it does not follow, and no reference. */
+static bool is_opaque(const struct mpr_builder *b, size_t node, uint32_t target) {
+    return !(b->flags.items[node] & (MPR_NODE_TRACKED | MPR_NODE_SYNTHETIC)) && (b->flags.items[target] & MPR_NODE_TRACKED);
+}
+
 /* Is an edge that was found by looking one? Then *label says what it is; what retains is found by native.c. */
 static bool is_native(const struct mpr_builder *b, size_t node, uint32_t target, mpr_label *label) {
     bool leads_to_block = (b->flags.items[target] & MPR_NODE_NATIVE) != 0;
     bool retains = leads_to_block && mpr_label_kind_of(*label) == MPR_LABEL_NATIVE;
     *label = retains ? *label & ~MPR_LABEL_WEAK : *label | MPR_LABEL_WEAK;
-    return leads_to_block || (b->flags.items[node] & MPR_NODE_NATIVE) != 0;
+    return leads_to_block || (b->flags.items[node] & MPR_NODE_NATIVE) != 0 || is_opaque(b, node, target);
 }
 
 /* Is an unsettled edge one? */

@@ -75,11 +75,15 @@ static void require_at(int holds, const char *condition, int line) {
     abort();
 }
 
-static void find_cycles(mpr_graph *g, bool housekeeping) {
+static void find_cycles(mpr_graph *g, bool housekeeping, bool opaque) {
     mpr_scc scc = {0};
     mpr_cycles cycles = {0};
-    mpr_scc_options options = {.housekeeping = housekeeping};
+    mpr_cycle_row *rows = NULL;
+    uint32_t count = 0;
+    mpr_scc_options options = {.housekeeping = housekeeping, .opaque = opaque};
     if (mpr_scc_find(g, &options, &scc) == MPR_OK) mpr_scc_cycles(g, &scc, &options, 0, scc.count, 10000, &cycles);
+    if (scc.alloc && mpr_scc_rows(g, &scc, &options, false, &rows, &count) == MPR_OK) require(count <= scc.count);
+    mpr_alloc_free(g->alloc, rows, scc.count, sizeof *rows);
     mpr_cycles_free(&cycles);
     mpr_scc_free(&scc);
 }
@@ -156,8 +160,9 @@ static void analyse(mpr_graph *g) {
         find_suspects(g, &dominators);
         find_growth(g, &dominators);
     }
-    find_cycles(g, false);
-    find_cycles(g, true);
+    find_cycles(g, false, false);
+    find_cycles(g, true, false);
+    find_cycles(g, false, true);
     find_names(g);
     find_waste(g);
     mpr_dominators_free(&dominators);
