@@ -96,18 +96,19 @@ bench-servers: build/servers/installed ## snapshots of real servers under load (
 test-servers: build/servers/installed ## the same for a few seconds each, and no figures: does a snapshot disturb a real server?
 	@build/servers/bin/python benchmarks/servers.py --check --seconds 4 --objects 200000 $(ARGS)
 
-build/libraries/ready: tests/libraries.txt
+build/libraries/ready: tests/libraries.txt tests/leaky.txt
 	@rm -rf build/libraries && "$$(tools/find-python)" -m venv build/libraries
 	@build/libraries/bin/python -m pip install -qq setuptools rich pytest
 	@for library in $$(grep -v '^#' tests/libraries.txt); do build/libraries/bin/python -m pip install -qq --only-binary :all: $$library || echo "no $$library for this Python: its test is skipped"; done
+	@for library in $$(grep -v '^#' tests/leaky.txt); do build/libraries/bin/python -m pip install -qq $$library || echo "no $$library for this Python: its test is skipped"; done
 	@touch $@
 
 build/libraries/installed: build/libraries/ready $(SOURCES) setup.py pyproject.toml $(wildcard memprobe/*.py startup/*)
 	@build/libraries/bin/python -m pip install -qq --force-reinstall --no-build-isolation --no-deps .
 	@touch $@
 
-test-libraries: build/libraries/installed ## sizes of what libraries own, on the libraries themselves
-	@build/libraries/bin/pytest -q -p no:cacheprovider tests/python/test_native_libraries.py $(ARGS)
+test-libraries: build/libraries/installed ## sizes of what libraries own, and what old ones forgot to free, on the libraries themselves
+	@LEAKY_LIBRARIES=1 build/libraries/bin/pytest -q -p no:cacheprovider tests/python/test_native_libraries.py tests/python/test_leaky_libraries.py $(ARGS)
 
 build/synthetic: benchmarks/c/synthetic.c $(SOURCES)
 	@mkdir -p build

@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--native", action="store_true", help="look at what malloc gave out, too: which objects keep it, and what is lost"
     )
+    asking.add_argument("--no-native", action="store_false", dest="native", help="look at objects alone (the default)")
 
     snap = verbs.add_parser(
         "snapshot",

@@ -393,12 +393,13 @@ static int search_cycle(hunt *h, uint32_t start) {
     return MPR_OK;
 }
 
-/* The first opaque reference of a component, or of a later one. */
-static size_t first_closing(const mpr_scc *scc, uint32_t component) {
+/* Where the opaque references of a component begin that lead to a node or behind it. */
+static size_t first_closing(const mpr_scc *scc, uint32_t component, uint32_t target) {
+    const mpr_scc_closing wanted = {component, target};
     size_t low = 0, high = scc->closing.count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (scc->closing.items[middle].component < component)
+        if (closes_before(&scc->closing.items[middle], &wanted))
             low = middle + 1;
         else
             high = middle;
@@ -409,10 +410,10 @@ static size_t first_closing(const mpr_scc *scc, uint32_t component) {
 /* The shortest of those that an opaque reference closes: from what that leads to. */
 static int search_opaque(hunt *h) {
     const mpr_scc *scc = h->scc;
+    size_t end = first_closing(scc, h->component + 1, 0);
     uint32_t start, last = MPR_NO_NODE;
     int status = MPR_OK;
-    for (size_t i = first_closing(scc, h->component); status == MPR_OK && i < scc->closing.count && !h->stopped; i++) {
-        if (scc->closing.items[i].component != h->component) break;
+    for (size_t i = first_closing(scc, h->component, 0); status == MPR_OK && i < end && !h->stopped; i++) {
         if (scc->closing.items[i].target == last || !find_member(h, scc->closing.items[i].target, &start)) continue;
         last = scc->closing.items[i].target;
         status = search_cycle(h, start);
@@ -557,11 +558,9 @@ static bool is_garbage(const hunt *h, uint32_t component) {
 /* Is an object held by C code for no other reason than opaque references of its own component? */
 static bool is_explained(const mpr_graph *g, const mpr_scc *scc, uint32_t node) {
     uint32_t component = scc->component[node];
-    int64_t found = 0;
     if (component == MPR_NO_NODE) return false;
-    for (size_t i = first_closing(scc, component); i < scc->closing.count && scc->closing.items[i].component == component; i++)
-        found += scc->closing.items[i].target == node;
-    return found >= mpr_graph_residual(g, node);
+    size_t found = first_closing(scc, component, node + 1) - first_closing(scc, component, node);
+    return (int64_t)found >= mpr_graph_residual(g, node);
 }
 
 /* Mark what is reached from roots that are not explained so: the rest is garbage, or an opaque cycle that nothing else keeps. */

@@ -81,7 +81,7 @@ typedef struct mpr_cycle_row {
     bool garbage;
 } mpr_cycle_row;
 
-/* The rows of all components (with `garbage`: of those alone that are), most bytes first. The block belongs to g->alloc: free it as an
+/* The rows of all components (with `garbage`: of those alone that are), most bytes first; before mpr_scc_trim. The block belongs to g->alloc: free it as an
  * array of scc->count. For a component of n nodes the search of a short cycle ends about 8 n edges after it has one, so that all take
  * O(nodes + edges). MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
 int mpr_scc_rows(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, bool garbage, mpr_cycle_row **out,
