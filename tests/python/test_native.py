@@ -347,23 +347,19 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def lost_of_sessions(child: Callable[..., Any], library: Path, file: Path) -> dict[int, Any]:
-    child(f"ctypes.CDLL({str(library)!r}).lose(500)\nsnap('a')")
-    rows = load(file).lost(limit=None).rows
-    return {row.size: row for row in rows if row.begins is not None and row.count >= 490}
-
-
 @glibc
 def test_blocks_are_named_by_symbols(
     child: Callable[..., Any], tmp_path: Path, sessions: Path, command: Callable[..., Any]
 ) -> None:
-    rows = lost_of_sessions(child, sessions, tmp_path / "a")
-    assert {size: row.symbol for size, row in rows.items()} == {
-        144: "vtable for Session",
-        32: "vtable for Other",
-        224: "plain_methods",
-    }
-    assert all(490 <= row.count <= 500 and row.place == f"libsessions.so: {row.symbol}" for row in rows.values())
+    """And nearly all of them are found: libstdc++ has a block whose contents are left from before, and keeps none by it."""
+    child(f"ctypes.CDLL({str(sessions)!r}).lose(500)\nsnap('a')")
+    found: dict[str, int] = {}
+    for row in load(tmp_path / "a").lost(limit=None).rows:
+        if (row.begins or "").startswith("libsessions.so"):
+            assert row.place == f"libsessions.so: {row.symbol}"
+            found[row.symbol or ""] = found.get(row.symbol or "", 0) + row.count
+    assert set(found) == {"vtable for Session", "vtable for Other", "plain_methods"}
+    assert all(count <= 500 for count in found.values()) and sum(found.values()) >= 0.98 * 1500, found
     assert "libsessions.so: vtable for Session" in command("lost", str(tmp_path / "a")).out
 
 
@@ -381,8 +377,8 @@ def test_another_file_than_it_was_has_no_names(child: Callable[..., Any], tmp_pa
             library.write_bytes(sessions.read_bytes()[:3000])
         elif change == "fifo":
             os.mkfifo(library)
-        rows = [row for row in load(tmp_path / "a").lost(limit=None).rows if row.size in (144, 224) and row.begins]
-        assert len(rows) == 2 and all(row.symbol is None and row.place.startswith("libsessions.so+0x") for row in rows)
+        rows = [row for row in load(tmp_path / "a").lost(limit=None).rows if (row.begins or "").startswith("libsessions.so")]
+        assert len(rows) >= 3 and all(row.symbol is None and row.place.startswith("libsessions.so+0x") for row in rows)
     shutil.copy(sessions, library)
     assert any(row.symbol == "vtable for Session" for row in load(tmp_path / "a").lost(limit=None).rows)
 
