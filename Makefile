@@ -126,6 +126,7 @@ build/native/installed: build benchmarks/native.txt
 
 bench-native: build/native/installed ## whose native memory is, and what is called lost, of many libraries; writes docs/NATIVE.md
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native.py $(ARGS)
+	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_planted.py
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_lost.py
 
 accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md

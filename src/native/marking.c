@@ -30,7 +30,7 @@ static void add_pooled(void *context, const mpr_block *block) {
 }
 
 int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *more) {
-    *m = (mpr_marking){.alloc = alloc, .roots = {.alloc = alloc}, .first_words = {.alloc = alloc}};
+    *m = (mpr_marking){.alloc = alloc, .more = more, .roots = {.alloc = alloc}, .first_words = {.alloc = alloc}};
     m->pages = mpr_maps_open(0, MPR_MAPS_PAGES);
     m->memory = mpr_maps_open(0, MPR_MAPS_MEMORY);
     m->copy = mpr_alloc_array(alloc, MPR_MARKING_COPY, 1);
@@ -302,9 +302,45 @@ MPR_MAPS_ANY_MEMORY static bool is_unused_pool(uint64_t begin, uint64_t size) {
     return size >= EMERGENCY_POOL && size < EMERGENCY_POOL + 64 && entry[0] == EMERGENCY_POOL && entry[1] == 0;
 }
 
+/* pymalloc's table of arenas keeps where the pools of an arena were when that is given back, and what has the memory now is not its own. It has room
+ * for 16 arenas, twice as many, and so on (Objects/obmalloc.c, struct arena_object). */
+typedef struct arena_record {
+    uint64_t address; /* 0: given back */
+    uint64_t pool;    /* the next one that was never used */
+    uint32_t free_pools, pools;
+    uint64_t links[3];
+} arena_record;
+
+static bool is_arena(const mpr_marking *m, const arena_record *r) {
+    const uint32_t most = MPR_POOLS_ARENA / MPR_POOLS_POOL; /* one less where the arena is not aligned to pools */
+    bool sound = r->address % PAGE == 0 && r->pool - r->address <= MPR_POOLS_ARENA && r->pools <= most && r->pools + 1 >= most;
+    for (size_t i = 0; sound && i < m->more->arenas.count; i++) {
+        if (m->more->arenas.items[i].begin - r->address < MPR_POOLS_ARENA) {
+            return true;
+        }
+    }
+    return false;
+}
+
+MPR_MAPS_ANY_MEMORY static bool is_arena_table(const mpr_marking *m, uint64_t begin, uint64_t size) {
+    const arena_record *record = (const arena_record *)(uintptr_t)(begin + m->before);
+    uint64_t count = 16, i = 0;
+    while (2 * count * sizeof *record <= size) {
+        count *= 2;
+    }
+    uint64_t bytes = m->before + count * sizeof *record;
+    if (size < bytes || size > bytes + 64) {
+        return false;
+    }
+    while (i < count && record[i].address == 0) {
+        i++;
+    }
+    return i < count && is_arena(m, &record[i]);
+}
+
 /* The words of a block; of a large one those that are there: what was never written to has none. */
 static void scan_block(mpr_marking *m, uint64_t begin, uint64_t size) {
-    if (is_unused_pool(begin, size)) {
+    if (is_unused_pool(begin, size) || is_arena_table(m, begin, size)) {
         return;
     }
     uint64_t first = (begin + PAGE - 1) & ~(PAGE - 1), last = (begin + size) & ~(PAGE - 1);

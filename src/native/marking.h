@@ -46,6 +46,7 @@ typedef struct mpr_marking {
     mpr_workset marked;
     mpr_roots roots;
     mpr_in_use in_use;
+    const mpr_account_more *more; /* its owner's */
     mpr_held pages, memory; /* of this process */
     uint64_t *copy; /* MPR_MARKING_COPY bytes */
     size_t before;  /* bytes that Python's debug hooks have before what is in a block: its owner's to set */
@@ -66,7 +67,7 @@ typedef struct mpr_marking {
     int status;
 } mpr_marking;
 
-/* Of all blocks of malloc's regions, and of pymalloc. MPR_OK, MPR_ENOMEM, MPR_ELIMIT, MPR_EUNSUPPORTED where this process may
+/* Of all blocks of malloc's regions, and of pymalloc, of which `more` tells, as long as there is a marking. MPR_OK, MPR_ENOMEM, MPR_ELIMIT, MPR_EUNSUPPORTED where this process may
  * not look at its own memory through the kernel; free it in any case. */
 int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *more);
 void mpr_marking_free(mpr_marking *m);
@@ -86,10 +87,12 @@ static inline mpr_label mpr_marking_label(uint64_t block, uint64_t word, uint64_
 }
 
 #define MPR_MARKING_LARGE (UINT64_C(128) << 10) /* bytes of a block of which only the beginning is led to */
+#define MPR_MARKING_NUMBER 0x10000u             /* less than this is a small number */
 
 /* The block that a word leads to, or 0. Text over half of what was left behind looks like an address inside of some block: so
- * what is no multiple of 8 leads to no inside, and nothing leads far inside of a large block, which is hit most, but for what
- * was aligned: that lies no further behind the beginning than it is aligned to. */
+ * what is no multiple of 8 leads to no inside, nor does a small number of 32 bits over the lower half; and nothing leads far
+ * inside of a large block, which is hit most, but for what was aligned: that lies no further behind the beginning than it is
+ * aligned to. */
 static inline uint64_t mpr_marking_find(mpr_marking *m, uint64_t word) {
     uint64_t block = mpr_blocks_find(&m->blocks, word);
     if (block == 0 || mpr_marking_owns(block, word)) {
@@ -97,7 +100,7 @@ static inline uint64_t mpr_marking_find(mpr_marking *m, uint64_t word) {
     }
     bool near =
         word - block < 4096 || word - block <= (word & (0 - word)) || mpr_blocks_size(&m->blocks, block) < MPR_MARKING_LARGE;
-    return word % 8 == 0 && near ? block : 0;
+    return word % 8 == 0 && (uint32_t)word >= MPR_MARKING_NUMBER && near ? block : 0;
 }
 
 /* Mark the block that a word leads to: where it begins, or 0. Failures are kept for the end. */

@@ -313,6 +313,22 @@ print(json.dumps([id(kept), made]))
     assert abs(native - made) <= 0.03 * made + 4096, (native, made)
 
 
+@glibc
+def test_blocks_where_arenas_were(child: Callable[..., Any], tmp_path: Path) -> None:
+    """pymalloc knows still where the arenas were that it gave back."""
+    child(
+        """
+kept = [{"key": str(number), "items": [number] * 5} for number in range(200_000)]
+del kept
+gc.collect()
+plant(1 << 20, 40)
+snap('a')
+"""
+    )
+    found = sum(row.count for row in load(tmp_path / "a").lost(limit=None).rows if row.size >= 1 << 20)
+    assert 39 <= found <= 40
+
+
 # ---- names ------------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""How many blocks that were lost on purpose are found: `make bench-native` writes it into docs/NATIVE.md.
+
+    python benchmarks/native_planted.py [--output FILE]
+
+In a process with some libraries and a peak of memory behind it, blocks of each size are allocated, filled, and forgotten; of C++
+objects, if there is a compiler, too. Fails when less than 98 % of all of them are found."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import page
+
+import memprobe
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADING = """## Lost, planted
+
+In a process with numpy, pandas, lxml and OpenSSL, after a peak of 200,000 objects (`make bench-native`, CPython 3.13): blocks that
+were allocated by malloc, filled and forgotten, and C++ objects with a table of virtual functions.
+"""
+TABLE = """
+| size | planted | found | |
+|--:|--:|--:|--:|
+"""
+LEAST = 0.98
+SIZES = {16: 5000, 50: 5000, 100: 5000, 500: 5000, 1000: 10_000, 4000: 2000, 20_000: 500, 150_000: 200, 1 << 20: 50, 16 << 20: 5}
+MAPPED, MORE = 128 << 10, 4112  # bytes: from the first on a chunk may be mapped, and have so many more
+OBJECTS = 5000
+CODE = """
+struct Base { virtual ~Base() {} long id; };
+struct Session : Base { char room[296]; };
+extern "C" void lose(int count) { for (int i = 0; i < count; i++) new Session(); }
+"""
+
+
+def plant(libc: ctypes.CDLL) -> None:
+    for size, count in SIZES.items():
+        for _ in range(count):
+            ctypes.memset(libc.malloc(size), 7, size)
+
+
+def plant_objects(folder: str) -> bool:
+    """False without a compiler."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        return False
+    source, library = Path(folder, "planted.cpp"), Path(folder, "libplanted.so")
+    source.write_text(CODE)
+    subprocess.run([compiler, "-shared", "-fPIC", "-O0", "-Wl,--build-id", "-o", library, source], check=True)
+    ctypes.CDLL(str(library)).lose(OBJECTS)
+    return True
+
+
+def peak() -> None:
+    """Memory that was used before, with what was left there."""
+    kept = [{"key": str(number), "items": [number] * 5, "bytes": bytes(number % 700)} for number in range(200_000)]
+    del kept[::2]
+    del kept
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "NATIVE.md")
+    options = parser.parse_args()
+    for library in ("numpy", "pandas", "lxml.etree", "ssl", "cryptography"):
+        __import__(library)
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    peak()
+    with tempfile.TemporaryDirectory() as folder:
+        memprobe.snapshot(Path(folder, "before"), native=True)
+        plant(libc)
+        has_objects = plant_objects(folder)
+        memprobe.snapshot(Path(folder, "after"), native=True)
+        before, after = (memprobe.load(Path(folder, name)).lost(limit=None).every for name in ("before", "after"))
+        named = sum(row.count for row in after if row.symbol == "vtable for Session")
+    rows, planted, found = [], 0, 0
+    for size, count in SIZES.items():
+        lost, earlier = (sum(row.count for row in rows if is_of(row, size)) for rows in (after, before))
+        rows.append(f"| {size:,} | {count:,} | {lost - earlier:,} | {100 * (lost - earlier) / count:.1f} % |")
+        planted, found = planted + count, found + min(lost - earlier, count)
+    if has_objects:
+        rows.append(f"| 312, C++, by name | {OBJECTS:,} | {named:,} | {100 * named / OBJECTS:.1f} % |")
+        planted, found = planted + OBJECTS, found + named
+    rows.append(f"| all | {planted:,} | {found:,} | {100 * found / planted:.1f} % |")
+    print("\n".join(rows))
+    page.put(f"{HEADING}{TABLE}" + "\n".join(rows) + "\n", options.output)
+    return 0 if found >= LEAST * planted else 1
+
+
+def is_of(row: memprobe.Blocks, size: int) -> bool:
+    """Is a row of blocks that were asked for with this size, and begin with no address? A chunk has a head of 8 bytes, and is
+    rounded up: to 16, and where that leaves a rest that makes no chunk, to 32; one that is mapped to pages."""
+    chunk = max((size + 8 + 15) // 16 * 16, 32)
+    return row.begins is None and chunk <= row.size <= chunk + (16 if size < MAPPED else MORE)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
