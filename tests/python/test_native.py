@@ -315,18 +315,20 @@ print(json.dumps([id(kept), made]))
 
 @glibc
 def test_blocks_where_arenas_were(child: Callable[..., Any], tmp_path: Path) -> None:
-    """pymalloc knows still where the arenas were that it gave back."""
-    child(
+    """pymalloc knows still where the arenas were that it gave back. In a heap below 4 GiB numbers look like addresses."""
+    lies_low = child(
         """
+import json
 kept = [{"key": str(number), "items": [number] * 5} for number in range(200_000)]
 del kept
 gc.collect()
 plant(1 << 20, 40)
 snap('a')
+print(json.dumps(libc.malloc(24) < 1 << 32))
 """
     )
     found = sum(row.count for row in load(tmp_path / "a").lost(limit=None).rows if row.size >= 1 << 20)
-    assert 39 <= found <= 40
+    assert (30 if lies_low else 38) <= found <= 40
 
 
 # ---- names ------------------------------------------------------------------------------------------------------------
