@@ -46,7 +46,7 @@ class Image(NamedTuple):
 
 
 def images_of(heap: Heap) -> dict[str, Image]:
-    """The files that types of native blocks are called by. Two with one name cannot be told apart, and are left out."""
+    """The files that types of native blocks are called by, without those of which two have one name."""
     found: dict[str, list[Image]] = defaultdict(list)
     for line in str(heap._graph.infos().get("native_images", "")).splitlines():
         build_id, _, rest = line.partition(" ")
@@ -56,11 +56,11 @@ def images_of(heap: Heap) -> dict[str, Image]:
     return {name: images[0] for name, images in found.items() if len(images) == 1}
 
 
-def resolve(heap: Heap) -> dict[str, str]:
-    """The symbols of all places that types of native blocks are called by: {"libz.so.1+0x1f0": "configuration_table+0x10"}."""
+def resolve(heap: Heap, kinds: Iterable[str]) -> dict[str, str]:
+    """The symbols of places that types of native blocks are called by: {"libz.so.1+0x1f0": "configuration_table+0x10"}."""
     images = images_of(heap)
     wanted: dict[str, set[int]] = defaultdict(set)
-    for kind in {row[0] for row in heap._graph.native()}:
+    for kind in kinds:
         place = PLACE.fullmatch(kind)
         if place and place[1] in images:
             wanted[place[1]].add(int(place[2], 16))

@@ -224,7 +224,7 @@ def table(heap: Heap, lost: bool, older: Heap | None, limit: int | None) -> Bloc
     if not is_known(heap):
         return BlockTable(None, None, (), limit, lost)
     found = heap._graph.native(lost) if older is None else heap._graph.native(lost, older._graph)
-    symbols = heap._once(resolve)
+    symbols = resolve(heap, {row[0] for row in found})
     rows = []
     for kind, each, count, before, node in found:
         begins = _name(kind)

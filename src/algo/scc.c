@@ -587,10 +587,11 @@ static int measure(hunt *h, uint32_t component, mpr_cycle_row *row, uint64_t *sh
     h->found.count = 0;
     int status = search_component(h, component, 8 * (uint64_t)(end - first) + 64);
     if (status != MPR_OK) return status;
-    *row = (mpr_cycle_row){.component = component, .count = 1};
+    *row = (mpr_cycle_row){.component = component, .count = h->found.count > 0};
+    if (row->count == 0) return MPR_OK; /* no opaque reference closes one */
     row->garbage = is_garbage(h, component);
     for (uint32_t k = first; k < end; k++) row->bytes += mpr_graph_size(h->g, scc->member[k]);
-    *shape = h->found.count == 0 ? 0 : mpr_map_mix(hash_cycle(h, h->found.items, h->found.count), row->garbage);
+    *shape = mpr_map_mix(hash_cycle(h, h->found.items, h->found.count), row->garbage);
     return MPR_OK;
 }
 
@@ -619,8 +620,7 @@ static int measure_all(hunt *h, bool garbage, mpr_cycle_row *rows, uint32_t *cou
         uint64_t shape;
         if (garbage && !is_garbage(h, c)) continue;
         status = measure(h, c, &one, &shape);
-        bool none = h->found.count == 0; /* no opaque reference closes one */
-        if (status == MPR_OK && !none) status = merge(&by_shape, shape, &one, rows, count);
+        if (status == MPR_OK && one.count > 0) status = merge(&by_shape, shape, &one, rows, count);
     }
     mpr_map_free(&by_shape);
     return status;

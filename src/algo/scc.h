@@ -43,7 +43,8 @@ typedef struct mpr_scc {
     MPR_VEC(mpr_scc_closing) closing; /* with `opaque`: by component and target */
 } mpr_scc;
 
-/* memprobe's own objects and synthetic nodes are left out, and native blocks but for `opaque`. options may be NULL. MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
+/* memprobe's own objects and synthetic nodes are excluded, and native blocks but for `opaque`. options may be NULL. MPR_OK, MPR_ENOMEM,
+ * MPR_ECANCELLED. */
 int mpr_scc_find(const mpr_graph *g, const mpr_scc_options *options, mpr_scc *out);
 void mpr_scc_free(mpr_scc *scc); /* a zeroed one is allowed */
 
@@ -81,8 +82,8 @@ typedef struct mpr_cycle_row {
     bool garbage;
 } mpr_cycle_row;
 
-/* The rows of all components (with `garbage`: of those alone that are), most bytes first; before mpr_scc_trim. The block belongs to g->alloc: free it as an
- * array of scc->count. For a component of n nodes the search of a short cycle ends about 8 n edges after it has one, so that all take
+/* The rows of all components (with `garbage`: of those alone that are), most bytes first; before mpr_scc_trim. The block belongs to
+ * g->alloc: free it as an array of scc->count. For a component of n nodes the search of a short cycle ends about 8 n edges after it has one, so that all take
  * O(nodes + edges). MPR_OK, MPR_ENOMEM, MPR_ECANCELLED. */
 int mpr_scc_rows(const mpr_graph *g, const mpr_scc *scc, const mpr_scc_options *options, bool garbage, mpr_cycle_row **out,
                  uint32_t *count);

@@ -134,8 +134,8 @@ static int emit_facts(mpr_sink *sink, const mpr_marking *m) {
     for (size_t i = 0; status == MPR_OK && i < sizeof facts / sizeof *facts; i++) {
         status = mpr_sink_number(sink, facts[i].key, (int64_t)facts[i].number);
     }
-    const mpr_seen_info images = {.key = "native_images", .text = m->images.items, .length = m->images.count};
-    return status == MPR_OK && m->images.count > 0 ? sink->info(sink, &images) : status;
+    const mpr_seen_info images = {.key = "native_images", .text = (const char *)m->images.data, .length = m->images.size};
+    return status == MPR_OK && m->images.size > 0 ? sink->info(sink, &images) : status;
 }
 
 /* Lists of ours that have addresses of pages in them: each lies within some block. */

@@ -11,7 +11,7 @@ uint64_t mpr_elf_end(uint64_t begin);
 
 #define MPR_ELF_ID 20u /* bytes of the longest build id: a SHA-1, as linkers write it */
 
-/* The build id of such an image, by which its file can be told from another of the same name (ld's --build-id, a note of GNU). Its length, or 0
+/* The build id of such an image, which distinguishes its file from another of the same name (ld's --build-id, a note of GNU). Its length, or 0
  * when there is none that is known. */
 size_t mpr_elf_build_id(uint64_t begin, unsigned char out[MPR_ELF_ID]);
 

@@ -30,7 +30,12 @@ static void add_pooled(void *context, const mpr_block *block) {
 }
 
 int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *more) {
-    *m = (mpr_marking){.alloc = alloc, .more = more, .roots = {.alloc = alloc}, .first_words = {.alloc = alloc}};
+    *m = (mpr_marking){.alloc = alloc,
+                       .more = more,
+                       .roots = {.alloc = alloc},
+                       .first_words = {.alloc = alloc},
+                       .name = {.alloc = alloc},
+                       .images = {.alloc = alloc}};
     m->pages = mpr_maps_open(0, MPR_MAPS_PAGES);
     m->memory = mpr_maps_open(0, MPR_MAPS_MEMORY);
     m->copy = mpr_alloc_array(alloc, MPR_MARKING_COPY, 1);
@@ -67,7 +72,8 @@ void mpr_marking_free(mpr_marking *m) {
     mpr_roots_free(&m->roots);
     mpr_map_free(&m->first_words);
     mpr_vec_free(&m->named, m->alloc);
-    mpr_vec_free(&m->images, m->alloc);
+    mpr_buffer_free(&m->name);
+    mpr_buffer_free(&m->images);
 }
 
 void mpr_marking_exclude(mpr_marking *m, uint64_t address) {
@@ -199,25 +205,15 @@ static int new_type(mpr_marking *m, const char *name, uint32_t flags, uint32_t *
     return m->sink->type(m->sink, &type);
 }
 
-/* A number in at least so many hexadecimal digits; the end. A forked child calls nothing of stdio. */
-static char *write_hex(char *out, uint64_t number, unsigned digits) {
-    while (digits < 16 && number >> 4 * digits != 0) {
-        digits++;
-    }
-    while (digits > 0) {
-        *out++ = "0123456789abcdef"[number >> 4 * --digits & 15];
-    }
-    return out;
-}
-
-/* "<file+0xnumber>" */
-static void write_place(char *out, const char *file, uint64_t number) {
+/* "<file+0xnumber>", as text that ends with a zero. A forked child calls nothing of stdio. */
+static void write_place(mpr_buffer *out, const char *file, uint64_t number) {
     size_t length = strlen(file);
-    length = length < NAME_MOST ? length : NAME_MOST;
-    *out++ = '<';
-    memcpy(out, file, length);
-    memcpy(out += length, "+0x", 3);
-    memcpy(write_hex(out + 3, number, 1), ">", 2);
+    mpr_buffer_clear(out);
+    mpr_buffer_byte(out, '<');
+    mpr_buffer_put(out, file, length < NAME_MOST ? length : NAME_MOST);
+    mpr_buffer_put(out, "+0x", 3);
+    mpr_buffer_hex(out, number);
+    mpr_buffer_put(out, ">", 2);
 }
 
 /* Note an image that a type is called by. */
@@ -232,31 +228,26 @@ static int note_image(mpr_marking *m, const mpr_root *image) {
 
 /* "build id, base, path" of each that was noted: so its file can be found, and be known for the same, where symbols are asked for. */
 static int write_images(mpr_marking *m) {
+    mpr_buffer *text = &m->images;
     for (size_t i = 0; i < m->named.count; i++) {
         unsigned char id[MPR_ELF_ID];
-        char line[2 * MPR_ELF_ID + 32], *at = line;
         uint64_t base = m->named.items[i];
         const char *path = m->roots.paths.items + mpr_roots_image(&m->roots, base)->path;
-        size_t id_length = mpr_elf_build_id(base, id), length = strlen(path);
-        for (size_t k = 0; k < id_length; k++) {
-            at = write_hex(at, id[k], 2);
+        size_t length = mpr_elf_build_id(base, id);
+        for (size_t k = 0; k < length; k++) {
+            mpr_buffer_hex(text, id[k] >> 4);
+            mpr_buffer_hex(text, id[k] & 15);
         }
-        memcpy(at, "-", id_length == 0);
-        at += id_length == 0;
-        *at++ = ' ';
-        at = write_hex(at, base, 1);
-        *at++ = ' ';
-        size_t head = (size_t)(at - line);
-        if (mpr_vec_reserve(&m->images, m->alloc, head + length + 1) != MPR_OK) {
-            return MPR_ENOMEM;
+        if (length == 0) {
+            mpr_buffer_byte(text, '-');
         }
-        char *out = m->images.items + m->images.count;
-        memcpy(out, line, head);
-        memcpy(out + head, path, length);
-        out[head + length] = '\n';
-        m->images.count += head + length + 1;
+        mpr_buffer_byte(text, ' ');
+        mpr_buffer_hex(text, base);
+        mpr_buffer_byte(text, ' ');
+        mpr_buffer_put(text, path, strlen(path));
+        mpr_buffer_byte(text, '\n');
     }
-    return MPR_OK;
+    return text->status;
 }
 
 /* What a block begins with, if that leads into a mapped file: a table of methods, a name. */
@@ -273,10 +264,9 @@ static int type_of_word(mpr_marking *m, uint64_t word, uint32_t *type) {
     if (image == NULL || bin) {
         return MPR_OK;
     }
-    char name[NAME_MOST + 32];
-    write_place(name, mpr_roots_name(&m->roots, image), word - image->base);
-    int status = note_image(m, image);
-    status = status == MPR_OK ? new_type(m, name, MPR_TYPE_NATIVE, type) : status;
+    write_place(&m->name, mpr_roots_name(&m->roots, image), word - image->base);
+    int status = m->name.status == MPR_OK ? note_image(m, image) : m->name.status;
+    status = status == MPR_OK ? new_type(m, (const char *)m->name.data, MPR_TYPE_NATIVE, type) : status;
     known = mpr_map_add(&m->first_words, mpr_map_mix(word, 0), &made);
     if (known == NULL) {
         return MPR_ENOMEM;

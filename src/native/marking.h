@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/map.h"
 #include "base/os/held.h"
 #include "base/workset.h"
@@ -60,7 +61,8 @@ typedef struct mpr_marking {
     uint32_t *types;      /* how many types there are; the next one's number */
     mpr_map first_words;  /* the type of blocks that begin with a word */
     MPR_VEC(uint64_t) named; /* images that such a word leads to, by their bases */
-    MPR_VEC(char) images;    /* the same as text: docs/FORMAT.md, native_images */
+    mpr_buffer name;         /* of the type in hand */
+    mpr_buffer images;       /* the same as text: docs/FORMAT.md, native_images */
     uint32_t plain;       /* the type of the others */
     mpr_seen_edge edges[MPR_MARKING_BATCH];
     size_t edge_count;
