@@ -54,7 +54,8 @@ class Blocks(Row):
 @dataclass(frozen=True, repr=False)
 class BlockTable(Readable):
     """Native blocks by what they begin with and their size, most bytes first: `rows` are the first `limit` of `every`. `blocks`
-    and `bytes` are of all; None where the heap does not know of native blocks.
+    and `bytes` are of all; None where the heap does not know of native blocks. `estimated_bytes` of the heap's are in slots of
+    other allocators (jemalloc, mimalloc), as large as the slots are: one that something refers to is a block, and none is lost.
 
     Of those that are lost, nothing refers to them: no object, no other block that something refers to, no data of the program and
     its libraries, no stack. What refers to a block is found by looking for its address, so a stale one may keep it from being
@@ -68,6 +69,7 @@ class BlockTable(Readable):
     lost: bool
     before_blocks: int | None = None
     before_bytes: int | None = None
+    estimated_bytes: int = 0
 
     @property
     def rows(self) -> tuple[Blocks, ...]:
@@ -95,10 +97,11 @@ class BlockTable(Readable):
         return (begins, each, number(count), size(total), *more)
 
     def to_dict(self) -> Json:
-        """{blocks, bytes, before_blocks, before_bytes, rows: [Blocks.to_dict()]}."""
+        """{blocks, bytes, estimated_bytes, before_blocks, before_bytes, rows: [Blocks.to_dict()]}."""
         counts = {
             "blocks": self.blocks,
             "bytes": self.bytes,
+            "estimated_bytes": self.estimated_bytes,
             "before_blocks": self.before_blocks,
             "before_bytes": self.before_bytes,
         }
@@ -110,10 +113,12 @@ class BlockTable(Readable):
             return UNKNOWN
         words = f"{number(self.blocks)} native blocks of {size(self.bytes or 0)}"
         if not self.lost:
-            return words
+            estimated = f", {size(self.estimated_bytes)} of it estimated: in slots of jemalloc or mimalloc"
+            return words + estimated * (self.estimated_bytes > 0)
+        never = f"; of {size(self.estimated_bytes)} in slots of jemalloc or mimalloc that is not known" * (self.estimated_bytes > 0)
         if self.before_blocks is None:
-            return f"{words} are lost: nothing refers to them" if self.blocks else "no native block is lost"
-        return f"{words} are lost, {size(self.before_bytes or 0)} of it in the older snapshot already"
+            return (f"{words} are lost: nothing refers to them" if self.blocks else "no native block is lost") + never
+        return f"{words} are lost, {size(self.before_bytes or 0)} of it in the older snapshot already{never}"
 
     def __str__(self) -> str:
         if not self.blocks:
@@ -230,8 +235,10 @@ def table(heap: Heap, lost: bool, older: Heap | None, limit: int | None) -> Bloc
         begins = _name(kind)
         symbol = symbols.get(begins or "")
         rows.append(Blocks(begins, symbol, each, count, each * count, None if older is None else before, node))
-    if older is None:
-        return BlockTable(sum(row.count for row in rows), _bytes(tuple(rows)), tuple(rows), limit, lost)
-    rows.sort(key=lambda row: (-(row.before or 0) * row.size, -row.bytes))
-    before, kept = sum(row.before or 0 for row in rows), sum((row.before or 0) * row.size for row in rows)
-    return BlockTable(sum(row.count for row in rows), _bytes(tuple(rows)), tuple(rows), limit, lost, before, kept)
+    before = kept = None
+    if older is not None:
+        rows.sort(key=lambda row: (-(row.before or 0) * row.size, -row.bytes))
+        before, kept = sum(row.before or 0 for row in rows), sum((row.before or 0) * row.size for row in rows)
+    estimated = int(heap._graph.infos().get("native_estimated_bytes") or 0)
+    count, total = sum(row.count for row in rows), _bytes(tuple(rows))
+    return BlockTable(count, total, tuple(rows), limit, lost, before, kept, estimated)

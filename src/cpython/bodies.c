@@ -128,6 +128,7 @@ static int emit_facts(mpr_sink *sink, const mpr_marking *m) {
                  {"native_bytes", m->totals.bytes},
                  {"native_lost", m->totals.lost},
                  {"native_lost_bytes", m->totals.lost_bytes},
+                 {"native_estimated_bytes", m->totals.estimated_bytes},
                  {"native_cached_bytes", m->in_use.cached_bytes},
                  {"native_ns", (uint64_t)m->nanoseconds}};
     int status = MPR_OK;

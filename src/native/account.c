@@ -11,13 +11,12 @@
 #include "native/chunks.h"
 #include "native/elf.h"
 #include "native/jemalloc.h"
+#include "native/mimalloc.h"
 #include "native/pools.h"
 #include "native/stacks.h"
 
 #define PAGE UINT64_C(4096)
 
-#define MIMALLOC_UNIT (UINT64_C(64) << 10)  /* bytes that its arenas begin at multiples of, ... */
-#define MIMALLOC_LEAST (UINT64_C(32) << 20) /* ... and that they have at least */
 /* Bytes in a row that are nobody's, until no more is looked for: pages are slow to touch. */
 #define NOBODYS_MOST (UINT64_C(32) << 20)
 #define BEHIND_MOST (4 * PAGE) /* bytes of what a thread's stack has behind its control block */
@@ -39,6 +38,8 @@ typedef struct taking {
     mpr_jemalloc jemalloc;
     uint64_t malloc_used; /* as begin was told */
     mpr_account_more *more; /* or NULL */
+    mpr_slots *slots;       /* or NULL */
+    int status;             /* of them */
     const run *run; /* that is looked into */
     bool still;
     bool stack; /* what was recognised last is one: it may have pages behind the end that is known */
@@ -133,13 +134,6 @@ static uint64_t next_arena(const uint64_t *arenas, size_t count, uint64_t at, ui
     return low < count && arenas[low] < end ? arenas[low] : end;
 }
 
-/* The end of an arena of mimalloc (version 3: mi_arena_t) that begins at `begin`, or 0: it says where it lies itself, and how large it is. */
-static uint64_t mimalloc_end(uint64_t begin, uint64_t limit, const mpr_chunks_head *head) {
-    uint64_t size = head->word[1];
-    bool sized = size >= MIMALLOC_LEAST && size % MIMALLOC_UNIT == 0 && size <= limit - begin;
-    return sized && begin % MIMALLOC_UNIT == 0 && head->word[0] == begin ? begin + size : 0;
-}
-
 static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
     uint64_t resident = resident_bytes(t, begin, end);
     mpr_chunks_note(&t->chunks, begin, end);
@@ -157,8 +151,9 @@ static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_
         take_mapped_chunk(t, begin, *end);
     } else if ((*end = mpr_stacks_frames_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, begin, *end));
-    } else if ((*end = mimalloc_end(begin, limit, head)) != 0) {
+    } else if ((*end = mpr_mimalloc_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_MIMALLOC, resident_bytes(t, begin, *end));
+        t->status = t->slots != NULL ? mpr_mimalloc_add(t->slots, begin, *end) : t->status;
     } else if ((*end = mpr_jemalloc_block_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_JEMALLOC, resident_bytes(t, begin, *end));
     }
@@ -378,7 +373,7 @@ static int take_runs(taking *t) {
         take_run(t, &t->runs.items[i], arenas, count);
     }
     mpr_alloc_free(t->alloc, arenas, count, sizeof *arenas);
-    return MPR_OK;
+    return t->status;
 }
 
 /* ---- all of it ---- */
@@ -456,10 +451,14 @@ int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, const mpr_held *p
     begin_with(&found, account);
     t.measures = mpr_maps_measure(pages, page, page + PAGE, &resident, &swapped);
     t.chunks.pages = *pages;
-    t.chunks.regions.alloc = still && more != NULL ? more->alloc : NULL;
+    if (still && more != NULL) {
+        t.chunks.regions.alloc = more->slots.alloc = more->alloc;
+        t.slots = t.jemalloc.slots = &more->slots;
+    }
     int status = take_all(&t);
     if (more != NULL) {
         more->regions = t.chunks.regions;
+        mpr_slots_finish(&more->slots);
     }
     if (status == MPR_OK) {
         *account = found;
@@ -515,6 +514,7 @@ void mpr_account_begin(mpr_account *out, bool still, const mpr_held *smaps) {
 
 void mpr_account_more_free(mpr_account_more *more) {
     mpr_chunks_regions_free(&more->regions);
+    mpr_slots_free(&more->slots);
     if (more->alloc != NULL) {
         mpr_vec_free(&more->arenas, more->alloc);
     }

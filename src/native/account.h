@@ -19,6 +19,7 @@
 #include "native/chunks.h"
 #include "native/mapped.h"
 #include "native/pools.h"
+#include "native/slots.h"
 
 /* Bytes, but where it is said otherwise. What is not known is MPR_ACCOUNT_UNKNOWN. */
 typedef enum mpr_account_item {
@@ -72,6 +73,7 @@ typedef struct mpr_account_more {
     mpr_chunks_regions
         regions; /* malloc's memory whose chunks could be followed, and what of it is thinly filled, where the process stands still */
     MPR_VEC(mpr_pools_arena) arenas; /* pymalloc's, by address */
+    mpr_slots slots; /* of jemalloc and mimalloc, where the process stands still */
 } mpr_account_more;
 
 void mpr_account_more_free(mpr_account_more *more);

@@ -12,6 +12,7 @@
 void mpr_blocks_init(mpr_blocks *b, mpr_alloc *alloc) {
     *b = (mpr_blocks){.lowest = 0};
     mpr_addrset_init(&b->begins, alloc);
+    mpr_addrset_init(&b->removed, alloc);
 }
 
 void mpr_blocks_free(mpr_blocks *b) {
@@ -20,6 +21,7 @@ void mpr_blocks_free(mpr_blocks *b) {
     mpr_vec_free(&b->pools, alloc);
     mpr_vec_free(&b->large, alloc);
     mpr_addrset_free(&b->begins);
+    mpr_addrset_free(&b->removed);
     mpr_blocks_init(b, alloc);
 }
 
@@ -37,6 +39,11 @@ static int grow(mpr_blocks *b) {
     return MPR_OK;
 }
 
+static void widen(mpr_blocks *b, uint64_t begin, uint64_t end) {
+    b->lowest = b->end == 0 || begin < b->lowest ? begin : b->lowest;
+    b->end = end > b->end ? end : b->end;
+}
+
 static int add(mpr_blocks *b, uint64_t begin, uint64_t size, uint32_t *page) {
     uint32_t handle = 0;
     int added = mpr_addrset_add(&b->begins, begin, &handle);
@@ -45,8 +52,7 @@ static int add(mpr_blocks *b, uint64_t begin, uint64_t size, uint32_t *page) {
     }
     *page = handle >> 16;
     b->summary.items[handle >> 12] |= UINT64_C(1) << (handle >> 6 & 63);
-    b->lowest = b->end == 0 || begin < b->lowest ? begin : b->lowest;
-    b->end = begin + size > b->end ? begin + size : b->end;
+    widen(b, begin, begin + size);
     return MPR_OK;
 }
 
@@ -68,12 +74,23 @@ int mpr_blocks_add_pooled(mpr_blocks *b, uint64_t begin, uint64_t size) {
     return status;
 }
 
+void mpr_blocks_add_slots(mpr_blocks *b, const mpr_slots *slots) {
+    if (slots->run.count > 0) {
+        b->slots = slots;
+        widen(b, slots->run.items[0].begin, slots->run.items[slots->run.count - 1].end);
+    }
+}
+
 static bool is_before(const mpr_blocks_large *a, const mpr_blocks_large *b) { return a->begin < b->begin; }
 
 void mpr_blocks_sort(mpr_blocks *b) { mpr_vec_sort(&b->large, is_before); }
 
-void mpr_blocks_remove(mpr_blocks *b, uint64_t begin) {
-    uint32_t page;
+int mpr_blocks_remove(mpr_blocks *b, uint64_t begin) {
+    uint32_t page, slot;
+    if (mpr_blocks_is_slot(b, begin)) {
+        int added = mpr_addrset_add(&b->removed, begin, &slot);
+        return added < 0 ? added : MPR_OK;
+    }
     if (mpr_addrset_find_page(&b->begins, begin >> MPR_PAGE_SHIFT, &page)) {
         uint32_t handle = page << 16 | ((uint32_t)(begin >> 4) & 0xFFFF);
         uint64_t *word = &b->begins.bits.items[handle >> 6];
@@ -82,6 +99,7 @@ void mpr_blocks_remove(mpr_blocks *b, uint64_t begin) {
             b->summary.items[handle >> 12] &= ~(UINT64_C(1) << (handle >> 6 & 63));
         }
     }
+    return MPR_OK;
 }
 
 /* ---- finding ---- */
@@ -124,6 +142,17 @@ static uint64_t find_large(mpr_blocks *b, uint64_t address) {
     return begin != 0 && mpr_blocks_has(b, begin) ? begin : 0;
 }
 
+/* The run of slots that has an address, or NULL. */
+static const mpr_slots_run *run_of(const mpr_blocks *b, uint64_t address) {
+    return b->slots != NULL ? mpr_slots_find(b->slots, address) : NULL;
+}
+
+static uint64_t find_slot(const mpr_blocks *b, uint64_t address) {
+    const mpr_slots_run *run = run_of(b, address);
+    uint64_t begin = run != NULL ? address - (address - run->begin) % run->slot : 0;
+    return begin != 0 && !mpr_addrset_contains(&b->removed, begin) ? begin : 0;
+}
+
 uint64_t mpr_blocks_search(mpr_blocks *b, uint64_t address) {
     uint64_t number = address >> MPR_PAGE_SHIFT, begin = 0;
     uint32_t page;
@@ -134,16 +163,23 @@ uint64_t mpr_blocks_search(mpr_blocks *b, uint64_t address) {
         begin = last_begin(b, page, 0xFFFF);
     }
     if (begin == 0) {
-        return find_large(b, address);
+        begin = find_large(b, address);
+        return begin != 0 ? begin : find_slot(b, address);
     }
     bool at_begin = begin == (address & ~UINT64_C(15));
-    return at_begin || address - begin < mpr_blocks_size(b, begin) ? begin : 0;
+    return at_begin || address - begin < mpr_blocks_size(b, begin) ? begin : find_slot(b, address);
+}
+
+bool mpr_blocks_is_slot(const mpr_blocks *b, uint64_t begin) {
+    const mpr_slots_run *run = run_of(b, begin);
+    return run != NULL && (begin - run->begin) % run->slot == 0;
 }
 
 bool mpr_blocks_has(mpr_blocks *b, uint64_t begin) {
     uint32_t page;
-    return begin % 16 == 0 && mpr_addrset_find_page(&b->begins, begin >> MPR_PAGE_SHIFT, &page) &&
-           mpr_addrset_has(&b->begins, page << 16 | ((uint32_t)(begin >> 4) & 0xFFFF));
+    bool has = begin % 16 == 0 && mpr_addrset_find_page(&b->begins, begin >> MPR_PAGE_SHIFT, &page) &&
+               mpr_addrset_has(&b->begins, page << 16 | ((uint32_t)(begin >> 4) & 0xFFFF));
+    return has || (mpr_blocks_is_slot(b, begin) && !mpr_addrset_contains(&b->removed, begin));
 }
 
 static bool is_pooled(mpr_blocks *b, uint64_t begin) {
@@ -153,17 +189,20 @@ static bool is_pooled(mpr_blocks *b, uint64_t begin) {
 }
 
 uint64_t mpr_blocks_size(mpr_blocks *b, uint64_t begin) {
-    return is_pooled(b, begin) ? mpr_pools_block_size(begin) : mpr_chunks_block_size(begin);
+    const mpr_slots_run *run = run_of(b, begin);
+    return run != NULL ? run->slot : is_pooled(b, begin) ? mpr_pools_block_size(begin) : mpr_chunks_block_size(begin);
 }
 
 uint64_t mpr_blocks_bytes(mpr_blocks *b, uint64_t begin) {
-    return is_pooled(b, begin) ? mpr_pools_block_size(begin) : mpr_chunks_block_bytes(begin);
+    const mpr_slots_run *run = run_of(b, begin);
+    return run != NULL ? run->slot : is_pooled(b, begin) ? mpr_pools_block_size(begin) : mpr_chunks_block_bytes(begin);
 }
 
 uint64_t mpr_blocks_doubted(mpr_blocks *b, uint64_t begin) {
-    uint64_t size = is_pooled(b, begin) ? 0 : mpr_chunks_block_size(begin);
-    bool whole_pages = size == 0 || mpr_chunks_block_bytes(begin) - size != 8; /* a pool's block, or a mapping */
-    return whole_pages ? UINT64_MAX : begin + size - 8;
+    bool chunk = !mpr_blocks_is_slot(b, begin) && !is_pooled(b, begin);
+    uint64_t size = chunk ? mpr_chunks_block_size(begin) : 0;
+    bool whole_pages = size == 0 || mpr_chunks_block_bytes(begin) - size != 8; /* a mapping */
+    return !chunk || whole_pages ? UINT64_MAX : begin + size - 8;
 }
 
 int mpr_blocks_each(const mpr_blocks *b, int (*each)(void *context, uint64_t begin), void *context) {

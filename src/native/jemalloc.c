@@ -2,8 +2,6 @@
  * Each word in zeroed data that may lead to a leaf is tried. */
 #include "native/jemalloc.h"
 
-#include <stdbool.h>
-
 #include "base/os/maps.h"
 #include "base/status.h"
 
@@ -13,9 +11,14 @@
 #define TREE (PLACES * 8)                        /* bytes of either */
 #define HIGHEST (UINT64_C(1) << 17)              /* place in the root of an address that a process may have: 2^47 */
 #define DESCRIPTION UINT64_C(0x0000ffffffffffc0) /* a leaf's word: what else it has is the class of sizes and a few flags */
+#define CLASS_SHIFT 48                           /* of the class */
+#define SLAB UINT64_C(1)                         /* flag of an extent that is cut into slots */
+#define CLASSES 232                              /* further ones are of none: the extent is free */
 #define SLAB_MOST (UINT64_C(1) << 20)            /* bytes of an extent to which words of its inner pages lead, too */
 #define WORDS_LEAST 2                            /* that prove a leaf */
 #define WRONG_MOST 1024                          /* leaves of an image that proved to be none: then it has no tree */
+#define CACHE_BEGIN UINT64_C(0x7a7a7a7a7a7a7a7a)
+#define CACHE_END UINT64_C(0x7a7a7a7a7a7a7a7b)
 #define BLOCK_UNIT (UINT64_C(2) << 20)           /* what blocks begin at multiples of, and have */
 
 typedef struct description {
@@ -28,7 +31,7 @@ typedef struct leaf {
     uint64_t at, high;                 /* where it lies, and the place of the root that leads to it; UINT64_MAX: not known yet */
     uint64_t lowest, highest;          /* places of the root that may */
     uint64_t place[MPR_MAPS_PEEK];     /* of words that were read, ... */
-    uint64_t described[MPR_MAPS_PEEK]; /* ... and where they lead */
+    uint64_t word[MPR_MAPS_PEEK];      /* ... and they themselves */
     size_t count;
 } leaf;
 
@@ -60,6 +63,28 @@ static mpr_jemalloc_span extent_of(const description *d) {
     return (mpr_jemalloc_span){begin, begin + (d->size & ~(PAGE - 1))};
 }
 
+/* Bytes of a class: 8; four that are 16 apart; then four from each power of two to the next (jemalloc's sc.c, with its quantum of 16). */
+static uint64_t class_size(uint64_t class) {
+    uint64_t step = class < 5 ? 0 : (class - 5) / 4;
+    return class == 0 ? 8 : class < 5 ? 16 * class : (UINT64_C(64) << step) + (UINT64_C(16) << step) * ((class - 5) % 4 + 1);
+}
+
+/* What an extent has in use, if its class fits: as many slots as there is room for; or one block of at most that size, and a page
+ * more where blocks begin anywhere in their first one. */
+static int add_slots(mpr_slots *slots, uint64_t word, const description *d) {
+    mpr_jemalloc_span extent = extent_of(d);
+    uint64_t class = word >> CLASS_SHIFT & 0xFF, bytes = extent.end - extent.begin, offset = d->address - extent.begin;
+    if (slots == NULL || class == 0 || class >= CLASSES) {
+        return MPR_OK;
+    }
+    uint64_t size = class_size(class), padding = offset > 0 || bytes > size ? PAGE : 0;
+    if (word & SLAB) {
+        return bytes % size == 0 && offset == 0 ? mpr_slots_add(slots, extent.begin, size, bytes / size) : MPR_OK;
+    }
+    bool fits = bytes > padding && bytes - padding <= size && bytes > class_size(class - 1);
+    return fits ? mpr_slots_add(slots, d->address, bytes - padding, 1) : MPR_OK;
+}
+
 /* The root's place that leads to a leaf whose first word leads here. An extent may begin in the gigabyte before, for memory is cut without a
  * regard to what a leaf is of: then the word is that of one of its later pages. */
 static uint64_t place_of_leaf(const description *first, uint64_t place) {
@@ -71,9 +96,13 @@ static uint64_t place_of_leaf(const description *first, uint64_t place) {
 /* Take the words that were read: MPR_OK; MPR_EFORMAT when one leads to no extent that has its page, and this is no leaf. */
 static int take_words(leaf *l) {
     description found[MPR_MAPS_PEEK];
+    uint64_t described[MPR_MAPS_PEEK];
     size_t count = l->count;
     l->count = 0;
-    if (count > 0 && mpr_maps_peek(false, l->described, count, sizeof *found, found) != (int)count) {
+    for (size_t i = 0; i < count; i++) {
+        described[i] = l->word[i] & DESCRIPTION;
+    }
+    if (count > 0 && mpr_maps_peek(false, described, count, sizeof *found, found) != (int)count) {
         return MPR_EFORMAT;
     }
     if (l->high == UINT64_MAX) {
@@ -91,7 +120,8 @@ static int take_words(leaf *l) {
     for (size_t i = 0; i < count; i++) {
         mpr_jemalloc_span extent = extent_of(&found[i]);
         if ((l->high << 30) + l->place[i] * PAGE == extent.begin &&
-            add_span(l->out, l->alloc, extent.begin, extent.end) != MPR_OK) {
+            (add_span(l->out, l->alloc, extent.begin, extent.end) != MPR_OK ||
+             add_slots(l->out->slots, l->word[i], &found[i]) != MPR_OK)) {
             return MPR_ENOMEM;
         }
     }
@@ -110,7 +140,7 @@ static int take_leaf(leaf *l) {
             uint64_t word = page + 8 * i;
             if (word >= l->at && word < l->at + TREE && (words[i] & DESCRIPTION) != 0) {
                 l->place[l->count] = (word - l->at) / 8;
-                l->described[l->count++] = words[i] & DESCRIPTION;
+                l->word[l->count++] = words[i];
                 status = l->count == (l->high == UINT64_MAX ? WORDS_LEAST : MPR_MAPS_PEEK) ? take_words(l) : MPR_OK;
             }
         }
@@ -180,4 +210,14 @@ uint64_t mpr_jemalloc_block_end(uint64_t begin, uint64_t limit, const mpr_chunks
     bool sized = size > 0 && size % BLOCK_UNIT == 0 && begin % BLOCK_UNIT == 0 && size <= limit - begin;
     bool linked = next % BLOCK_UNIT == 0 && next != begin && next >> 47 == 0;
     return sized && linked && rest > begin && rest <= begin + size ? begin + size : 0;
+}
+
+MPR_MAPS_ANY_MEMORY bool mpr_jemalloc_is_cache(const uint64_t *words, size_t count) {
+    if (count == 0 || words[0] != CACHE_BEGIN) {
+        return false;
+    }
+    while (words[count - 1] == 0) {
+        count--;
+    }
+    return words[count - 1] == CACHE_END;
 }

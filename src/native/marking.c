@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "native/chunks.h"
 #include "native/elf.h"
+#include "native/jemalloc.h"
 #include "native/pools.h"
 
 #define TAKEN 32                          /* blocks */
@@ -56,6 +57,7 @@ int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *
     for (size_t i = 0; status == MPR_OK && i < more->arenas.count; i++) {
         status = mpr_roots_add_hole(&m->roots, more->arenas.items[i].begin, more->arenas.items[i].begin + MPR_POOLS_ARENA);
     }
+    mpr_blocks_add_slots(&m->blocks, &more->slots);
     if (status == MPR_OK) {
         status = mpr_pools_each_block(true, every_pool, add_pooled, m);
         status = status == MPR_EUNSUPPORTED || status == MPR_EIO ? MPR_OK : status;
@@ -79,7 +81,7 @@ void mpr_marking_free(mpr_marking *m) {
 void mpr_marking_exclude(mpr_marking *m, uint64_t address) {
     uint64_t begin = m->before == 0 ? address : mpr_blocks_find(&m->blocks, address);
     if (begin != 0 && address - begin <= 2 * m->before) {
-        mpr_blocks_remove(&m->blocks, begin);
+        fail(m, mpr_blocks_remove(&m->blocks, begin));
     }
 }
 
@@ -115,10 +117,16 @@ static bool has_object(mpr_marking *m, uint64_t begin) {
 
 static int exclude_object(void *context, uint64_t begin) {
     mpr_marking *m = context;
-    if (has_object(m, begin)) {
-        mpr_blocks_remove(&m->blocks, begin);
+    return has_object(m, begin) ? mpr_blocks_remove(&m->blocks, begin) : MPR_OK;
+}
+
+/* Slots are not gone through one by one: whether an object has one is asked when something leads to it, as where jemalloc is Python's malloc. */
+static bool is_of_object(mpr_marking *m, uint64_t begin) {
+    bool of_object = mpr_blocks_is_slot(&m->blocks, begin) && has_object(m, begin);
+    if (of_object) {
+        fail(m, mpr_blocks_remove(&m->blocks, begin));
     }
-    return MPR_OK;
+    return of_object;
 }
 
 /* The lowest and the highest address that a word may have to be of interest. */
@@ -156,7 +164,8 @@ typedef struct part {
 } part;
 
 static void take_block(const part *p, uint64_t at, uint64_t word, uint64_t block) {
-    if (p->unmarked && mpr_workset_has(&p->m->marked, block)) {
+    bool known = mpr_workset_has(&p->m->marked, block) || mpr_blocks_is_slot(&p->m->blocks, block);
+    if (p->unmarked && known) { /* a slot is never lost: nothing needs to keep it */
         return;
     }
     mark(p->m, block);
@@ -175,7 +184,7 @@ MPR_MAPS_ANY_MEMORY static void scan_words(const part *p, uint64_t begin, uint64
             continue;
         }
         uint64_t block = mpr_marking_find(m, word);
-        if (block != 0) {
+        if (block != 0 && !is_of_object(m, block)) {
             take_block(p, at, word, block);
         } else if (!p->unmarked && word % 8 == 0 && mpr_addrset_contains(m->objects, word)) {
             emit_edge(m, word, mpr_label_make(MPR_LABEL_NATIVE, at - p->base) | MPR_LABEL_WEAK);
@@ -329,8 +338,9 @@ MPR_MAPS_ANY_MEMORY static bool is_arena_table(const mpr_marking *m, uint64_t be
 }
 
 /* The words of a block; of a large one those that are there: what was never written to has none. */
-static void scan_block(mpr_marking *m, uint64_t begin, uint64_t size) {
-    if (is_unused_pool(begin, size) || is_arena_table(m, begin, size)) {
+static void scan_block(mpr_marking *m, uint64_t begin, uint64_t size, bool slot) {
+    if (slot ? mpr_jemalloc_is_cache((const uint64_t *)(uintptr_t)begin, size / 8)
+             : is_unused_pool(begin, size) || is_arena_table(m, begin, size)) {
         return;
     }
     uint64_t first = (begin + PAGE - 1) & ~(PAGE - 1), last = (begin + size) & ~(PAGE - 1);
@@ -349,13 +359,16 @@ static void scan_block(mpr_marking *m, uint64_t begin, uint64_t size) {
 static void emit_block(mpr_marking *m, uint64_t begin, bool lost) {
     uint64_t size = mpr_blocks_size(&m->blocks, begin), bytes = mpr_blocks_bytes(&m->blocks, begin);
     mpr_seen_node node = {.address = begin, .size = bytes, .type = m->plain, .flags = MPR_NODE_NATIVE};
+    bool slot = mpr_blocks_is_slot(&m->blocks, begin);
+    node.flags |= slot ? MPR_NODE_ESTIMATED : 0;
     fail(m, type_of_word(m, first_word(begin), &node.type));
     if (m->status == MPR_OK) {
         m->status = m->sink->node(m->sink, &node);
     }
     *(lost ? &m->totals.lost : &m->totals.blocks) += 1;
     *(lost ? &m->totals.lost_bytes : &m->totals.bytes) += bytes;
-    scan_block(m, begin, size);
+    m->totals.estimated_bytes += slot ? bytes : 0;
+    scan_block(m, begin, size, slot);
     flush(m);
 }
 
@@ -365,7 +378,7 @@ static void drain(mpr_marking *m, bool lost) {
     size_t count;
     while (m->status == MPR_OK && (count = mpr_workset_take(&m->marked, taken, TAKEN)) > 0) {
         for (size_t i = 0; m->status == MPR_OK && i < count; i++) {
-            if (mpr_blocks_has(&m->blocks, taken[i])) { /* else an object has it */
+            if (mpr_blocks_has(&m->blocks, taken[i]) && !is_of_object(m, taken[i])) { /* else an object has it */
                 emit_block(m, taken[i], lost);
             }
         }

@@ -39,6 +39,7 @@
 typedef struct mpr_marking_totals {
     uint64_t blocks, bytes;       /* that were marked */
     uint64_t lost, lost_bytes;    /* that were not */
+    uint64_t estimated_bytes;     /* of `bytes`, in slots */
 } mpr_marking_totals;
 
 typedef struct mpr_marking {

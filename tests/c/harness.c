@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Checks, the generator, and the allocator that can fail. */
+#define _GNU_SOURCE 1
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "test.h"
 
@@ -22,6 +24,11 @@ bool test_has_glibc(void) {
     struct mallinfo2 info = mallinfo2();
     free(block);
     return info.uordblks >= 1000;
+}
+
+void *test_pages(size_t size) {
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? NULL : block;
 }
 
 uint64_t dice_next(dice *d) {

@@ -30,6 +30,7 @@ static const struct {
     {"diff", test_diff},
     {"growth", test_growth},
     {"native", test_native},
+    {"slots", test_slots},
     {"marking", test_marking},
     {"headroom", test_headroom},
     {"snapshot", test_snapshot},

@@ -27,6 +27,9 @@ int test_check(test *t, int condition, const char *text, const char *file, int l
 /* Valgrind and sanitizers bring a malloc of their own; and memory that is anybody's may not be read directly there. */
 bool test_has_glibc(void);
 
+/* Zeroed pages of their own, for munmap. */
+void *test_pages(size_t size);
+
 /* ---- a repeatable generator (splitmix64) ---- */
 
 typedef struct dice {
@@ -142,6 +145,7 @@ void test_survivors(test *t);
 void test_diff(test *t);
 void test_growth(test *t);
 void test_native(test *t);
+void test_slots(test *t);
 void test_marking(test *t);
 void test_headroom(test *t);
 void test_snapshot(test *t);

@@ -13,7 +13,6 @@
 #include "base/status.h"
 #include "native/account.h"
 #include "native/chunks.h"
-#include "native/jemalloc.h"
 #include "native/pools.h"
 #include "test.h"
 
@@ -21,11 +20,6 @@
 #define MIB ((size_t)1 << 20)
 
 /* ---- made-up regions ---- */
-
-static void *fresh(size_t size) {
-    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return block == MAP_FAILED ? NULL : block;
-}
 
 /* Chunks of these sizes, one behind the other, of which every second is free; the last is the top. */
 static uint64_t lay_chunks(uint64_t begin, const uint64_t *sizes, size_t count) {
@@ -39,7 +33,7 @@ static uint64_t lay_chunks(uint64_t begin, const uint64_t *sizes, size_t count) 
 
 static void follows_chunks(test *t) {
     static const uint64_t sizes[] = {48, 64, 4096 * 5, 160, 32, 4096 * 2};
-    uint8_t *block = fresh(16 * PAGE);
+    uint8_t *block = test_pages(16 * PAGE);
     uint64_t begin = (uint64_t)(uintptr_t)block, end = lay_chunks(begin, sizes, 6);
     mpr_chunks found = {0};
     CHECK(t, mpr_chunks_walk(&found, begin, end, true));
@@ -78,7 +72,7 @@ static void add_block(void *context, const mpr_block *block) {
 
 static void gives_chunks(test *t) {
     static const uint64_t sizes[] = {48, 64, 4096, 160, 32, 4096};
-    uint8_t *block = fresh(16 * PAGE);
+    uint8_t *block = test_pages(16 * PAGE);
     uint64_t begin = (uint64_t)(uintptr_t)block, end = lay_chunks(begin, sizes, 6);
     test_alloc a;
     test_alloc_init(&a);
@@ -102,7 +96,7 @@ static void gives_chunks(test *t) {
 
 /* 4 MiB of one chunk of 16 bytes per 64 KiB in use, and of what is free between them all that was touched. */
 static void finds_thinly_filled_pieces(test *t) {
-    uint8_t *block = fresh(8 * MIB);
+    uint8_t *block = test_pages(8 * MIB);
     uint64_t first = ((uint64_t)(uintptr_t)block + MIB - 1) / MIB * MIB, sizes[2 * 64];
     for (size_t i = 0; i < 2 * 64; i++) {
         sizes[i] = i % 2 == 0 ? 32 : (64 << 10) - 32;
@@ -143,7 +137,7 @@ static void add_block_of_arena(void *context, const mpr_block *block) { add_bloc
 /* A pool of 48-byte blocks, of which 10 were given out, and 3 given back. */
 static void gives_blocks_of_pools(test *t) {
     const uint64_t size = 48;
-    uint8_t *arena = fresh(64 * PAGE);
+    uint8_t *arena = test_pages(64 * PAGE);
     uint64_t base = ((uint64_t)(uintptr_t)arena + MPR_POOLS_POOL - 1) & ~(MPR_POOLS_POOL - 1), free_at[3];
     uint32_t *head = (uint32_t *)(uintptr_t)base;
     for (size_t i = 0; i < 3; i++) free_at[i] = base + 48 + 3 * i * size;
@@ -191,7 +185,7 @@ static void knows_heaps(test *t) {
 /* ---- memory that may not be there ---- */
 
 static void peeks(test *t) {
-    uint64_t *block = fresh(3 * PAGE), words = PAGE / 8, out[3];
+    uint64_t *block = test_pages(3 * PAGE), words = PAGE / 8, out[3];
     uint64_t at = (uint64_t)(uintptr_t)block, places[3] = {at, at + PAGE, at + 2 * PAGE};
     block[0] = 1, block[words] = 2, block[2 * words] = 3;
     for (int still = 0; still < 2; still++)
@@ -367,184 +361,7 @@ static void looks_into_what_is_thinly_filled(test *t) {
     munmap(all, size);
 }
 
-/* ---- jemalloc ---- */
-
-#define PLACES ((uint64_t)1 << 18)
-
-static volatile uint64_t root[1 << 18]; /* zeroed data of this program; volatile, for nobody here reads it */
-
-typedef struct described {
-    uint64_t bits, address, size, other[13];
-} described;
-
-/* Enter an extent: the words of its first and its last page lead to its description, as in jemalloc. */
-static void enter(uint64_t *leaf, described *d, uint64_t begin, uint64_t size) {
-    *d = (described){.bits = 7, .address = begin + 64, .size = size | 5}; /* a large block begins somewhere in its first page */
-    leaf[(begin >> 12) % PLACES] = leaf[((begin + size - 1) >> 12) % PLACES] = (uint64_t)(uintptr_t)d | (UINT64_C(30) << 48) | 9;
-}
-
-/* Memory that lies in one gigabyte, whose leaf is filled; not in the first one, where valgrind's programs have theirs. */
-static uint64_t extents_in_one_gigabyte(uint64_t **leaf, described **d) {
-    enum { SIZE = 64 * 4096 };
-    static uintptr_t wish = (uintptr_t)1 << 42;
-    uint64_t at = (uint64_t)(uintptr_t)mmap((void *)(wish += (uintptr_t)1 << 30), 2 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    at = at >> 30 == (at + SIZE - 1) >> 30 ? at : at + SIZE;
-    *leaf = fresh(PLACES * 8);
-    *d = fresh(PAGE);
-    enter(*leaf, &(*d)[0], at, 16 * PAGE);
-    enter(*leaf, &(*d)[1], at + 16 * PAGE, PAGE);
-    enter(*leaf, &(*d)[2], at + 32 * PAGE, 8 * PAGE);
-    return at;
-}
-
-static void knows_extents(test *t) {
-    uint64_t *leaf, *data = fresh(PLACES * 8 + PAGE);
-    described *d;
-    mpr_alloc a;
-    mpr_alloc_pages(&a);
-    uint64_t at = extents_in_one_gigabyte(&leaf, &d), begin = (uint64_t)(uintptr_t)data, end = begin + PLACES * 8 + PAGE;
-    data[(at >> 30) + 11] = (uint64_t)(uintptr_t)leaf; /* the root begins at the 12th word */
-    mpr_jemalloc found = {0};
-    CHECK(t, mpr_jemalloc_add(&found, &a, begin, end) == MPR_OK);
-    mpr_jemalloc_finish(&found);
-    if (CHECK(t, found.span.count == 2)) { /* the first two lie side by side */
-        CHECK(t, found.span.items[0].begin == at && found.span.items[0].end == at + 17 * PAGE);
-        CHECK(t, found.span.items[1].begin == at + 32 * PAGE && found.span.items[1].end == at + 40 * PAGE);
-    }
-    mpr_vec_free(&found.span, &a);
-    struct { uint64_t *word, wrong; } wrongs[] = {
-        {&d[0].address, at + PAGE},       /* not where the leaf's word says */
-        {&d[0].size, 0},                  /* of no page */
-        {&d[0].address, 0},               /* of the first gigabyte */
-        {&data[(at >> 30) + 11], 0},      /* nothing leads to the leaf */
-        {&data[(at >> 30) + 11], 8 * PAGE}, /* what is not there */
-        {&leaf[(at >> 12) % PLACES], 64 * PAGE},
-        {&d[0].size, UINT64_C(1) << 40},  /* a pointer read for a size: no word leads to its last page */
-    };
-    for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
-        uint64_t right = *wrongs[i].word;
-        *wrongs[i].word = wrongs[i].wrong;
-        mpr_jemalloc none = {0};
-        CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0);
-        *wrongs[i].word = right;
-    }
-    data[(at >> 30) + 12] = (uint64_t)(uintptr_t)leaf + 64; /* leaves that lie one over another: the page is none of a root's */
-    mpr_jemalloc torn = {0};
-    CHECK(t, mpr_jemalloc_add(&torn, &a, begin, end) == MPR_OK && torn.span.count == 0);
-    data[(at >> 30) + 11] = data[(at >> 30) + 12] = 0;
-    data[PAGE / 8] = (uint64_t)(uintptr_t)leaf; /* its root would lie before the data */
-    mpr_jemalloc none = {0};
-    CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0 && a.used == 0);
-    /* Pointers only, as valgrind's own data have: each tried by itself, this would not end in an hour. */
-    for (size_t i = 0; i < PLACES; i++) data[i] = (uint64_t)(uintptr_t)leaf + i % 99 * 64;
-    CHECK(t, mpr_jemalloc_add(&none, &a, begin, end) == MPR_OK && none.span.count == 0 && a.used == 0);
-    munmap(data, PLACES * 8 + PAGE);
-    munmap(leaf, PLACES * 8);
-    munmap(d, PAGE);
-}
-
-/* One that begins in the gigabyte before: both leaves have it, and the second begins with its last page. */
-static void knows_an_extent_of_two_gigabytes(test *t) {
-    enum { BEFORE = 4, AFTER = 3 };
-    uint64_t border = UINT64_C(1) << 43, *low = fresh(PLACES * 8), *high = fresh(PLACES * 8), *data = fresh(PLACES * 8);
-    uint64_t begin = (uint64_t)(uintptr_t)data, from = border - BEFORE * PAGE, end = border + AFTER * PAGE;
-    described *d = fresh(PAGE);
-    mpr_alloc a;
-    mpr_alloc_pages(&a);
-    enter(low, &d[0], from - 2 * PAGE, 2 * PAGE);
-    enter(low, &d[1], from, end - from);
-    enter(high, &d[1], from, end - from); /* puts the words of both pages in each, of which one is the other leaf's */
-    low[((end - 1) >> 12) % PLACES] = high[(from >> 12) % PLACES] = 0;
-    enter(high, &d[2], end, PAGE);
-    data[(border >> 30) - 1] = (uint64_t)(uintptr_t)low;
-    data[border >> 30] = (uint64_t)(uintptr_t)high;
-    mpr_jemalloc found = {0};
-    CHECK(t, mpr_jemalloc_add(&found, &a, begin, begin + PLACES * 8) == MPR_OK);
-    mpr_jemalloc_finish(&found);
-    CHECK(t, found.span.count == 1 && found.span.items[0].begin == from - 2 * PAGE && found.span.items[0].end == end + PAGE);
-    mpr_vec_free(&found.span, &a);
-    munmap(data, PLACES * 8);
-    munmap(high, PLACES * 8);
-    munmap(low, PLACES * 8);
-    munmap(d, PAGE);
-}
-
-/* Damage at random: whatever is read leads to no fault, and to no extent that is none of the process's addresses. */
-static void survives_damaged_trees(test *t) {
-    uint64_t *leaf, *data = fresh(PLACES * 8);
-    described *d;
-    mpr_alloc a;
-    mpr_alloc_pages(&a);
-    uint64_t at = extents_in_one_gigabyte(&leaf, &d), begin = (uint64_t)(uintptr_t)data, seed = 7, good = 0;
-    const uint64_t values[] = {0, 1, PAGE, at, at + PAGE, at - PAGE, UINT64_MAX, UINT64_C(1) << 46, (uint64_t)(uintptr_t)d, (uint64_t)(uintptr_t)leaf};
-    for (int turn = 0; turn < 300; turn++) {
-        uint64_t *words[] = {&leaf[(at >> 12) % PLACES], (uint64_t *)d, &data[at >> 30]};
-        size_t room[] = {40, 3 * sizeof *d / 8, 2}, which = turn % 8 == 0 ? 2 : (size_t)turn % 2;
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        uint64_t *word = &words[which][(seed >> 33) % room[which]], right = *word;
-        data[at >> 30] = (uint64_t)(uintptr_t)leaf;
-        *word = values[(seed >> 50) % (sizeof values / sizeof *values)];
-        mpr_jemalloc found = {0};
-        bool sound = mpr_jemalloc_add(&found, &a, begin, begin + PLACES * 8) == MPR_OK;
-        mpr_jemalloc_finish(&found);
-        for (size_t i = 0; i < found.span.count; i++) {
-            sound = sound && found.span.items[i].begin < found.span.items[i].end && found.span.items[i].end >> 47 == 0;
-        }
-        good += sound;
-        mpr_vec_free(&found.span, &a);
-        *word = right;
-    }
-    CHECK(t, good == 300 && a.used == 0);
-    munmap(data, PLACES * 8);
-    munmap(leaf, PLACES * 8);
-    munmap(d, PAGE);
-}
-
-static void orders_spans(test *t) {
-    mpr_jemalloc_span spans[] = {{8 * PAGE, 9 * PAGE}, {2 * PAGE, 4 * PAGE}, {3 * PAGE, 5 * PAGE}, {5 * PAGE, 6 * PAGE}};
-    mpr_jemalloc all = {.span = {.items = spans, .count = 4, .capacity = 4}};
-    mpr_jemalloc_finish(&all);
-    CHECK(t, all.span.count == 3 && spans[0].begin == 2 * PAGE && spans[1].begin == 5 * PAGE && spans[2].begin == 8 * PAGE);
-}
-
-static void knows_blocks_of_jemalloc(test *t) {
-    uint64_t begin = UINT64_C(0x7f0000200000), limit = begin + 4 * MIB;
-    mpr_chunks_head head = {{2 * MIB, 0, 7, begin + 4096}};
-    CHECK(t, mpr_jemalloc_block_end(begin, limit, &head) == begin + 2 * MIB);
-    CHECK(t, mpr_jemalloc_block_end(begin, begin + MIB, &head) == 0 && mpr_jemalloc_block_end(begin + PAGE, limit, &head) == 0);
-    for (size_t i = 0; i < 4; i++) {
-        mpr_chunks_head wrong = head;
-        wrong.word[i] += 4096 - 1;
-        CHECK(t, mpr_jemalloc_block_end(begin, limit, &wrong) == (i < 2 ? 0 : begin + 2 * MIB)); /* what is left may begin anywhere */
-    }
-    head.word[3] = begin;
-    CHECK(t, mpr_jemalloc_block_end(begin, limit, &head) == 0);
-}
-
-/* Only what is in memory of the extents counts, and nothing is counted twice. */
-static void counts_extents(test *t) {
-    uint64_t *leaf;
-    described *d;
-    mpr_alloc a;
-    mpr_account before, during;
-    mpr_alloc_pages(&a);
-    uint64_t at = extents_in_one_gigabyte(&leaf, &d);
-    memset((void *)(uintptr_t)at, 1, 20 * PAGE); /* 17 of an extent, 3 of nobody */
-    uint64_t head[] = {0, (256 << 10) | 2};      /* in an extent: as of a chunk of malloc's, which it is not */
-    memcpy((void *)(uintptr_t)at, head, sizeof head);
-    bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
-    root[at >> 30] = (uint64_t)(uintptr_t)leaf;
-    took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
-    root[at >> 30] = 0;
-    if (CHECK(t, took)) {
-        CHECK(t, value(&before, MPR_ACCOUNT_JEMALLOC) == 0 && value(&during, MPR_ACCOUNT_JEMALLOC) == 17 * PAGE);
-        CHECK(t, explained(&during) + 17 * PAGE <= value(&during, MPR_ACCOUNT_RESIDENT));
-        CHECK(t, is_near(value(&during, MPR_ACCOUNT_IMAGES), value(&before, MPR_ACCOUNT_IMAGES), 2 * PAGE));
-    }
-    munmap(leaf, PLACES * 8);
-    munmap(d, PAGE);
-    CHECK(t, a.used == 0);
-}
+/* ---- threads ---- */
 
 typedef struct worker {
     pthread_t thread;
@@ -581,7 +398,7 @@ static void knows_threads(test *t) {
         pthread_create(&workers[i].thread, &attributes, use_stack, &workers[i]);
     }
     pthread_barrier_wait(&ready);
-    void *nobodys = memset(fresh(4 * MIB), 7, 4 * MIB);
+    void *nobodys = memset(test_pages(4 * MIB), 7, 4 * MIB);
     took = took && take(&during, &a, test_has_glibc()) == MPR_OK;
     pthread_barrier_wait(&done);
     for (int i = 0; i < THREADS; i++) pthread_join(workers[i].thread, NULL);
@@ -608,7 +425,7 @@ static void knows_what_lies_behind_a_stack(test *t) {
     mpr_alloc a;
     mpr_account before, during;
     mpr_alloc_pages(&a);
-    uint8_t *block = fresh(4 * MIB);
+    uint8_t *block = test_pages(4 * MIB);
     bool took = take(&before, &a, test_has_glibc()) == MPR_OK;
     uint64_t arena = (((uint64_t)(uintptr_t)block + MIB) & ~(MPR_POOLS_POOL - 1)) - PAGE, chunk = arena + MPR_POOLS_ARENA;
     uint64_t *control = (uint64_t *)(uintptr_t)(arena - 2304), *head = (uint64_t *)(uintptr_t)chunk;
@@ -676,10 +493,6 @@ static void without_memory(test *t) {
     test_alloc a;
     test_alloc_init(&a);
     bool tripped = true;
-    uint64_t *leaf;
-    described *d;
-    uint64_t at = extents_in_one_gigabyte(&leaf, &d);
-    root[at >> 30] = (uint64_t)(uintptr_t)leaf;
     for (uint64_t nth = 1; tripped; nth++) {
         mpr_account account;
         a.calls = 0, a.fail_at = nth, a.tripped = false;
@@ -687,9 +500,6 @@ static void without_memory(test *t) {
         tripped = a.tripped;
         CHECK(t, status == (tripped ? MPR_ENOMEM : MPR_OK) && a.live == 0);
     }
-    root[at >> 30] = 0;
-    munmap(leaf, PLACES * 8);
-    munmap(d, PAGE);
 }
 
 void test_native(test *t) {
@@ -707,12 +517,6 @@ void test_native(test *t) {
     leaves_out_what_was_only_read_in_an_arena(t);
     leaves_out_what_was_only_read_in_the_heap(t);
     looks_into_what_is_thinly_filled(t);
-    knows_extents(t);
-    knows_an_extent_of_two_gigabytes(t);
-    survives_damaged_trees(t);
-    orders_spans(t);
-    knows_blocks_of_jemalloc(t);
-    counts_extents(t);
     knows_threads(t);
     knows_what_lies_behind_a_stack(t);
     tells_facts(t);

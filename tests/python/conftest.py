@@ -39,6 +39,10 @@ def gdb_cannot() -> str:
 GDB_CANNOT = gdb_cannot()
 needs_gdb = pytest.mark.skipif(bool(GDB_CANNOT), reason=GDB_CANNOT or "gdb works")
 
+FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
+JEMALLOC = next((path for folder in FOLDERS if (path := Path(folder, "libjemalloc.so.2")).exists()), None)
+needs_jemalloc = pytest.mark.skipif(JEMALLOC is None, reason="there is no libjemalloc.so.2 here")
+
 NO_TRACING = "this sandbox lets nobody trace a process"
 PATIENCE = 120  # seconds: for a machine that does ten things at once, never for what is tested
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import JEMALLOC, needs_jemalloc
 from services import Service
 
 import memprobe
@@ -191,14 +192,7 @@ def test_memory_that_was_only_read(tmp_path: Path) -> None:
         assert of(one, "malloc, in use by C code") < 20 * MIB and of(one, "malloc, free and not returned") < 20 * MIB
 
 
-def find_jemalloc() -> str | None:
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
-        if Path(folder, "libjemalloc.so.2").exists():
-            return f"{folder}/libjemalloc.so.2"
-    return None
-
-
-@pytest.mark.skipif(find_jemalloc() is None, reason="there is no libjemalloc.so.2 here")
+@needs_jemalloc
 def test_extents_of_jemalloc(tmp_path: Path) -> None:
     """Found in memory, as of a library that has one of its own. This one is asked, too, and says what it has at most: what else the
     program has mapped is not its."""
@@ -212,7 +206,7 @@ def test_extents_of_jemalloc(tmp_path: Path) -> None:
     """
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(source))
-    environment = {**os.environ, "LD_PRELOAD": str(find_jemalloc())}
+    environment = {**os.environ, "LD_PRELOAD": str(JEMALLOC)}
     subprocess.run([sys.executable, program], cwd=tmp_path, env=environment, check=True)
     heap = memprobe.load(tmp_path / "a.snap")
     facts = heap._graph.infos()

@@ -53,6 +53,51 @@ def test_arrow(name: str) -> None:
     assert -16 <= ours - pool <= objects, (ours, pool)
 
 
+SLOTS = """
+import os, tempfile
+def native_of(objects):
+    path = os.path.join(tempfile.mkdtemp(), "native.snap")
+    memprobe.snapshot(path, native=True)
+    heap = memprobe.load(path)
+    node = heap.at(id(objects))
+    table = heap.native(limit=None)
+    assert 0 < table.estimated_bytes <= table.bytes and "estimated" in str(table)
+    assert all("estimated" not in heap.node(row.node).flags for row in heap.lost(limit=None).rows)
+    return heap.retained(node, native=True) - heap.retained(node), heap.lost().bytes
+"""
+
+
+def test_slots_of_jemalloc() -> None:
+    """Of polars: the numbers of a series are in a block of its own, rounded up to pages, or in a slot."""
+    source = f"""{SLOTS}
+import polars
+def make(count): return [polars.Series("a", range(count)) for _ in range(50)]
+first, large, small = make(100), make(100_000), make(1000)
+result = (native_of(large), native_of(small))"""
+    (large, _), (small, lost) = answers(source, "polars")
+    assert 0.97 * 40_000_000 <= large <= 1.02 * 40_000_000 + 4096
+    assert 400_000 <= small <= 1.15 * 400_000  # the next class of sizes
+    assert lost < 64 << 10
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_slots_of_mimalloc(size: int) -> None:
+    """Of pyarrow: what only its C++ has. Classes of sizes are a quarter apart at most, and the buffer doubles."""
+    source = f"""{ARROW}{SLOTS}
+def make():
+    made = pyarrow.BufferOutputStream()
+    made.write(bytes({size}))
+    return made
+first = [make() for _ in range(5)]
+kept = [None] * 50
+before = pyarrow.total_allocated_bytes()
+for n in range(50): kept[n] = make()
+result = (*native_of(kept), pyarrow.total_allocated_bytes() - before)"""
+    found, lost, pool = answers(source, "pyarrow")
+    assert pool <= found <= 1.26 * pool + 50 * 400
+    assert lost < 64 << 10
+
+
 def test_a_share_is_never_counted_twice() -> None:
     parts = "whole, *others = columns()\nresult = [memprobe.deep_sizeof(one) for one in (whole, *others)]"
     source = f"{ARROW}{parts}, measure(columns)[1]"
