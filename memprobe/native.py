@@ -235,10 +235,11 @@ def table(heap: Heap, lost: bool, older: Heap | None, limit: int | None) -> Bloc
         begins = _name(kind)
         symbol = symbols.get(begins or "")
         rows.append(Blocks(begins, symbol, each, count, each * count, None if older is None else before, node))
-    before = kept = None
+    old_count: int | None = None
+    old_bytes: int | None = None
     if older is not None:
         rows.sort(key=lambda row: (-(row.before or 0) * row.size, -row.bytes))
-        before, kept = sum(row.before or 0 for row in rows), sum((row.before or 0) * row.size for row in rows)
+        old_count, old_bytes = sum(row.before or 0 for row in rows), sum((row.before or 0) * row.size for row in rows)
     estimated = int(heap._graph.infos().get("native_estimated_bytes") or 0)
     count, total = sum(row.count for row in rows), _bytes(tuple(rows))
-    return BlockTable(count, total, tuple(rows), limit, lost, before, kept, estimated)
+    return BlockTable(count, total, tuple(rows), limit, lost, old_count, old_bytes, estimated)

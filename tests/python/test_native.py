@@ -783,7 +783,7 @@ snap('a')
 
 @needs_jemalloc
 def test_where_jemalloc_is_the_malloc(tmp_path: Path) -> None:
-    """Objects and their buffers are in its slots, too, and are no blocks; what C code has is, and which of it is lost nobody knows."""
+    """Objects and their buffers are in its slots, too, and no blocks; what C code has is, and which is lost nobody knows."""
     source = """
     import sqlite3, zlib
     strings = [b"x" * (1000 + n % 5000) for n in range(3000)]
