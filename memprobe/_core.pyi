@@ -164,11 +164,12 @@ SuspectRow = tuple[str, int, str, int | None, int, int, tuple[int, ...], tuple[i
 def suspects(graph: Graph, permille: int, asked: tuple[int, ...], native: bool = False) -> tuple[int, int, list[SuspectRow]]: ...
 # type name, objects, bytes of all that each of the nodes alone keeps alive
 def below(graph: Graph, ids: tuple[int, ...], /) -> list[tuple[str, int, int]]: ...
-# bytes of each graph, bytes that no row has, rows: (kind, graph index, node, type, stands for several, objects and bytes from the
-# first heap to the second and to the last, new objects, objects and bytes that the first had, in use, owners, examples, those of
-# `asked`, nodes of the newest, that came there), [(node, more references of C code)]; None for graphs of several processes
+# bytes of each graph, bytes that no row has, rows: (kind, graph index, node, type, stands for several, objects, bytes and bytes of
+# native blocks from the first heap to the second and to the last, new objects, objects and bytes that the first had, in use, owners,
+# examples, those of `asked`, nodes of the newest, that came there), [(node, more references of C code)]; None for graphs of several
+# processes. With `native` bytes are of objects and native blocks
 def growth(
-    graphs: tuple[Graph, ...], asked: tuple[int, ...], /
+    graphs: tuple[Graph, ...], asked: tuple[int, ...], native: bool = False, /
 ) -> tuple[tuple[int, ...], int, list[tuple[Any, ...]], list[tuple[int, int]]] | None: ...
 # bytes of each graph, [(holder, grown, objects, bytes)], each of the first two None or (graph index, node, type, objects in each
 # graph, bytes with all below in each graph)

@@ -36,9 +36,9 @@ def wasted(heap: Heap, limit: int | None) -> Waste:
     return replace(found, rows=tuple(rows[:limit]))
 
 
-def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
+def diff(heaps: Sequence[Heap], limit: int | None, native: bool) -> Diff:
     """For Heap.diff()."""
-    grown = merged_diff(leaks.diff(heaps, None if limit is None else max(limit, NAMED)))
+    grown = merged_diff(leaks.diff(heaps, None if limit is None else max(limit, NAMED), native))
     return replace(grown, rows=grown.rows[:limit], references=grown.references[:limit])
 
 
@@ -94,5 +94,6 @@ def _diff_row(rows: list[DiffRow]) -> DiffRow:
         new=sum(news) if news else None,
         slope=sum(slopes) if slopes else None,
         owners=tuple(dict.fromkeys(owner for row in rows for owner in row.owners)),
+        native_bytes=None if rows[0].native_bytes is None else sum(row.native_bytes or 0 for row in rows),
         made_at=_origins.merged(row.made_at for row in rows),
     )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from memprobe._text import counted, number, size
 from memprobe.balance import NOT_EXPLAINED
-from memprobe.native import is_known
+from memprobe.native import LOST, is_known
 
 if TYPE_CHECKING:
     from memprobe.balance import Memory
     from memprobe.heap import Heap
+    from memprobe.leaks import DiffRow
 
 # Of parts that no row of a table of objects is about.
 SENTENCES = {
@@ -29,6 +30,7 @@ SHOWN = 4  # types that a line has
 PART = 0.1  # of native memory, that is worth a sentence
 KEEPERS = 2  # who keeps native memory, that there are sentences of
 MALLOC = "malloc, in use by C code"
+OF_BLOCKS = (MALLOC, "mimalloc of a library, in use or free", "jemalloc of a library, in use or free")
 NOBODYS = "No Python object is known to have the memory that C code has of malloc"
 
 
@@ -45,7 +47,7 @@ def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
     part = memory.largest
     if part is None:
         return
-    if part == MALLOC and is_known(heap):
+    if part in OF_BLOCKS and is_known(heap):
         yield from _of_native(heap, older)
     elif part == MALLOC:
         yield _of_malloc(heap, older)
@@ -65,11 +67,25 @@ def _of_native(heap: Heap, older: Heap | None) -> Iterator[str]:
         words = f"{size(lost.bytes or 0)} of native blocks are lost, nothing refers to them{since}"
         most = max(lost.every, key=lambda row: row.bytes)
         yield f"{words}: {most}, {'mostly' if 2 * most.bytes > (lost.bytes or 0) else 'and others'} (memprobe lost)."
+    grown = _grown(heap, older) if older is not None and knows else []
+    for more in grown[:KEEPERS]:
+        yield f"{more.name} keeps {size(more.native_bytes or 0)} more of native blocks (memprobe diff --native)."
     keepers = [row for row in heap.suspects(native=True).rows if (row.native_bytes or 0) >= PART * whole]
     for row in keepers[:KEEPERS]:
-        yield f"{row.name} keeps {size(row.native_bytes or 0)} of native blocks (memprobe suspects --native)."
+        if row.name not in {more.name for more in grown}:
+            yield f"{row.name} keeps {size(row.native_bytes or 0)} of native blocks (memprobe suspects --native)."
     if not lost.every and not keepers:
         yield f"No Python object keeps a good part of the {size(whole)} of native blocks, and none is lost."
+
+
+def _grown(heap: Heap, older: Heap) -> list[DiffRow]:
+    """Who keeps much more native memory than in an older heap of the process."""
+    try:
+        rows = heap.diff(older, native=True).rows
+    except ValueError:  # another process
+        return []
+    whole = sum(max(0, row.native_bytes or 0) for row in rows)
+    return [row for row in rows if row.name != LOST and 0 < (row.native_bytes or 0) >= PART * whole]
 
 
 def _of_malloc(heap: Heap, older: Heap | None) -> str:

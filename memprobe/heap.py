@@ -391,9 +391,13 @@ class Heap:
         would gain from __slots__, instances that lost their class's table of names."""
         return self._once(_merge.wasted, check_limit(limit))
 
-    def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20) -> Diff:
-        """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here."""
-        return _merge.diff((older, self) if oldest is None else (oldest, older, self), check_limit(limit))
+    def diff(self, older: Heap, oldest: Heap | None = None, *, limit: int | None = 20, native: bool = False) -> Diff:
+        """What grew since an older heap; with a third and oldest one, what is new in the middle one and still here. With `native`
+        the native blocks that objects keep count, of heaps of one process that know of them, else ValueError."""
+        heaps = (older, self) if oldest is None else (oldest, older, self)
+        for heap in heaps if native else ():
+            heap._require_native()
+        return _merge.diff(heaps, check_limit(limit), native)
 
     def columns(self) -> dict[str, memoryview]:
         """The graph as arrays that numpy takes as they are (`numpy.asarray(view)`), read-only; they keep the heap alive.

@@ -16,6 +16,7 @@ from memprobe._names import Steps
 from memprobe._origins import MadeAt
 from memprobe._readable import Json, Readable, Row
 from memprobe._text import counted, number, size
+from memprobe.native import is_known
 from memprobe.results import Node
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FUNCTIONS = ("<frame>", "frame", "generator", "coroutine", "async_generator")
 HIDDEN = ("below", "locals", "made_at", "node", "parts", "point", "related")
 PATHLIKE = ("index", "element", "key", "value")
 FLOOR = 4096  # bytes: less is no row of a diff
+NATIVE_MATTERS = 0.05  # of what objects grew by: native blocks of as much have a column
 DEEPEST = 1000  # steps of a path that are looked at
 
 
@@ -300,7 +302,10 @@ class DiffRow(Row):
     `list`), else None, as between processes. `node` is the id of the holder, in the newest heap that has it.
 
     `made_at` are the lines that made most of what came, of the class `of` or of `type` or of what else came with them: one, or two
-    where none made nearly all; empty where tracemalloc was not asked, or did not know, and between processes."""
+    where none made nearly all; empty where tracemalloc was not asked, or did not know, and between processes.
+
+    `native_bytes` are those of native blocks that came less those that went, of which the row's objects are the nearest that keep
+    them: part of `bytes` where native blocks count, else beside them; None where they are not known."""
 
     name: str
     type: str
@@ -315,6 +320,7 @@ class DiffRow(Row):
     of: str | None
     node: int
     made_at: tuple[MadeAt, ...] = ()
+    native_bytes: int | None = None
 
     def to_dict(self) -> Json:
         """The values by name; made_at as a list of {type, place, caller, count, asked}."""
@@ -322,7 +328,8 @@ class DiffRow(Row):
 
     def __str__(self) -> str:
         made = f"; {_origins.text(self.made_at)}" if self.made_at else ""
-        return f"{_held_by(self)}: {self.count:+,} {_with_class(self.type, self.of)}, {_signed(self.bytes)}{made}"
+        native = f", {_signed(self.native_bytes)} of native blocks" if self.native_bytes else ""
+        return f"{_held_by(self)}: {self.count:+,} {_with_class(self.type, self.of)}, {_signed(self.bytes)}{native}{made}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -342,13 +349,15 @@ class MoreReferences(Row):
 class Diff(Readable):
     """What grew between two heaps, or from the first to the last of three: a sequence of the first `limit` rows of `found`, what
     lasts before what is in use, most bytes first. `bytes` are those of each heap; `unattributed` is the growth that no row of
-    `found` has, so that rows and it add up to `growth`. `references` are objects of which C code holds more references."""
+    `found` has, so that rows and it add up to `growth`. `references` are objects of which C code holds more references. `native`:
+    native blocks count."""
 
     rows: tuple[DiffRow, ...]
     bytes: tuple[int, ...]
     found: int
     unattributed: int
     references: tuple[MoreReferences, ...] = ()
+    native: bool = False
 
     @property
     def growth(self) -> int:
@@ -362,20 +371,21 @@ class Diff(Readable):
         return self.rows[index]
 
     def to_dict(self) -> Json:
-        """{bytes, growth, found, unattributed, rows: [DiffRow.to_dict()], references: [{what, name, count, node}]}."""
+        """{bytes, growth, found, unattributed, native, rows: [DiffRow.to_dict()], references: [{what, name, count, node}]}."""
         rows = [row.to_dict() for row in self.rows]
         more = [row.to_dict() for row in self.references]
         facts = {"bytes": list(self.bytes), "growth": self.growth, "found": self.found, "unattributed": self.unattributed}
-        return {**facts, "rows": rows, "references": more}
+        return {**facts, "native": self.native, "rows": rows, "references": more}
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows as text, under `headers`."""
-        known, three = self._columns()
+        known, native, three = self._columns()
         cells = [
             (
                 *(_held_by(row), _with_class(row.type, row.of), f"{row.count:+,}"),
                 *(("" if row.new is None or not row.count else f"{row.new:,}",) if known else ()),
                 f"+{size(row.bytes)}",
+                *(("" if not row.native_bytes else _signed(row.native_bytes),) if native else ()),
                 *((_slope_text(row.slope),) if three else ()),
                 *map(size, row.sizes),
             )
@@ -387,19 +397,22 @@ class Diff(Readable):
         whole = self._line("whole heap", self.growth)[: -len(self.bytes)]
         return [*cells, *more, *rest, (*whole, *map(size, self.bytes))]
 
-    def _columns(self) -> tuple[bool, bool]:
-        """Is it known which objects are new? Are there three heaps?"""
-        return any(row.new is not None for row in self.rows), len(self.bytes) > 2
+    def _columns(self) -> tuple[bool, bool, bool]:
+        """Is it known which objects are new? Do native blocks count, or matter? Are there three heaps?"""
+        native = sum(abs(row.native_bytes or 0) for row in self.rows)
+        matters = native > NATIVE_MATTERS * sum(abs(row.bytes) for row in self.rows)
+        return any(row.new is not None for row in self.rows), self.native or matters, len(self.bytes) > 2
 
     def _line(self, name: str, total: int) -> tuple[str, ...]:
-        known, three = self._columns()
-        return (name, "", "", *(("",) if known else ()), _signed(total), *(("",) if three else ()), *("" for _ in self.bytes))
+        more = [""] * sum(self._columns()[1:])
+        return (name, "", "", *(("",) if self._columns()[0] else ()), _signed(total), *more, *("" for _ in self.bytes))
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Of cells()."""
-        known, three = self._columns()
-        more = (*(("new",) if known else ()), "growth", *(("an hour",) if three else ()))
+        known, native, three = self._columns()
+        blocks = ("of it native" if self.native else "native",) if native else ()
+        more = (*(("new",) if known else ()), "growth", *blocks, *(("an hour",) if three else ()))
         return ("held by", "type", "objects", *more, *"ABC"[: len(self.bytes)])
 
     @property
@@ -438,17 +451,19 @@ def _slope(times: Sequence[float], sizes: Sequence[int]) -> float | None:
     return 3600.0 * sum((time - middle) * (total - level) for time, total in zip(times, sizes, strict=True)) / spread
 
 
-def diff(heaps: Sequence[Heap], limit: int | None) -> Diff:
+def diff(heaps: Sequence[Heap], limit: int | None, native: bool) -> Diff:
     """For Heap.diff(): two or three heaps, the oldest first."""
     graphs = tuple(heap._graph for heap in heaps)
-    found = _core.growth(graphs, _origins.of(heaps[-1]).nodes)
+    found = _core.growth(graphs, _origins.of(heaps[-1]).nodes, native)
+    if found is None and native:
+        raise ValueError("native blocks are compared within one process: these heaps are of several.")
     if found is None:
         return _between_processes(heaps, limit)
     totals, unattributed, rows, references = found
     shown = rows[:limit]
     named = _places(heaps, [(row[1], row[2], row[0] == "variable") for row in shown])
     made = tuple(_grown(heaps, row, *place) for row, place in zip(shown, named, strict=True))
-    return Diff(made, totals, len(rows), unattributed, _more_references(heaps[-1], references[:limit]))
+    return Diff(made, totals, len(rows), unattributed, _more_references(heaps[-1], references[:limit]), native)
 
 
 def _places(heaps: Sequence[Heap], places: Sequence[tuple[int, int, bool]]) -> list[tuple[str, int]]:
@@ -473,7 +488,7 @@ def _is_variable(heap: Heap, steps: Steps) -> bool:
 
 
 def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -> DiffRow:
-    kind, index, node, type, several, counts, sizes, new, base_count, base_bytes, in_use, owners, examples, asked = row
+    kind, index, node, type, several, counts, sizes, native, new, base_count, base_bytes, in_use, owners, examples, asked = row
     if kind == "C references":
         name = f"held by C code: {heaps[index]._graph.what(node)}"
     elif kind == "garbage":
@@ -487,7 +502,8 @@ def _grown(heaps: Sequence[Heap], row: tuple[Any, ...], name: str, place: int) -
     named = _owners(heaps[-1], owners, name, several)
     of = _class_of(type, _below(heaps[-1], tuple(examples), 1.0)) if examples and "." not in type else None
     made = _origins.of(heaps[-1]).made_at(heaps[-1], asked, [type] if of is None else [of, type])
-    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, of, place, made)
+    blocks = native[1] if all(is_known(heap) for heap in heaps) else None
+    return DiffRow(name, type, counts[1], sizes[1], all_counts, all_sizes, new, slope, named, in_use, of, place, made, blocks)
 
 
 def _owners(heap: Heap, owners: Sequence[int], name: str, several: bool) -> tuple[str, ...]:

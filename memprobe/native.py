@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memprobe.heap import Heap
     from memprobe.results import Node
 
+LOST = "<lost native memory>"  # the root group of what nothing refers to, as it is called
 FOUND = ("native", "doubted")  # kinds of labels of references that were found in memory
 UNKNOWN = "native blocks are not known: take the snapshot with --native, of a process that can fork"
 

@@ -16,6 +16,7 @@ from memprobe.cli.files import chosen, opened, require_native, say_memory
 from memprobe.cli.sentences import Cannot
 from memprobe.heap import Heap
 from memprobe.leaks import Diff, DiffRow, Suspect, Suspects
+from memprobe.native import LOST
 from memprobe.waste import Waste, WasteRow
 
 Found = TypeVar("Found", DiffRow, WasteRow)
@@ -83,6 +84,9 @@ def diff(options: argparse.Namespace) -> int:
     opened_heaps = [(opened(path, check), path) for path in names]
     ordered = in_order(opened_heaps)
     heaps, names = [heap for heap, _ in ordered], [path for _, path in ordered]
+    for heap, name in zip(heaps, names, strict=True):
+        if options.native:
+            require_native(name, heap)
     grown = _compared(heaps, options)
     code = 0
     if options.fail_on_growth is not None:
@@ -96,7 +100,9 @@ def diff(options: argparse.Namespace) -> int:
     show.table(f"What grew {span}", headers, cells, last_is_total=True, texts=(0, 1))
     for note in grown.notes:
         show.text(note)
-    if grown.rows or not heaps[-1].memory(heaps[0]).grew:
+    if grown.rows and grown.rows[0].name == LOST:
+        show.next_step(f"memprobe lost {shlex.quote(names[-1])} {shlex.quote(names[0])}", "shows what is lost, by size and library")
+    elif grown.rows or not heaps[-1].memory(heaps[0]).grew:
         nothing = "nothing grew: shows what keeps most alive"
         _after(names[-1], grown.rows, "shows the paths that keep the first of them alive", nothing)
     else:
@@ -131,7 +137,10 @@ def _compared(heaps: Sequence[Heap], options: argparse.Namespace) -> Diff:
     wanted = chosen(heaps[-1], options)
     with show.waiting("comparing"):
         newest, *older = reversed(heaps)
-        grown = newest.diff(*older, limit=options.limit if wanted.takes_all else None)
+        try:
+            grown = newest.diff(*older, limit=options.limit if wanted.takes_all else None, native=options.native)
+        except ValueError as error:
+            raise Cannot(f"{str(error)[0].upper()}{str(error)[1:]}") from None
     if wanted.takes_all:
         return grown
     return replace(grown, rows=_selected(grown.rows, wanted, options.limit))

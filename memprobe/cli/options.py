@@ -210,6 +210,9 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("older", metavar="A")
     diff.add_argument("newer", metavar="B")
     diff.add_argument("newest", nargs="?", metavar="C")
+    diff.add_argument(
+        "--native", action="store_true", help="count native memory, too, of snapshots of one process that were taken with --native"
+    )
     diff.add_argument("--fail-on-growth", type=size, metavar="BYTES", help="exit code 1 when the process grew by more than this")
     diff.add_argument("--of", choices=GROWTH, default=GROWTH[0], help=OF)
     for verb in verbs.choices.values():

@@ -38,7 +38,7 @@ def watch(options: argparse.Namespace) -> int:
     options.older, options.newer, options.newest = paths[0], paths[-2] if len(paths) > FEWEST else paths[-1], None
     if len(paths) > FEWEST:
         options.newest = paths[-1]
-    options.fail_on_growth = None
+    options.fail_on_growth, options.native = None, False  # with native blocks there is a column of them
     leaks.diff(options)
     return 1 if grown else 0
 

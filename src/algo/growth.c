@@ -26,6 +26,7 @@ typedef struct side { /* one heap */
     const mpr_ranks *ranks;
     mpr_name_tree *names;
     mpr_signatures signatures;
+    uint64_t *native;      /* by node: bytes of blocks that are part of it; NULL where the graph has none */
     uint64_t *type;        /* hash of each type's name */
     uint8_t *transparent;  /* by node */
     uint8_t *running;      /* by node */
@@ -55,6 +56,7 @@ typedef struct work {
     uint32_t *row[2];   /* of each node that went (of the first heap) or came: its row + 1 */
     MPR_VEC(uint32_t) path;
     int64_t floor;      /* bytes: less is no row */
+    bool counts_native; /* as part of sizes */
     int status;         /* of the search for names */
 } work;
 
@@ -73,13 +75,26 @@ static uint64_t hash_text(const char *text, size_t length) {
     return mpr_map_mix(hash, length);
 }
 
+/* The blocks below a node that are below no other node that is none. */
+static uint64_t *find_native(const mpr_graph *g, const mpr_dominators *d, mpr_alloc *alloc) {
+    uint64_t *own = mpr_alloc_array(alloc, g->nodes, sizeof *own);
+    for (uint32_t i = 0; own && i < d->reached; i++) {
+        uint32_t node = d->order[i], parent = d->parent[node];
+        if (g->flags[node] & MPR_NODE_NATIVE) continue;
+        own[node] += d->native[node];
+        if (i > 0) own[parent] -= d->native[node]; /* which is no block: none retains an object */
+    }
+    return own;
+}
+
 static int begin_side(work *w, side *s, const mpr_growth_heap *heap, mpr_progress progress, void *context) {
     const mpr_graph *g = heap->graph;
     *s = (side){.g = g, .d = heap->dominators, .ranks = heap->ranks, .names = heap->names};
     s->type = mpr_alloc_array(w->alloc, g->type_count, sizeof *s->type);
     s->transparent = mpr_alloc_array(w->alloc, g->nodes, 1);
     s->running = mpr_alloc_array(w->alloc, g->nodes, 1);
-    if (!s->type || !s->transparent || !s->running) return MPR_ENOMEM;
+    if (s->d->native) s->native = find_native(g, s->d, w->alloc);
+    if (!s->type || !s->transparent || !s->running || (s->d->native && !s->native)) return MPR_ENOMEM;
     for (size_t i = 0; i < g->type_count; i++) s->type[i] = hash_text(g->strings + g->types[i].name, g->types[i].name_length);
     mpr_suspects_transparent(g, s->transparent);
     return mpr_signatures_find(g, s->d, s->ranks, progress, context, &s->signatures);
@@ -90,7 +105,14 @@ static void end_side(const work *w, side *s) {
     mpr_alloc_free(w->alloc, s->type, s->g->type_count, sizeof *s->type);
     mpr_alloc_free(w->alloc, s->transparent, s->g->nodes, 1);
     mpr_alloc_free(w->alloc, s->running, s->g->nodes, 1);
+    mpr_alloc_free(w->alloc, s->native, s->g->nodes, sizeof *s->native);
     mpr_signatures_free(&s->signatures);
+}
+
+static uint64_t native_of(const side *s, uint32_t node) { return s->native ? s->native[node] : 0; }
+
+static uint64_t size_of(const work *w, const side *s, uint32_t node) {
+    return mpr_graph_size(s->g, node) + (w->counts_native ? native_of(s, node) : 0);
 }
 
 static bool is_reached_object(const side *s, uint32_t node) {
@@ -336,7 +358,8 @@ static int count_changes(work *w, bool came) {
         if (index == NONE) return MPR_ENOMEM;
         mpr_growth_row *row = &w->out->rows.items[index];
         bool is_type = s->type[s->g->type[node]] == w->side[row->type_graph].type[row->type];
-        uint64_t size = mpr_graph_size(s->g, node);
+        uint64_t size = size_of(w, s, node), native = native_of(s, node);
+        row->native[w->span] = came ? plus(row->native[w->span], native) : minus(row->native[w->span], native);
         row->bytes[w->span] = came ? plus(row->bytes[w->span], size) : minus(row->bytes[w->span], size);
         row->count[w->span] += is_type ? (came ? 1 : -1) : 0;
         bool is_new = came && !is_set(w->known, node);
@@ -389,22 +412,37 @@ static uint32_t nearest_row(const work *w, uint32_t node) {
     return NONE;
 }
 
-static int add_own_growth(work *w, uint32_t node, uint64_t was, uint64_t is) {
+/* A row for what no row is near to: NONE without memory. */
+static uint32_t own_row(work *w, uint32_t node, uint64_t was) {
     side *s = &w->side[w->newer];
+    uint64_t signature = w->side[0].signatures.value[w->twin[node]];
+    place p = {.key = mpr_map_mix(4, signature), .kind = MPR_GROWTH_ITSELF, .node = node};
+    uint32_t index = find_row(w, &p, true, s->g->type[node]);
+    if (index == NONE) return NONE;
+    mpr_growth_row *row = &w->out->rows.items[index];
+    row->graph = w->newer, row->node = node;
+    row->in_use = is_running(s, node);
+    row->base_bytes += w->newer + 1 == w->sides ? was : 0;
+    row->base_count += w->newer + 1 == w->sides;
+    return index;
+}
+
+static int add_own_growth(work *w, uint32_t node, uint64_t was, uint64_t is) {
     uint32_t index = nearest_row(w, node);
-    if (index == NONE) {
-        uint64_t signature = w->side[0].signatures.value[w->twin[node]];
-        place p = {.key = mpr_map_mix(4, signature), .kind = MPR_GROWTH_ITSELF, .node = node};
-        index = find_row(w, &p, true, s->g->type[node]);
-        if (index == NONE) return MPR_ENOMEM;
-        mpr_growth_row *row = &w->out->rows.items[index];
-        row->graph = w->newer, row->node = node;
-        row->in_use = is_running(s, node);
-        row->base_bytes += w->newer + 1 == w->sides ? was : 0;
-        row->base_count += w->newer + 1 == w->sides;
-    }
-    w->out->rows.items[index].bytes[w->span] = minus(plus(w->out->rows.items[index].bytes[w->span], is), was);
+    if (index == NONE && was == is) return MPR_OK; /* native blocks, which make no row */
+    if (index == NONE) index = own_row(w, node, was);
+    if (index == NONE) return MPR_ENOMEM;
+    mpr_growth_row *row = &w->out->rows.items[index];
+    row->bytes[w->span] = minus(plus(row->bytes[w->span], is), was);
+    row->native[w->span] =
+        minus(plus(row->native[w->span], native_of(&w->side[w->newer], node)), native_of(&w->side[0], w->twin[node]));
     return MPR_OK;
+}
+
+/* Has it a size of its own? Root groups and images have no other than that of native blocks. */
+static bool has_size(const work *w, const side *s, uint32_t node) {
+    bool group = w->counts_native && (s->g->flags[node] & MPR_NODE_SYNTHETIC) && s->d->parent[node] != MPR_NO_NODE;
+    return is_reached_object(s, node) || (group && node != s->d->order[0]);
 }
 
 static int count_own_growth(work *w) {
@@ -412,9 +450,9 @@ static int count_own_growth(work *w) {
     int status = index_holders(w);
     for (uint32_t node = 0; node < s->g->nodes && status == MPR_OK; node++) {
         uint32_t twin = w->twin[node];
-        if (twin == NONE || !is_reached_object(s, node)) continue;
-        uint64_t was = mpr_graph_size(old->g, twin), is = mpr_graph_size(s->g, node);
-        if (was != is) status = add_own_growth(w, node, was, is);
+        if (twin == NONE || !has_size(w, s, node)) continue;
+        uint64_t was = size_of(w, old, twin), is = size_of(w, s, node);
+        if (was != is || native_of(old, twin) != native_of(s, node)) status = add_own_growth(w, node, was, is);
     }
     return status;
 }
@@ -509,7 +547,7 @@ static void count_base(work *w) {
         const uint32_t *found = mpr_map_find(&w->rows, p.key);
         if (!found) continue;
         w->out->rows.items[*found].base_count++;
-        w->out->rows.items[*found].base_bytes += s->d->retained[node];
+        w->out->rows.items[*found].base_bytes += s->d->retained[node] + (w->counts_native ? s->d->native[node] : 0);
     }
 }
 
@@ -619,6 +657,7 @@ static int compare_all(work *w) {
         for (size_t i = 0; i < w->out->rows.count; i++) {
             mpr_growth_row *row = &w->out->rows.items[i];
             row->count[1] = row->count[0], row->bytes[1] = row->bytes[0], row->came[1] = row->came[0];
+            row->native[1] = row->native[0];
         }
     return status;
 }
@@ -684,7 +723,10 @@ static int64_t floor_of(uint64_t bytes) {
 
 static int run(work *w) {
     mpr_growth *out = w->out;
-    for (uint32_t i = 0; i < w->sides; i++) out->bytes[i] = w->side[i].d->retained[w->side[i].d->order[0]];
+    for (uint32_t i = 0; i < w->sides; i++) {
+        const mpr_dominators *d = w->side[i].d;
+        out->bytes[i] = d->retained[d->order[0]] + (w->counts_native ? d->native[d->order[0]] : 0);
+    }
     out->unattributed = minus((int64_t)out->bytes[w->sides - 1], out->bytes[0]);
     w->floor = floor_of(out->bytes[0]);
     int status = compare_all(w);
@@ -706,6 +748,8 @@ int mpr_growth_find(const mpr_growth_heap *heaps, uint32_t count, mpr_progress p
               .rows = {.alloc = found.alloc},
               .by_holder = {.alloc = found.alloc}};
     int status = MPR_OK;
+    w.counts_native = heaps[0].native;
+    for (uint32_t i = 0; i < count; i++) w.counts_native = w.counts_native && heaps[i].dominators->native;
     for (uint32_t i = 0; i < count && status == MPR_OK; i++) status = begin_side(&w, &w.side[i], &heaps[i], progress, context);
     if (status == MPR_OK) status = run(&w);
     drop_twins(&w);

@@ -13,6 +13,10 @@
  * in the first must still be there, and it must have grown from the first to the second heap and not fallen to the third. A row below the floor is none. What no row has is
  * not attributed: rows and it add up to the growth of the heap, exactly.
  *
+ * Native blocks are no objects and have no rows: each is part of the object that is the nearest above it in the rank tree, or of the
+ * root group or image, which is a row by itself then. Where they are counted an object's size is with its blocks; rows say how much
+ * of their growth is native in any case.
+ *
  * Beside the rows: objects to which C code has more references than before (their residual grew, in both spans of three heaps).
  *
  * Cost: a look-up for every node of the newer heaps, signatures of all heaps, one pass over the edges of the newest for owners. */
@@ -45,6 +49,7 @@ typedef struct mpr_growth_row {
     uint32_t type_graph, type;   /* of what grew: a type of that heap */
     bool several;                /* holders, or objects of a variable kind, stand in this row */
     int64_t count[2], bytes[2];
+    int64_t native[2];           /* growth of native blocks: of `bytes` where they are counted, else beside them */
     uint64_t came[2], came_bytes[2]; /* objects of the type; bytes of all that came */
     uint64_t stayed_bytes;       /* of what came to the second of three heaps: what the third still has */
     uint64_t base_count, base_bytes; /* what the first heap had there, with all that it kept */
@@ -76,6 +81,7 @@ typedef struct mpr_growth_heap {
     const mpr_ranks *ranks;
     const mpr_dominators *dominators; /* of the rank tree */
     mpr_name_tree *names; /* searched as far as what several hold needs it */
+    bool native; /* native blocks are counted: of all heaps or of none */
     const uint32_t *asked; /* nodes whose rows are asked for, of the newest heap; else ignored */
     size_t asked_count;
 } mpr_growth_heap;

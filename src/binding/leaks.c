@@ -212,11 +212,11 @@ static PyObject *growth_row(const mpr_growth *growth, const mpr_growth_row *row,
         Py_XDECREF(examples);
         return NULL;
     }
-    return Py_BuildValue("(sIINO(LL)(LL)KKKONNN)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
+    return Py_BuildValue("(sIINO(LL)(LL)(LL)KKKONNN)", kinds[row->kind], (unsigned)row->graph, (unsigned)row->node, type,
                          row->several ? Py_True : Py_False, (long long)row->count[0], (long long)row->count[1],
-                         (long long)row->bytes[0], (long long)row->bytes[1], (unsigned long long)row->came[1],
-                         (unsigned long long)row->base_count, (unsigned long long)row->base_bytes, row->in_use ? Py_True : Py_False,
-                         owners, examples, asked);
+                         (long long)row->bytes[0], (long long)row->bytes[1], (long long)row->native[0], (long long)row->native[1],
+                         (unsigned long long)row->came[1], (unsigned long long)row->base_count, (unsigned long long)row->base_bytes,
+                         row->in_use ? Py_True : Py_False, owners, examples, asked);
 }
 
 static PyObject *growth_rows(const mpr_growth *growth, graph_object *const *graphs) {
@@ -248,14 +248,15 @@ static PyObject *growth_answer(const mpr_growth *growth, graph_object *const *gr
 }
 
 /* `asked`: nodes of the newest graph. */
-static PyObject *make_growth(graph_object *const *graphs, uint32_t count, const uint32_t *asked, size_t asked_count) {
+static PyObject *make_growth(graph_object *const *graphs, uint32_t count, const uint32_t *asked, size_t asked_count, bool native) {
     mpr_growth_heap heaps[MPR_GROWTH_MOST];
     mpr_growth growth = {0};
     for (uint32_t i = 0; i < count; i++) {
         heaps[i] = (mpr_growth_heap){.graph = graphs[i]->graph,
                                      .ranks = &graphs[i]->ranks,
                                      .dominators = &graphs[i]->dominators,
-                                     .names = &graphs[i]->names};
+                                     .names = &graphs[i]->names,
+                                     .native = native};
         if (binding_graph_begin_names(graphs[i]) < 0) {
             return NULL;
         }
@@ -288,7 +289,8 @@ static PyObject *growth(PyObject *module, PyObject *args) {
     graph_object *graphs[MPR_GROWTH_MOST];
     const mpr_graph *graph[MPR_GROWTH_MOST];
     PyObject *argument, *asked;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &argument, &PyTuple_Type, &asked)) {
+    int native = 0;
+    if (!PyArg_ParseTuple(args, "O!O!|p", &PyTuple_Type, &argument, &PyTuple_Type, &asked, &native)) {
         return NULL;
     }
     uint32_t count = graphs_of(module, argument, graphs);
@@ -302,7 +304,7 @@ static PyObject *growth(PyObject *module, PyObject *args) {
         Py_RETURN_NONE;
     }
     uint32_t *nodes = nodes_of(graphs[count - 1], asked);
-    PyObject *answer = nodes == NULL ? NULL : make_growth(graphs, count, nodes, (size_t)PyTuple_GET_SIZE(asked));
+    PyObject *answer = nodes == NULL ? NULL : make_growth(graphs, count, nodes, (size_t)PyTuple_GET_SIZE(asked), native != 0);
     free_nodes(graphs[count - 1], nodes, asked);
     return answer;
 }

@@ -26,6 +26,7 @@ typedef struct unseen {
 typedef struct scan {
     cpy_walk *walk;
     MPR_VEC(unseen) found;
+    MPR_VEC(uint64_t) gone; /* blocks of objects that are kept ready: they are no native blocks */
     mpr_addrset members; /* the same, by address */
     uint64_t rejected;
     uint64_t heap_end; /* of a heap of malloc's that begins at a low address, as behind a program without PIE; 0: it does not */
@@ -97,10 +98,33 @@ static bool is_seen(const scan *s, const mpr_block *block) {
     return (mpr_addrset_three(&s->walk->work.seen, block->address + s->before) & places) != 0;
 }
 
+/* Is it an object that has gone, and is kept ready for the next one of its class? That is still in it, and the count is 0, or since
+ * 3.14 the address of another such. Its references were given back, though their addresses are there: to what has the memory now. */
+static bool is_gone(const scan *s, const mpr_block *block, size_t offset) {
+    const char *at = (const char *)block->words + s->before + offset;
+    uint64_t count, type;
+    memcpy(&count, at, sizeof count);
+    memcpy(&type, at + offsetof(PyObject, ob_type), sizeof type);
+    bool dead = count == 0 || mpr_blocks_has(&s->walk->marking->blocks, count - offset - s->before);
+    if (!dead || !cpy_is_pointer(type) || !mpr_workset_has(&s->walk->work, type) || !PyType_Check((PyObject *)(uintptr_t)type)) {
+        return false;
+    }
+    PyTypeObject *class = (PyTypeObject *)(uintptr_t)type;
+    size_t bytes = s->hooks + offset + (size_t)class->tp_basicsize;
+    return !(class->tp_flags & Py_TPFLAGS_HEAPTYPE) && cpy_layout_preheader(class, PyType_IS_GC(class)) == offset &&
+           bytes <= block->size;
+}
+
 static void look_at(void *context, const mpr_block *block) {
     scan *s = context;
     if (s->walk->status != MPR_OK || block->size < s->hooks + sizeof(PyObject) || is_seen(s, block)) {
         return;
+    }
+    for (size_t offset = 0; s->walk->marking != NULL && offset <= sizeof(cpy_gc_head); offset += sizeof(cpy_gc_head)) {
+        if (s->hooks + offset + sizeof(PyObject) <= block->size && is_gone(s, block, offset)) {
+            s->walk->status = mpr_vec_push(&s->gone, s->walk->alloc, block->address);
+            return;
+        }
     }
     for (size_t offset = 0; offset <= 2 * sizeof(cpy_gc_head); offset += sizeof(cpy_gc_head)) {
         size_t bytes = s->hooks + offset + sizeof(PyObject) <= block->size ? bytes_of_object(s, block, offset) : 0;
@@ -284,6 +308,10 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more) {
     if (walk->status == MPR_OK) {
         walk->status = mpr_sink_number(walk->sink, "unseen_rejected", (int64_t)s.rejected);
     }
+    for (size_t i = 0; i < s.gone.count; i++) { /* now, for one is known by the next one */
+        mpr_marking_exclude(walk->marking, s.gone.items[i]);
+    }
+    mpr_vec_free(&s.gone, walk->alloc);
     mpr_vec_free(&s.found, walk->alloc);
     mpr_addrset_free(&s.members);
     if (walk->status == MPR_OK) {

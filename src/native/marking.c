@@ -339,8 +339,9 @@ MPR_MAPS_ANY_MEMORY static bool is_arena_table(const mpr_marking *m, uint64_t be
 
 /* The words of a block; of a large one those that are there: what was never written to has none. */
 static void scan_block(mpr_marking *m, uint64_t begin, uint64_t size, bool slot) {
-    if (slot ? mpr_jemalloc_is_cache((const uint64_t *)(uintptr_t)begin, size / 8)
-             : is_unused_pool(begin, size) || is_arena_table(m, begin, size)) {
+    bool unused = slot ? mpr_jemalloc_is_cache((const uint64_t *)(uintptr_t)begin, size / 8)
+                       : is_unused_pool(begin, size) || is_arena_table(m, begin, size);
+    if (unused) {
         return;
     }
     uint64_t first = (begin + PAGE - 1) & ~(PAGE - 1), last = (begin + size) & ~(PAGE - 1);

@@ -75,7 +75,7 @@ typedef struct mpr_marking {
 int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *more);
 void mpr_marking_free(mpr_marking *m);
 
-/* A block that is counted in the size of an object, by the address that this has of it. */
+/* A block that is counted in the size of an object, by the address that this has of it; or one that is kept ready. */
 void mpr_marking_exclude(mpr_marking *m, uint64_t address);
 
 /* Bytes that a library may have before what it gives out of a block: its address is known by what lies behind them. */

@@ -158,6 +158,24 @@ static void check_sum(test *t, const mpr_growth *growth, uint32_t count) {
     CHECK(t, sum == growth->bytes[count - 1] - growth->bytes[0]);
 }
 
+/* Counted with native blocks rows add up to the growth of all that is reached. */
+static void check_native(test *t, heaps *h, uint32_t count) {
+    mpr_growth growth = {0};
+    bool known = true;
+    for (uint32_t i = 0; i < count; i++) {
+        h->heap[i].native = true;
+        known = known && h->d[i].native != NULL;
+    }
+    if (CHECK(t, mpr_growth_find(h->heap, count, NULL, NULL, &growth) == MPR_OK)) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t blocks = known ? h->d[i].native[h->d[i].order[0]] : 0;
+            CHECK(t, growth.bytes[i] == h->d[i].retained[h->d[i].order[0]] + blocks);
+        }
+        check_sum(t, &growth, count);
+    }
+    mpr_growth_free(&growth);
+}
+
 static void random_heaps(test *t, uint64_t seed) {
     heap_shape shape = {.nodes = 5 + (uint32_t)seed % 150, .types = 6, .edges = 1 + (unsigned)seed % 3, .wild = seed % 4 == 0, .native = seed % 5 == 1};
     test_alloc a;
@@ -172,6 +190,7 @@ static void random_heaps(test *t, uint64_t seed) {
     }
     if (seed % 3 == 0) CHECK(t, growth.rows.count == 0 && growth.unattributed == 0); /* one heap, two or three times */
     mpr_growth_free(&growth);
+    check_native(t, &h, count);
     forget(&h, count);
     CHECK(t, a.live == 0 && a.wrong == 0);
 }

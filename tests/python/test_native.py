@@ -723,8 +723,9 @@ print(json.dumps([
     )
     one, everything, without, objects, lost = said
     assert 268_000 < one < 270_000
-    assert 21 * 268_000 < everything < 21 * 270_000 and 268_000 < without < 270_000
-    assert 20 * 100 < objects < 20 * 400 and 196 <= lost <= 200
+    stale = 20 * 3008  # deflate's state is not cleared: what its memory had before may lead to some of what was lost
+    assert 21 * 268_000 < everything < 21 * 270_000 + stale and 268_000 < without < 270_000 + stale
+    assert 20 * 100 < objects < 20 * 400 and 180 <= lost <= 200
 
 
 @glibc
