@@ -20,10 +20,14 @@ int test_check(test *t, int condition, const char *text, const char *file, int l
 }
 
 bool test_has_glibc(void) {
-    void *block = malloc(1000);
-    struct mallinfo2 info = mallinfo2();
-    free(block);
-    return info.uordblks >= 1000;
+    static enum { UNKNOWN, YES, NO } known; /* asked once: a block more touches pages of a sanitizer's, which accounts would count */
+    if (known == UNKNOWN) {
+        void *volatile block = malloc(1000); /* else the compiler leaves it out */
+        struct mallinfo2 info = mallinfo2();
+        free(block);
+        known = info.uordblks >= 1000 ? YES : NO;
+    }
+    return known == YES;
 }
 
 void *test_pages(size_t size) {
