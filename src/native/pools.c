@@ -183,7 +183,7 @@ static int find_free(const pool *p, const uint64_t *words, uint64_t base, uint64
     int count = 0;
     for (uint64_t at = p->free_block; at != 0; count++) {
         uint64_t offset = at - base, number = (offset - sizeof *p) / size;
-        if (offset < sizeof *p || offset + size > POOL_BYTES || (offset - sizeof *p) % size != 0 || is_free[number]) {
+        if (offset < sizeof *p || offset > POOL_BYTES - size || (offset - sizeof *p) % size != 0 || is_free[number]) {
             return -1;
         }
         is_free[number] = true;
