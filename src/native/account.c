@@ -136,7 +136,7 @@ static uint64_t next_arena(const uint64_t *arenas, size_t count, uint64_t at, ui
 
 static void take_mapped_chunk(taking *t, uint64_t begin, uint64_t end) {
     uint64_t resident = resident_bytes(t, begin, end);
-    mpr_chunks_note(&t->chunks, begin, end);
+    mpr_chunks_note(&t->chunks, (mpr_chunks_region){begin, end, MPR_CHUNKS_MAPPED});
     t->chunks.used++;
     t->chunks.used_bytes += end - begin;
     t->chunks.used_resident += resident;

@@ -12,7 +12,6 @@
 #define PAGE UINT64_C(4096)
 #define IN_USE 1u /* the chunk before */
 #define MAPPED 2u
-#define OTHER_ARENA 4u /* than the main one */
 #define MAPPED_LEAST (UINT64_C(128) << 10) /* bytes: the least M_MMAP_THRESHOLD that malloc chooses by itself */
 
 typedef struct chunk {
@@ -149,13 +148,13 @@ bool mpr_chunks_walk(mpr_chunks *out, uint64_t begin, uint64_t end, bool main_ar
     end_piece(&k);
     k.found.arenas += main_arena;
     *out = k.found;
-    mpr_chunks_note(out, begin, end);
+    mpr_chunks_note(out, (mpr_chunks_region){begin, end, main_arena ? MPR_CHUNKS_MAIN : MPR_CHUNKS_OTHER});
     return true;
 }
 
-void mpr_chunks_note(mpr_chunks *out, uint64_t begin, uint64_t end) {
+void mpr_chunks_note(mpr_chunks *out, mpr_chunks_region region) {
     mpr_chunks_regions *r = &out->regions;
-    if (r->alloc != NULL && mpr_vec_push(&r->region, r->alloc, ((mpr_chunks_region){begin, end})) != MPR_OK) {
+    if (r->alloc != NULL && mpr_vec_push(&r->region, r->alloc, region) != MPR_OK) {
         r->incomplete = true;
     }
 }
@@ -187,8 +186,8 @@ static void give(uint64_t at, mpr_block_each *each, void *context) {
 }
 
 MPR_MAPS_ANY_MEMORY uint64_t mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context) {
-    uint64_t flags = ((const chunk *)(uintptr_t)region->begin)->size & 7, end = region->end;
-    if (flags & MAPPED) {
+    uint64_t end = region->end;
+    if (region->kind == MPR_CHUNKS_MAPPED) {
         give(region->begin, each, context);
         return 0;
     }
@@ -205,10 +204,6 @@ MPR_MAPS_ANY_MEMORY uint64_t mpr_chunks_each_block(const mpr_chunks_region *regi
     return 0;
 }
 
-MPR_MAPS_ANY_MEMORY bool mpr_chunks_is_other_arena(const mpr_chunks_region *region) {
-    return (((const chunk *)(uintptr_t)region->begin)->size & (MAPPED | OTHER_ARENA)) == OTHER_ARENA;
-}
-
 /* ---- other arenas ---- */
 
 typedef struct heap_info {
@@ -216,7 +211,7 @@ typedef struct heap_info {
 } heap_info;
 
 #define STATE_FROM UINT64_C(1536) /* bytes that malloc_state has at least, ... */
-#define STATE_TO UINT64_C(4096)   /* ... and at most */
+#define STATE_TO UINT64_C(4096) /* ... and at most */
 
 uint64_t mpr_chunks_heap_end(uint64_t begin, const mpr_chunks_head *head) {
     heap_info info = {head->word[0], head->word[1], head->word[2], head->word[3]};

@@ -27,9 +27,13 @@
 
 #define MPR_CHUNKS_HEAP (UINT64_C(64) << 20) /* bytes: the alignment of other arenas' heaps, and the most that one has */
 
-/* Chunks that follow each other from `begin` to `end`. */
+typedef enum mpr_chunks_kind { MPR_CHUNKS_MAIN, MPR_CHUNKS_OTHER, MPR_CHUNKS_MAPPED } mpr_chunks_kind;
+
+/* Chunks that follow each other from `begin` to `end`, of the main arena or another one; or one that is a mapping. It was recognised as what it is: flags of
+ * its first chunk say the same, but a program may have written over them. */
 typedef struct mpr_chunks_region {
     uint64_t begin, end;
+    mpr_chunks_kind kind;
 } mpr_chunks_region;
 
 #define MPR_CHUNKS_PIECE (UINT64_C(1) << 20) /* bytes, and what a piece begins at a multiple of */
@@ -73,14 +77,11 @@ uint64_t mpr_chunks_heap_end(uint64_t begin, const mpr_chunks_head *head);
 bool mpr_chunks_walk_heap(mpr_chunks *out, uint64_t begin, uint64_t end);
 
 /* Note a region, if somebody wants it. */
-void mpr_chunks_note(mpr_chunks *out, uint64_t begin, uint64_t end);
+void mpr_chunks_note(mpr_chunks *out, mpr_chunks_region region);
 
 /* Each chunk of a region that is in use, as what the program has of it; those that malloc keeps ready are among them (native/in_use.h). Where the process stands
  * still. The address of its top, or 0: it has none. */
 uint64_t mpr_chunks_each_block(const mpr_chunks_region *region, mpr_block_each *each, void *context);
-
-/* Is it of another arena than the main one? */
-bool mpr_chunks_is_other_arena(const mpr_chunks_region *region);
 
 /* Of a chunk in use that the program has by this address: what it may use of it, and all of it, in bytes. */
 uint64_t mpr_chunks_block_size(uint64_t address);

@@ -159,14 +159,14 @@ int mpr_in_use_add(mpr_blocks *blocks, const mpr_chunks_regions *regions, mpr_in
     for (size_t i = 0; f.status == MPR_OK && i < regions->region.count; i++) {
         const mpr_chunks_region *region = &regions->region.items[i];
         uint64_t top = mpr_chunks_each_block(region, add_block, &f);
-        f.top = top != 0 && !mpr_chunks_is_other_arena(region) ? top : f.top;
+        f.top = top != 0 && region->kind == MPR_CHUNKS_MAIN ? top : f.top;
     }
     mpr_blocks_sort(blocks);
     for (size_t i = 0; f.status == MPR_OK && i < f.caches.count; i++) {
         remove_cache(&f, f.caches.items[i]);
     }
     for (size_t i = 0; f.status == MPR_OK && i < regions->region.count; i++) {
-        if (mpr_chunks_is_other_arena(&regions->region.items[i])) {
+        if (regions->region.items[i].kind == MPR_CHUNKS_OTHER) {
             search_heap(&f, regions->region.items[i].begin);
         }
     }

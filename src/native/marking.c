@@ -51,7 +51,7 @@ int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *
     }
     for (size_t i = 0; status == MPR_OK && i < more->regions.region.count; i++) {
         const mpr_chunks_region *region = &more->regions.region.items[i];
-        uint64_t begin = mpr_chunks_is_other_arena(region) ? region->begin & ~(MPR_CHUNKS_HEAP - 1) : region->begin;
+        uint64_t begin = region->kind == MPR_CHUNKS_OTHER ? region->begin & ~(MPR_CHUNKS_HEAP - 1) : region->begin;
         status = mpr_roots_add_hole(&m->roots, begin, region->end); /* and what is before it of an arena */
     }
     for (size_t i = 0; status == MPR_OK && i < more->arenas.count; i++) {

@@ -81,13 +81,18 @@ static void gives_chunks(test *t) {
     tally sum = {0};
     mpr_chunks_each_block(&found.regions.region.items[0], add_block, &sum);
     CHECK(t, sum.count == 3 && sum.ordered && sum.bytes == 48 + 4096 + 32 - 3 * 8); /* of each the program has all but its size */
+    ((uint64_t *)(uintptr_t)begin)[1] |= 2 | 4; /* its first chunk has flags of a mapping, and of another arena: what it is was seen before */
+    tally same = {0};
+    mpr_chunks_each_block(&found.regions.region.items[0], add_block, &same);
+    CHECK(t, same.count == 3 && found.regions.region.items[0].kind == MPR_CHUNKS_MAIN);
+    ((uint64_t *)(uintptr_t)begin)[1] = 48 | 1;
     ((uint64_t *)(uintptr_t)(begin + 48))[1] = 8; /* damaged since: no further than there */
     tally less = {0};
     mpr_chunks_each_block(&found.regions.region.items[0], add_block, &less);
     CHECK(t, less.count <= 1);
     mpr_chunks_regions_free(&found.regions);
     ((uint64_t *)(uintptr_t)begin)[1] = 8 * PAGE | 2;
-    mpr_chunks_region mapped = {begin, begin + 8 * PAGE};
+    mpr_chunks_region mapped = {begin, begin + 8 * PAGE, MPR_CHUNKS_MAPPED};
     tally one = {0};
     mpr_chunks_each_block(&mapped, add_block, &one);
     CHECK(t, one.count == 1 && one.bytes == 8 * PAGE - 16 && one.last == begin + 16 && a.live == 0);
