@@ -118,7 +118,7 @@ MPR_MAPS_ANY_MEMORY static uint64_t walk_chunk(walk *k, uint64_t at, uint64_t en
         add_used(k, at, end);
         return end;
     }
-    if (size < HEAD || size % HEAD != 0 || size > end - at) {
+    if (size < 2 * HEAD || size % HEAD != 0 || size > end - at) {
         return 0;
     }
     bool top = next == end;
@@ -193,7 +193,7 @@ MPR_MAPS_ANY_MEMORY uint64_t mpr_chunks_each_block(const mpr_chunks_region *regi
     }
     for (uint64_t at = region->begin; at + HEAD < end;) {
         uint64_t size = ((const chunk *)(uintptr_t)at)->size & ~UINT64_C(7), next = at + size;
-        if (size < 2 * HEAD || next >= end) { /* a fence, the top, or damage since the region was walked */
+        if (size < 2 * HEAD || size % HEAD != 0 || size >= end - at) { /* a fence, the top, or damage since the region was walked */
             return next == end ? at : 0;
         }
         if (next + HEAD > end || (((const chunk *)(uintptr_t)next)->size & IN_USE)) {

@@ -56,6 +56,9 @@ static void follows_chunks(test *t) {
     CHECK(t, !mpr_chunks_walk(&none, begin, end, true) && none.used == 0);
     ((uint64_t *)(uintptr_t)(begin + 48))[1] = 0;
     CHECK(t, !mpr_chunks_walk(&none, begin, end, true) && none.used == 0);
+    ((uint64_t *)(uintptr_t)(begin + 48))[1] = 16; /* as only the last ones of a region are */
+    ((uint64_t *)(uintptr_t)(begin + 64))[1] = 48;
+    CHECK(t, !mpr_chunks_walk(&none, begin, end, true) && none.used == 0);
     munmap(block, 16 * PAGE);
 }
 
@@ -90,6 +93,9 @@ static void gives_chunks(test *t) {
     tally less = {0};
     mpr_chunks_each_block(&found.regions.region.items[0], add_block, &less);
     CHECK(t, less.count <= 1);
+    ((uint64_t *)(uintptr_t)(begin + 48))[1] = 0 - (uint64_t)48; /* nor backwards */
+    mpr_chunks_each_block(&found.regions.region.items[0], add_block, &less);
+    CHECK(t, less.count <= 2);
     mpr_chunks_regions_free(&found.regions);
     ((uint64_t *)(uintptr_t)begin)[1] = 8 * PAGE | 2;
     mpr_chunks_region mapped = {begin, begin + 8 * PAGE, MPR_CHUNKS_MAPPED};
