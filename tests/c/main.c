@@ -32,6 +32,7 @@ static const struct {
     {"native", test_native},
     {"slots", test_slots},
     {"marking", test_marking},
+    {"adversarial", test_adversarial},
     {"headroom", test_headroom},
     {"snapshot", test_snapshot},
     {"waste", test_waste},
@@ -62,7 +63,7 @@ int main(int argc, char **argv) {
         test t = {.name = modules[i].name, .quick = quick};
         double start = seconds();
         modules[i].run(&t);
-        printf("%-10s %9llu checks, %llu failed, %.2f s\n", t.name, (unsigned long long)t.passed, (unsigned long long)t.failed,
+        printf("%-11s %9llu checks, %llu failed, %.2f s\n", t.name, (unsigned long long)t.passed, (unsigned long long)t.failed,
                seconds() - start);
         passed += t.passed;
         failed += t.failed;
