@@ -166,8 +166,8 @@ def suspects(graph: Graph, permille: int, asked: tuple[int, ...], native: bool =
 def below(graph: Graph, ids: tuple[int, ...], /) -> list[tuple[str, int, int]]: ...
 # bytes of each graph, bytes that no row has, rows: (kind, graph index, node, type, stands for several, objects, bytes and bytes of
 # native blocks from the first heap to the second and to the last, new objects, objects and bytes that the first had, in use,
-# owners, examples, those of `asked`, nodes of the newest, that came there), [(node, more references of C code)]; None for graphs of several
-# processes. With `native` bytes are of objects and native blocks
+# owners, examples, those of `asked`, nodes of the newest, that came there), [(node, more references of C code)]; None for graphs
+# of several processes. With `native` bytes are of objects and native blocks
 def growth(
     graphs: tuple[Graph, ...], asked: tuple[int, ...], native: bool = False, /
 ) -> tuple[tuple[int, ...], int, list[tuple[Any, ...]], list[tuple[int, int]]] | None: ...
