@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -33,6 +33,7 @@ import page
 from services import resident
 
 import memprobe
+from memprobe._capture import Options
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
@@ -319,14 +320,17 @@ def allowed(rss: int) -> float:
     return 5 + 30 * rss / (1 << 30)
 
 
-def take(pids: list[int], file: Path, seconds: float, run: Run) -> None:
-    """A snapshot of each process every second."""
+def take(pids: list[int], file: Path, seconds: float, run: Run, native: Sequence[bool]) -> None:
+    """A snapshot of each process every second, in turn with native blocks or without."""
     start = time.monotonic()
     for second in range(int(seconds)):
         time.sleep(max(0.0, start + second + 0.5 - time.monotonic()))
         for pid in pids:
             try:
-                info = memprobe.snapshot_process(pid, file, timeout=PATIENCE)
+                options = Options(native=native[second % len(native)])
+                info = memprobe.snapshot_process(pid, file, options, timeout=PATIENCE)
+                if options.native:
+                    run.check(memprobe.load(file).lost().blocks is not None, "native blocks are not known")
                 run.infos.append(info)
                 run.late += info.pause_ms > allowed(resident(pid))
                 run.check(info.mode == "forked", f"a snapshot was {info.mode}: {info.reason}")
@@ -346,8 +350,8 @@ def fork(rss: int, seconds: float, run: Run) -> None:
             run.forks.append(float(process.stdout.readline()))
 
 
-def measure(kind: Kind, seconds: float, objects: int, snapshots: bool) -> Run:
-    """Start, ask, take snapshots if told to, check, end."""
+def measure(kind: Kind, seconds: float, objects: int, snapshots: Sequence[bool]) -> Run:
+    """Start, ask, take snapshots, in turn with native blocks or without (none where it is empty), check, end."""
     run = Run()
     with tempfile.TemporaryDirectory(prefix="memprobe-servers-") as name, running(kind, objects, Path(name)) as server:
         folder = Path(name)
@@ -356,10 +360,10 @@ def measure(kind: Kind, seconds: float, objects: int, snapshots: bool) -> Run:
         time.sleep(1.0)
         pids = list(server.family())
         if snapshots:  # so is what the first snapshot brings
-            take(pids, file, 1.0, Run())
+            take(pids, file, 1.0, Run(), snapshots)
         before = server.state()
         run.processes = len(pids)
-        taker = threading.Thread(target=take, args=(pids, file, seconds, run))
+        taker = threading.Thread(target=take, args=(pids, file, seconds, run, snapshots))
         if snapshots:
             taker.start()
         load(kind, server, seconds, run)
@@ -533,6 +537,7 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="pauses are as they are, for the machine does other things; writes no page"
     )
+    parser.add_argument("--native", action="store_true", help="with native blocks; with --check every second snapshot has them")
     parser.add_argument("--held", action="store_true", help="only the objects that C code alone holds, which needs root")
     options = parser.parse_args()
     if options.held:
@@ -553,8 +558,8 @@ def main() -> None:
         if kind.beside and not shutil.which(kind.beside.split()[0]):
             missing.append(f"{kind.name} did not run: there is no {kind.beside.split()[0]}.")
             continue
-        without = measure(kind, options.seconds / 3, options.objects, snapshots=False)
-        with_ = measure(kind, options.seconds, options.objects, snapshots=True)
+        without = measure(kind, options.seconds / 3, options.objects, snapshots=())
+        with_ = measure(kind, options.seconds, options.objects, snapshots=(False, True) if options.check else (options.native,))
         runs.append(with_)
         with_.check(with_.status == without.status, f"exit status {with_.status}, and {without.status} without snapshots")
         pause, most = statistics.median([info.pause_ms for info in with_.infos] or [0.0]), allowed(with_.rss)

@@ -1,6 +1,6 @@
 """Run one of CPython's own test modules in this process, as `beside.py MODULE [captures]`: with a thread that captures the heap
-and takes snapshots of it all the time, or with one that only waits. The last line says how each test ended, and how many captures
-there were."""
+and takes snapshots of it all the time, with native blocks and without, or with one that only waits. The last line says how each
+test ended, and how many captures there were."""
 
 from __future__ import annotations
 
@@ -47,7 +47,12 @@ def keep_at_it(stop: threading.Event, captures: bool, folder: Path, counts: list
             problem = heap._graph.check()
             assert problem is None, problem
             memprobe.snapshot(folder / "a.snap")
-            counts[0] += 2
+            taken = memprobe.snapshot(folder / "b.snap", native=True)
+            native = memprobe.load(folder / "b.snap")
+            problem = native._graph.check()
+            assert problem is None, problem
+            assert taken.mode != "forked" or native.lost().blocks is not None
+            counts[0] += 3
 
 
 def main(module: str, captures: bool) -> int:
