@@ -38,7 +38,7 @@ TABLE = """
 |---|--:|--:|--:|--:|--:|--:|---|--:|
 """
 SHARE, FIRST, MORE = 0.001, 10, 20
-VALGRIND_SECONDS = 900
+VALGRIND_SECONDS = 300
 LOSE = ("cryptography", "ssl over asyncio")  # when cryptography is loaded, by valgrind's count, too
 
 PROGRAMS = {
