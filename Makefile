@@ -124,7 +124,7 @@ build/native/installed: build benchmarks/native.txt
 	@$(PY) -m venv build/native && build/native/bin/python -m pip install -qq --only-binary :all: -r benchmarks/native.txt
 	@touch $@
 
-bench-native: build/native/installed ## whose native memory is, and what is called lost, of many libraries; writes docs/NATIVE.md
+bench-native: build/native/installed ## whose native memory is, and what is called lost, of many libraries, and what it costs; writes docs/NATIVE.md and its part of docs/MEMORY.md
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native.py $(ARGS)
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_planted.py
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_lost.py

@@ -1,4 +1,4 @@
-"""Whose native memory is: `make bench-native` writes docs/NATIVE.md.
+"""Whose native memory is: `make bench-native` writes it into docs/MEMORY.md.
 
     python benchmarks/native.py [--output FILE] [KIND ...]
 
@@ -21,10 +21,11 @@ import memprobe
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 100
-HEADING = """## Attribution
+HEADING = """## Native memory, by the objects that keep it
 
-Of a hundred objects, what their list retains, beside what malloc had in use more when they were made (`make bench-native`,
-CPython 3.13). Small blocks of Python's allocator are native, too, and not malloc's; large objects are malloc's, and not native.
+Of a hundred objects, what their list retains in a snapshot with native blocks ([NATIVE.md](NATIVE.md)), beside what malloc had in
+use more when they were made (`mallinfo2`; `make bench-native`, CPython 3.13). Small blocks of Python's allocator are native, too,
+and not malloc's; large objects are malloc's, and not native.
 """
 TABLE = """
 | 100 of | library | malloc gave | native, retained | objects, retained | native beside malloc |
@@ -107,6 +108,11 @@ KINDS = {
     ),
     "yaml.CLoader": Kind("libyaml", "import yaml", "yaml.CLoader('a: 1')"),
     "Int64HashTable": Kind("pandas", "import pandas", "pandas._libs.hashtable.Int64HashTable(5000)"),
+    "PIL.Image": Kind("Pillow", "from PIL import Image", "Image.new('RGB', (500, 500), 1)"),
+    "expat parser": Kind(
+        "expat", "import xml.parsers.expat", "xml.parsers.expat.ParserCreate()", "in part blocks of Python's allocator"
+    ),
+    "torch.Tensor": Kind("torch (C++)", "import torch", "torch.rand(1000)"),  # where it is installed: it brings gigabytes
     "default_rng": Kind("numpy", "import numpy", "numpy.random.default_rng(1)"),
 }
 
@@ -148,13 +154,13 @@ def measure(kind: Kind) -> dict[str, int]:
 
 def verdict(found: dict[str, int]) -> bool:
     """Near enough: pymalloc's small blocks, and objects that are in malloc themselves, are in one of the two numbers only."""
-    off = abs(found["native"] - found["made"])
-    return off <= SHARE * found["made"] + FLOOR or found["native"] <= found["made"] <= found["native"] + found["objects"]
+    slack = SHARE * found["made"] + FLOOR
+    return -slack <= found["made"] - found["native"] <= slack + found["objects"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "NATIVE.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "MEMORY.md")
     parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help="these only, without writing the page")
     options = parser.parse_args()
@@ -166,12 +172,13 @@ def main() -> int:
         if found is None:
             rows.append(f"| {name} | {KINDS[name].library} | {problem} | | |")
         else:
-            failed += not verdict(found) and not KINDS[name].apart
+            near, why = verdict(found), KINDS[name].apart
+            failed += not near and not why
+            if near and 2 * found["native"] < found["made"]:
+                why = "counted in the objects' sizes"
             share = f"{100 * (found['native'] - found['made']) / max(1, found['made']):+.1f} %"
             numbers = (found["made"], found["native"], found["objects"])
-            rows.append(
-                f"| {name} | {KINDS[name].library} | " + " | ".join(f"{n:,}" for n in numbers) + f" | {share} {KINDS[name].apart} |"
-            )
+            rows.append(f"| {name} | {KINDS[name].library} | " + " | ".join(f"{n:,}" for n in numbers) + f" | {share} {why} |")
         print(rows[-1], flush=True)
     if not options.kinds:
         page.put(f"{HEADING}\n{TABLE}" + "\n".join(rows) + "\n", options.output)

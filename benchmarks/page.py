@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Pages that benchmarks write: of docs/BENCHMARKS.md run.py and servers.py each write their own part and leave the other as it is,
-as native.py and native_lost.py do of docs/NATIVE.md."""
+as memory.py and native.py do of docs/MEMORY.md, and native_planted.py, native_lost.py and native_cost.py of docs/NATIVE.md."""
 
 from __future__ import annotations
 
