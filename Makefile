@@ -128,6 +128,7 @@ bench-native: build/native/installed ## whose native memory is, and what is call
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native.py $(ARGS)
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_planted.py
 	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_lost.py
+	@PYTHONPATH=$(abspath .) build/native/bin/python benchmarks/native_cost.py
 
 accuracy: build $(VENV)/peers ## compare sizes with tracemalloc and other tools; writes docs/ACCURACY.md
 	@$(PY) benchmarks/accuracy.py
