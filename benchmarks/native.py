@@ -24,7 +24,8 @@ COUNT = 100
 HEADING = """## Native memory, by the objects that keep it
 
 Of a hundred objects, what their list retains in a snapshot with native blocks ([NATIVE.md](NATIVE.md)), beside what malloc had in
-use more when they were made (`mallinfo2`; `make bench-native`, CPython 3.13). Small blocks of Python's allocator are native, too,
+use more when they were made (`mallinfo2`; of polars what was resident more, of pyarrow what it says itself; `make bench-native`,
+CPython 3.13). Small blocks of Python's allocator are native, too,
 and not malloc's; large objects are malloc's, and not native.
 """
 TABLE = """
@@ -40,6 +41,7 @@ class Kind:
     setup: str
     expression: str
     apart: str = ""  # why the numbers are, where they must be
+    given: str = ""  # who says what was given, where it is not glibc's malloc
 
 
 KINDS = {
@@ -89,9 +91,18 @@ KINDS = {
         "from google.protobuf import struct_pb2\ndef make():\n    made = struct_pb2.Struct()\n"
         "    for n in range(50): made[f'k{n}'] = n\n    return made",
         "make()",
+        "its arena is an object's that C code alone refers to",
     ),
     "grpc channel": Kind(
         "gRPC (C++)", "import grpc", "grpc.insecure_channel('localhost:1')", "channels share what the library keeps of a name"
+    ),
+    "polars.Series": Kind("polars (Rust, jemalloc)", "import polars", "polars.Series('a', range(100_000))", given="resident()"),
+    "pyarrow.Array": Kind(
+        "pyarrow (C++, mimalloc)",
+        "import pyarrow",
+        "pyarrow.array(range(100_000))",
+        "counted in the objects' sizes",
+        given="pyarrow.total_allocated_bytes()",
     ),
     "h5py.File": Kind(
         "HDF5",
@@ -124,6 +135,12 @@ class Mallinfo(ctypes.Structure):
     ]
 
 
+def resident() -> int:
+    """Bytes that are resident: the library's allocator counts nothing that can be asked."""
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("Rss:"))
+
+
 def in_use() -> int:
     """Bytes that malloc has given out, heads among them."""
     libc = ctypes.CDLL(None)
@@ -134,15 +151,16 @@ def in_use() -> int:
 
 def measure(kind: Kind) -> dict[str, int]:
     """In this process: what malloc gave, and what the objects retain: native, and of their own in malloc."""
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"resident": resident, "in_use": in_use}
     exec(kind.setup, names)
+    given = eval(f"lambda: {kind.given or 'in_use()'}", names)
     make = eval(f"lambda: {kind.expression}", names)
     first = [make() for _ in range(30)]  # what is made once is made
     kept: list[object] = [None] * COUNT
-    before = in_use()
+    before = given()
     for n in range(COUNT):
         kept[n] = make()
-    made = in_use() - before
+    made = given() - before
     with tempfile.NamedTemporaryFile() as file:
         memprobe.snapshot(file.name, native=True)
         heap = memprobe.load(file.name)

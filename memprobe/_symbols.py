@@ -31,6 +31,7 @@ PT_LOAD, PT_NOTE, NT_GNU_BUILD_ID = 1, 4, 3
 SYMTAB, SHT_NOTE, DYNSYM = 2, 7, 11
 NAMED = {1, 2, 10}  # STT_OBJECT, STT_FUNC, STT_GNU_IFUNC
 VTABLE = "vtable for "
+NAMELESS = "anon."  # what rustc calls data without a name: nobody would know it
 VTABLE_HEAD = 16  # bytes of a C++ vtable before the address that objects have of it (Itanium C++ ABI, 2.5.2)
 
 
@@ -139,8 +140,10 @@ class _Elf:
         try:
             for name, info, _, section, value, length in SYMBOL.iter_unpack(symbols):
                 if section and info & 15 in NAMED and length:
-                    for at in range(bisect_left(addresses, value), bisect_right(addresses, value + length - 1)):
-                        found.setdefault(addresses[at], (self._text(names + name), addresses[at] - value))
+                    inside = range(bisect_left(addresses, value), bisect_right(addresses, value + length - 1))
+                    called = self._text(names + name) if inside else ""
+                    for at in inside if not called.startswith(NAMELESS) else ():
+                        found.setdefault(addresses[at], (called, addresses[at] - value))
         finally:
             symbols.release()
         return found
