@@ -105,8 +105,11 @@ static bool is_gone(const scan *s, const mpr_block *block, size_t offset) {
     uint64_t count, type;
     memcpy(&count, at, sizeof count);
     memcpy(&type, at + offsetof(PyObject, ob_type), sizeof type);
+    if (!mpr_image_has(&s->walk->image, type) || !cpy_is_pointer(type) || !mpr_workset_has(&s->walk->work, type)) {
+        return false; /* classes of C that are kept ready are static */
+    }
     bool dead = count == 0 || mpr_blocks_has(&s->walk->marking->blocks, count - offset - s->before);
-    if (!dead || !cpy_is_pointer(type) || !mpr_workset_has(&s->walk->work, type) || !PyType_Check((PyObject *)(uintptr_t)type)) {
+    if (!dead || !PyType_Check((PyObject *)(uintptr_t)type)) {
         return false;
     }
     PyTypeObject *class = (PyTypeObject *)(uintptr_t)type;

@@ -164,9 +164,8 @@ typedef struct part {
 } part;
 
 static void take_block(const part *p, uint64_t at, uint64_t word, uint64_t block) {
-    bool known = mpr_workset_has(&p->m->marked, block) || mpr_blocks_is_slot(&p->m->blocks, block);
-    if (p->unmarked && known) { /* a slot is never lost: nothing needs to keep it */
-        return;
+    if (p->unmarked && (mpr_workset_has(&p->m->marked, block) || mpr_blocks_is_slot(&p->m->blocks, block))) {
+        return; /* a slot is never lost: nothing needs to keep it */
     }
     mark(p->m, block);
     mpr_label label = mpr_marking_label(block, word, at - p->base);
