@@ -39,8 +39,9 @@ TABLE = """
 RUST = """
 Objects of libraries in Rust whose own memory was given back without their deallocator, in a process of its own each, which had that
 peak, too: bytes of what was lost with them, as malloc has it in use more (`mallinfo2`), and what is found of it. `gc.collect()` was
-called just before they were made: it empties CPython's lists of free tuples and floats, whose contents are left from before, and
-keep lost blocks. *Uncollected* is what is found without it. *Named*: bytes of what is found that begin in the library.
+called just before they were made: it empties CPython's list of free floats, whose contents are left from before, and keep
+lost blocks (until 3.13: a free float does not say that it is one). *Uncollected* is what is found without it. *Named*: bytes of
+what is found that begin in the library.
 
 | of Rust | planted | bytes | found | | uncollected | named |
 |---|--:|--:|--:|--:|--:|--:|
