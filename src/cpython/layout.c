@@ -497,6 +497,16 @@ PyObject *cpy_layout_interned(void) {
 #endif
 }
 
+uint64_t cpy_layout_free_float(void) {
+#if PY_VERSION_HEX >= 0x030E0000
+    return 0;
+#elif PY_VERSION_HEX >= 0x030D0000
+    return (uint64_t)(uintptr_t)PyInterpreterState_Get()->object_state.freelists.floats.items;
+#else
+    return (uint64_t)(uintptr_t)PyInterpreterState_Get()->float_state.free_list;
+#endif
+}
+
 void cpy_layout_attribute_cache(cpy_owned tell, void *context) {
 #if PY_VERSION_HEX >= 0x030C0000
     const struct type_cache *cache = &PyInterpreterState_Get()->types.type_cache;

@@ -213,6 +213,10 @@ void cpy_layout_singletons(cpy_owned tell, void *context);
 /* What an io.StringIO was written that was not read from yet, borrowed, or NULL. */
 PyObject *cpy_layout_accumulated(PyObject *stringio);
 
+/* Where the first of the floats lies that the interpreter keeps ready, each with the address of the next in the place of its class; 0: there is none, or
+ * (since 3.14) they have their class still. To be believed only where a block of a float's size begins, without a reference. */
+uint64_t cpy_layout_free_float(void);
+
 /* The dict of interned strings, which the collector does not track, or NULL where it cannot be asked for. */
 PyObject *cpy_layout_interned(void);
 

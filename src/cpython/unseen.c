@@ -91,6 +91,22 @@ static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
     return offset + bytes;
 }
 
+/* Floats that are kept ready have no class any more: each leads to the next. Only what is a block of their size, without a
+ * reference, is followed; it is none when it was, so a circle ends. */
+static void exclude_free_floats(const scan *s) {
+    mpr_marking *m = s->walk->marking;
+    uint64_t at = cpy_layout_free_float();
+    while (at != 0 && mpr_blocks_has(&m->blocks, at - s->before) &&
+           mpr_blocks_size(&m->blocks, at - s->before) >= sizeof(PyFloatObject) + s->hooks) {
+        const PyObject *object = (const PyObject *)(uintptr_t)at;
+        if (cpy_refcount((PyObject *)object) != 0) {
+            return;
+        }
+        mpr_marking_exclude(m, at - s->before);
+        at = (uint64_t)(uintptr_t)Py_TYPE(object);
+    }
+}
+
 /* Does an object that was seen, or was found before, begin in a block where one may? */
 static bool is_seen(const scan *s, const mpr_block *block) {
     uint64_t granules = (block->size - s->hooks) / 16;
@@ -313,6 +329,9 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more) {
     }
     for (size_t i = 0; i < s.gone.count; i++) { /* now, for one is known by the next one */
         mpr_marking_exclude(walk->marking, s.gone.items[i]);
+    }
+    if (walk->marking != NULL) {
+        exclude_free_floats(&s);
     }
     mpr_vec_free(&s.gone, walk->alloc);
     mpr_vec_free(&s.found, walk->alloc);
