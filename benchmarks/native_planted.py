@@ -6,7 +6,7 @@
 In a process with some libraries and a peak of memory behind it, blocks of each size are allocated, filled, and forgotten; of C++
 objects, if there is a compiler, too. In processes of their own, objects of libraries in Rust give their own memory back without
 their deallocator, so that what the Rust part owns is lost; malloc says how many bytes that is (mallinfo2). Fails when less than
-98 % of all blocks are found, or of the bytes of one of these libraries, after a full collection."""
+98 % of all blocks are found, or of the bytes of one of these libraries."""
 
 from __future__ import annotations
 
@@ -37,14 +37,12 @@ TABLE = """
 |--:|--:|--:|--:|
 """
 RUST = """
-Objects of libraries in Rust whose own memory was given back without their deallocator, in a process of its own each, which had that
-peak, too: bytes of what was lost with them, as malloc has it in use more (`mallinfo2`), and what is found of it. `gc.collect()` was
-called just before they were made: it empties CPython's list of free floats, whose contents are left from before, and keep
-lost blocks (until 3.13: a free float does not say that it is one). *Uncollected* is what is found without it. *Named*: bytes of
-what is found that begin in the library.
+Objects of libraries in Rust whose own memory was given back without their deallocator, in a process of its own each, which had
+that peak, too: bytes of what was lost with them, as malloc has it in use more (`mallinfo2`), and what is found of it. None of these
+blocks begins with an address in its library.
 
-| of Rust | planted | bytes | found | | uncollected | named |
-|---|--:|--:|--:|--:|--:|--:|
+| of Rust | planted | bytes | found | |
+|---|--:|--:|--:|--:|
 """
 LEAST = 0.98
 SIZES = {16: 5000, 50: 5000, 100: 5000, 500: 5000, 1000: 10_000, 4000: 2000, 20_000: 500, 150_000: 200, 1 << 20: 50, 16 << 20: 5}
@@ -59,7 +57,6 @@ extern "C" void lose(int count) { for (int i = 0; i < count; i++) new Session();
 
 @dataclass(frozen=True)
 class Rust:
-    library: str  # in the name of its file
     count: int
     setup: str
     expression: str
@@ -67,20 +64,17 @@ class Rust:
 
 RUSTS = {
     "tokenizers.Tokenizer": Rust(
-        "tokenizers",
         400,
         "from tokenizers import Tokenizer, models\nwords = {f'word {n}': n for n in range(100)}",
         "Tokenizer(models.WordLevel(words, unk_token='word 0'))",
     ),
     "pydantic_core.SchemaValidator": Rust(
-        "_pydantic_core",
         400,
         "from pydantic_core import SchemaValidator, core_schema as c\n"
         "fields = {f'k{n}': c.typed_dict_field(c.int_schema()) for n in range(20)}",
         "SchemaValidator(c.typed_dict_schema(fields))",
     ),
     "cryptography, a cipher": Rust(
-        "_rust",
         5000,
         "from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes",
         "Cipher(algorithms.AES(b'0' * 32), modes.CTR(b'0' * 16)).encryptor()",
@@ -119,9 +113,8 @@ def lose(make: Callable[[], object]) -> None:
     (python.PyObject_GC_Del if has_collector else python.PyObject_Free)(address)
 
 
-def measure_rust(rust: Rust, collect: bool) -> dict[str, int]:
-    """In this process: bytes that malloc has in use more when the objects are lost, and by how many more bytes are lost, in all
-    and in blocks that begin in the library."""
+def measure_rust(rust: Rust) -> dict[str, int]:
+    """In this process: bytes that malloc has in use more when the objects are lost, and by how many more bytes are lost."""
     names: dict[str, object] = {}
     exec(rust.setup, names)
     make = eval(f"lambda: {rust.expression}", names)
@@ -129,16 +122,13 @@ def measure_rust(rust: Rust, collect: bool) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, "before"), Path(folder, "after")]
         memprobe.snapshot(files[0], native=True)
-        if collect:
-            gc.collect()
         gave = in_use()
         for _ in range(rust.count):
             lose(make)
         gave = in_use() - gave
         memprobe.snapshot(files[1], native=True)
-        before, after = (memprobe.load(file).lost(limit=None).every for file in files)
-    lost, named = (bytes_of(after, library) - bytes_of(before, library) for library in ("", rust.library))
-    return {"gave": gave, "lost": lost, "named": named}
+        before, after = (memprobe.load(file).lost().bytes or 0 for file in files)
+    return {"gave": gave, "lost": after - before}
 
 
 def peak() -> None:
@@ -151,7 +141,7 @@ def peak() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "NATIVE.md")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=RUSTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     for library in ("numpy", "pandas", "lxml.etree", "ssl", "cryptography"):
         __import__(library)
@@ -159,8 +149,7 @@ def main() -> int:
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     peak()
     if options.one:
-        name, _, how = options.one.partition("/")
-        print(json.dumps(measure_rust(RUSTS[name], how == "collected")))
+        print(json.dumps(measure_rust(RUSTS[options.one])))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         memprobe.snapshot(Path(folder, "before"), native=True)
@@ -179,24 +168,17 @@ def main() -> int:
         planted, found = planted + OBJECTS, found + named
     rows.append(f"| all | {planted:,} | {found:,} | {100 * found / planted:.1f} % |")
     rust_rows, missed = [], 0
-    for name, rust in RUSTS.items():
-        (_, here, problem), (_, plain, _) = page.each(__file__, [f"{name}/collected", name])
-        if here is None or plain is None:
-            rust_rows.append(f"| {name} | {problem} | | | | | |")
+    for name, here, problem in page.each(__file__, RUSTS):
+        if here is None:
+            rust_rows.append(f"| {name} | {problem} | | | |")
             continue
-        missed += here["lost"] < LEAST * here["gave"]
-        shares = " | ".join(f"{100 * one['lost'] / one['gave']:.1f} %" for one in (here, plain))
-        by_name = f"{100 * here['named'] / max(1, here['lost']):.0f} %"
-        rust_rows.append(f"| {name} | {rust.count:,} | {here['gave']:,} | {here['lost']:,} | {shares} | {by_name} |")
+        gave, lost = here["gave"], here["lost"]
+        missed += lost < LEAST * gave
+        rust_rows.append(f"| {name} | {RUSTS[name].count:,} | {gave:,} | {lost:,} | {100 * lost / gave:.1f} % |")
     text = TABLE + "\n".join([*rows, RUST.rstrip("\n"), *rust_rows, ""])
     print(text)
     page.put(HEADING + text, options.output)
     return 0 if found >= LEAST * planted and not missed else 1
-
-
-def bytes_of(rows: tuple[memprobe.Blocks, ...], library: str = "") -> int:
-    """Of all of them, or of those that begin in a library."""
-    return sum(row.bytes for row in rows if library in (row.begins or ""))
 
 
 def is_of(row: memprobe.Blocks, size: int) -> bool:
