@@ -47,7 +47,7 @@ def _of_part(heap: Heap, older: Heap | None, memory: Memory) -> Iterator[str]:
     part = memory.largest
     if part is None:
         return
-    if part in OF_BLOCKS and is_known(heap):
+    if part in OF_BLOCKS and is_known(heap) and (part == MALLOC or _is_in_blocks(heap, memory, part)):
         yield from _of_native(heap, older)
     elif part == MALLOC:
         yield _of_malloc(heap, older)
@@ -74,8 +74,13 @@ def _of_native(heap: Heap, older: Heap | None) -> Iterator[str]:
     for row in keepers[:KEEPERS]:
         if row.name not in {more.name for more in grown}:
             yield f"{row.name} keeps {size(row.native_bytes or 0)} of native blocks (memprobe suspects --native)."
-    if not lost.every and not keepers:
+    if not lost.every and not keepers and not grown:
         yield f"No Python object keeps a good part of the {size(whole)} of native blocks, and none is lost."
+
+
+def _is_in_blocks(heap: Heap, memory: Memory, part: str) -> bool:
+    """Whether most of what another allocator has is in slots that something refers to: else most of it is free."""
+    return 2 * heap.native().estimated_bytes >= next(row.bytes for row in memory.parts if row.name == part)
 
 
 def _grown(heap: Heap, older: Heap) -> list[DiffRow]:

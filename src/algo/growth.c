@@ -186,23 +186,37 @@ static void part(work *w, uint32_t new, uint32_t old) {
     w->stays[old >> 6] &= ~(UINT64_C(1) << (old & 63));
 }
 
-/* Frames and threads have no address of their own: they are the same when they are called the same, in their order. */
-static int match_synthetic(work *w, const side *old, const side *new) {
-    mpr_map texts = {.alloc = w->alloc};
-    int status = MPR_OK, made;
+/* Frames, threads and images have no address of their own that lasts: they are the same when they are called the same, in their order.
+ * The key of a name and the how-manieth it is; 0: it has none. */
+static int synthetic_key(mpr_map *times, const mpr_graph *g, uint32_t node, uint64_t *key) {
     size_t length;
-    for (uint32_t i = old->g->nodes; i-- > 0 && status == MPR_OK;) {
-        const char *text = old->g->flags[i] & MPR_NODE_SYNTHETIC ? mpr_graph_text(old->g, i, &length) : NULL;
-        uint32_t *place = text ? mpr_map_add(&texts, hash_text(text, length), &made) : NULL;
+    int made;
+    const char *text = g->flags[node] & MPR_NODE_SYNTHETIC ? mpr_graph_text(g, node, &length) : NULL;
+    *key = text ? hash_text(text, length) : 0;
+    uint32_t *count = text ? mpr_map_add(times, *key, &made) : NULL;
+    if (text && !count) return MPR_ENOMEM;
+    if (text) *key = mpr_map_mix(*key, *count = made ? 1 : *count + 1);
+    return MPR_OK;
+}
+
+static int match_synthetic(work *w, const side *old, const side *new) {
+    mpr_map places = {.alloc = w->alloc}, times = {.alloc = w->alloc}, again = {.alloc = w->alloc};
+    int status = MPR_OK, made;
+    uint64_t key;
+    for (uint32_t i = 0; i < old->g->nodes && status == MPR_OK; i++) {
+        status = synthetic_key(&times, old->g, i, &key);
+        uint32_t *place = key && status == MPR_OK ? mpr_map_add(&places, key, &made) : NULL;
         if (place) *place = i;
-        if (text && !place) status = MPR_ENOMEM;
+        if (key && !place) status = MPR_ENOMEM;
     }
     for (uint32_t i = 0; i < new->g->nodes && status == MPR_OK; i++) {
-        const char *text = new->g->flags[i] & MPR_NODE_SYNTHETIC ? mpr_graph_text(new->g, i, &length) : NULL;
-        const uint32_t *found = text ? mpr_map_find(&texts, hash_text(text, length)) : NULL;
+        status = synthetic_key(&again, new->g, i, &key);
+        const uint32_t *found = key && status == MPR_OK ? mpr_map_find(&places, key) : NULL;
         if (found && !is_set(w->stays, *found)) join(w, i, *found);
     }
-    mpr_map_free(&texts);
+    mpr_map_free(&places);
+    mpr_map_free(&times);
+    mpr_map_free(&again);
     return status;
 }
 
@@ -415,27 +429,32 @@ static uint32_t nearest_row(const work *w, uint32_t node) {
 /* A row for what no row is near to: NONE without memory. */
 static uint32_t own_row(work *w, uint32_t node, uint64_t was) {
     side *s = &w->side[w->newer];
-    uint64_t signature = w->side[0].signatures.value[w->twin[node]];
-    place p = {.key = mpr_map_mix(4, signature), .kind = MPR_GROWTH_ITSELF, .node = node};
+    size_t length = 0;
+    bool is_object = mpr_graph_is_object(s->g, node); /* else a root group or an image, which has its name alone */
+    const char *text = is_object ? NULL : mpr_graph_text(s->g, node, &length);
+    uint64_t key = text ? hash_text(text, length) : is_object ? w->side[0].signatures.value[w->twin[node]] : node;
+    place p = {.key = mpr_map_mix(is_object ? 4 : 5, key), .kind = MPR_GROWTH_ITSELF, .node = node};
     uint32_t index = find_row(w, &p, true, s->g->type[node]);
     if (index == NONE) return NONE;
     mpr_growth_row *row = &w->out->rows.items[index];
     row->graph = w->newer, row->node = node;
     row->in_use = is_running(s, node);
     row->base_bytes += w->newer + 1 == w->sides ? was : 0;
-    row->base_count += w->newer + 1 == w->sides;
+    row->base_count += w->newer + 1 == w->sides && w->twin[node] != NONE;
     return index;
 }
 
-static int add_own_growth(work *w, uint32_t node, uint64_t was, uint64_t is) {
-    uint32_t index = nearest_row(w, node);
-    if (index == NONE && was == is) return MPR_OK; /* native blocks, which make no row */
+/* `twin`: the node in the first heap, or NONE of an image that came. */
+static int add_own_growth(work *w, uint32_t node, uint32_t twin, uint64_t was, uint64_t is) {
+    uint64_t native_was = twin == NONE ? 0 : native_of(&w->side[0], twin), native_is = native_of(&w->side[w->newer], node);
+    uint32_t index = twin == NONE ? NONE : nearest_row(w, node);
+    if (was == is && (native_was == native_is || index == NONE))
+        return MPR_OK; /* native blocks alone make no row where they do not count */
     if (index == NONE) index = own_row(w, node, was);
     if (index == NONE) return MPR_ENOMEM;
     mpr_growth_row *row = &w->out->rows.items[index];
     row->bytes[w->span] = minus(plus(row->bytes[w->span], is), was);
-    row->native[w->span] =
-        minus(plus(row->native[w->span], native_of(&w->side[w->newer], node)), native_of(&w->side[0], w->twin[node]));
+    row->native[w->span] = minus(plus(row->native[w->span], native_is), native_was);
     return MPR_OK;
 }
 
@@ -450,9 +469,9 @@ static int count_own_growth(work *w) {
     int status = index_holders(w);
     for (uint32_t node = 0; node < s->g->nodes && status == MPR_OK; node++) {
         uint32_t twin = w->twin[node];
-        if (twin == NONE || !has_size(w, s, node)) continue;
-        uint64_t was = size_of(w, old, twin), is = size_of(w, s, node);
-        if (was != is || native_of(old, twin) != native_of(s, node)) status = add_own_growth(w, node, was, is);
+        bool has_come = twin == NONE && !mpr_graph_is_object(s->g, node);
+        if ((twin == NONE && !has_come) || !has_size(w, s, node)) continue;
+        status = add_own_growth(w, node, twin, has_come ? 0 : size_of(w, old, twin), size_of(w, s, node));
     }
     return status;
 }

@@ -45,6 +45,9 @@ PyObject *cpy_frame_globals(PyFrameObject *frame);
 /* Does an open _io.FileIO keep what fstat() said, in a block of its own? */
 #define CPY_FILEIO_KEEPS_STAT (PY_VERSION_HEX >= 0x030E0000)
 
+/* Do objects that the interpreter keeps ready have the address of the next one in place of their count? Before, lists of them are elsewhere. */
+#define CPY_FREE_LISTS_BY_COUNT (PY_VERSION_HEX >= 0x030E0000)
+
 /* The type of frozendict, or NULL where there is none. */
 #if PY_VERSION_HEX >= 0x030F0000
 #define CPY_FROZENDICT (&PyFrozenDict_Type)

@@ -31,6 +31,7 @@ typedef struct scan {
     uint64_t rejected;
     uint64_t heap_end; /* of a heap of malloc's that begins at a low address, as behind a program without PIE; 0: it does not */
     size_t before, hooks; /* bytes of the debug hooks before an object's block, and in all */
+    bool looks_for_gone;  /* in memory that objects have of their allocator */
     struct {
         uint64_t type;
         cpy_type *record; /* NULL: no class that is looked for */
@@ -114,24 +115,35 @@ static bool is_seen(const scan *s, const mpr_block *block) {
     return (mpr_addrset_three(&s->walk->work.seen, block->address + s->before) & places) != 0;
 }
 
-/* Is it an object that has gone, and is kept ready for the next one of its class? That is still in it, and the count is 0, or since
- * 3.14 the address of another such. Its references were given back, though their addresses are there: to what has the memory now. */
+/* Since 3.14 one that is kept ready has the address of the next one, of the same class, in place of its count. */
+static bool leads_to_next(const scan *s, uint64_t count, uint64_t type, uint64_t before) {
+    uint64_t next;
+    if (!CPY_FREE_LISTS_BY_COUNT || !mpr_blocks_has(&s->walk->marking->blocks, count - before)) {
+        return false;
+    }
+    memcpy(&next, (const char *)(uintptr_t)count + offsetof(PyObject, ob_type), sizeof next);
+    return next == type;
+}
+
+/* Is it an object that has gone, and is kept ready for the next one of its class? That is still in it, and the count is 0, or leads
+ * to another such. Its references were given back, though their addresses are there: to what has the memory now. Classes of C that are
+ * kept ready are static; a structure of C code that looks so would have to be of the class's size, too. */
 static bool is_gone(const scan *s, const mpr_block *block, size_t offset) {
     const char *at = (const char *)block->words + s->before + offset;
     uint64_t count, type;
     memcpy(&count, at, sizeof count);
     memcpy(&type, at + offsetof(PyObject, ob_type), sizeof type);
     if (!mpr_image_has(&s->walk->image, type) || !cpy_is_pointer(type) || !mpr_workset_has(&s->walk->work, type)) {
-        return false; /* classes of C that are kept ready are static */
-    }
-    bool dead = count == 0 || mpr_blocks_has(&s->walk->marking->blocks, count - offset - s->before);
-    if (!dead || !PyType_Check((PyObject *)(uintptr_t)type)) {
         return false;
     }
     PyTypeObject *class = (PyTypeObject *)(uintptr_t)type;
-    size_t bytes = s->hooks + offset + (size_t)class->tp_basicsize;
-    return !(class->tp_flags & Py_TPFLAGS_HEAPTYPE) && cpy_layout_preheader(class, PyType_IS_GC(class)) == offset &&
-           bytes <= block->size;
+    if (!PyType_Check((PyObject *)class) || (class->tp_flags & Py_TPFLAGS_HEAPTYPE) ||
+        (count != 0 && !leads_to_next(s, count, type, s->before + offset))) {
+        return false;
+    }
+    size_t bytes = offset + (size_t)class->tp_basicsize, room = block->size - s->hooks;
+    return cpy_layout_preheader(class, PyType_IS_GC(class)) == offset &&
+           (class->tp_itemsize == 0 ? fits(bytes, room) : bytes <= room);
 }
 
 static void look_at(void *context, const mpr_block *block) {
@@ -139,7 +151,7 @@ static void look_at(void *context, const mpr_block *block) {
     if (s->walk->status != MPR_OK || block->size < s->hooks + sizeof(PyObject) || is_seen(s, block)) {
         return;
     }
-    for (size_t offset = 0; s->walk->marking != NULL && offset <= sizeof(cpy_gc_head); offset += sizeof(cpy_gc_head)) {
+    for (size_t offset = 0; s->looks_for_gone && offset <= sizeof(cpy_gc_head); offset += sizeof(cpy_gc_head)) {
         if (s->hooks + offset + sizeof(PyObject) <= block->size && is_gone(s, block, offset)) {
             s->walk->status = mpr_vec_push(&s->gone, s->walk->alloc, block->address);
             return;
@@ -314,7 +326,9 @@ int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more) {
     cpy_unseen_hooks(&s.before, &s.hooks);
     s.heap_end = mpr_process_break() < LOW_HEAP ? mpr_process_break() : 0;
     mpr_addrset_init(&s.members, walk->alloc);
+    s.looks_for_gone = walk->marking != NULL;
     int status = mpr_pools_each_block(more != NULL, choose, look_at, &s);
+    s.looks_for_gone = walk->marking != NULL && more->arenas.count == 0; /* else malloc gives them no memory */
     for (size_t i = 0; more != NULL && i < more->regions.region.count; i++) {
         mpr_chunks_each_block(&more->regions.region.items[i], look_at_chunk, &s);
     }

@@ -153,7 +153,7 @@ static void take_at(taking *t, uint64_t begin, uint64_t limit, const mpr_chunks_
         add(t, MPR_ACCOUNT_STACKS, resident_bytes(t, begin, *end));
     } else if ((*end = mpr_mimalloc_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_MIMALLOC, resident_bytes(t, begin, *end));
-        t->status = t->slots != NULL ? mpr_mimalloc_add(t->slots, begin, *end) : t->status;
+        t->status = t->slots != NULL && t->status == MPR_OK ? mpr_mimalloc_add(t->slots, begin, *end) : t->status;
     } else if ((*end = mpr_jemalloc_block_end(begin, limit, head)) != 0) {
         add(t, MPR_ACCOUNT_JEMALLOC, resident_bytes(t, begin, *end));
     }
@@ -358,6 +358,23 @@ static int sort_arenas(taking *t) {
     return MPR_OK;
 }
 
+/* Slots are read in place: those alone that lie in memory which was found here, whatever the tables of their allocator say. */
+static void keep_slots_in_runs(taking *t) {
+    mpr_slots *slots = t->slots;
+    size_t kept = 0, at = 0;
+    mpr_slots_finish(slots);
+    for (size_t i = 0; i < slots->run.count; i++) {
+        const mpr_slots_run *one = &slots->run.items[i];
+        while (at < t->runs.count && t->runs.items[at].end < one->end) {
+            at++;
+        }
+        if (at < t->runs.count && t->runs.items[at].begin <= one->begin) {
+            slots->run.items[kept++] = *one;
+        }
+    }
+    slots->run.count = kept;
+}
+
 static int take_runs(taking *t) {
     int status = sort_arenas(t);
     status = status == MPR_OK ? find_jemalloc(t) : status;
@@ -458,7 +475,9 @@ int mpr_account_finish(mpr_account *account, mpr_alloc *alloc, const mpr_held *p
     int status = take_all(&t);
     if (more != NULL) {
         more->regions = t.chunks.regions;
-        mpr_slots_finish(&more->slots);
+    }
+    if (t.slots != NULL) {
+        keep_slots_in_runs(&t);
     }
     if (status == MPR_OK) {
         *account = found;

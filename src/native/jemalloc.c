@@ -18,7 +18,8 @@
 #define WORDS_LEAST 2                            /* that prove a leaf */
 #define WRONG_MOST 1024                          /* leaves of an image that proved to be none: then it has no tree */
 #define CACHE_BEGIN UINT64_C(0x7a7a7a7a7a7a7a7a)
-#define CACHE_END UINT64_C(0x7a7a7a7a7a7a7a7b)
+#define CACHE_END UINT64_C(0xa7a7a7a7a7a7a7a7)       /* of 5.3.0 */
+#define CACHE_END_LATER UINT64_C(0x7a7a7a7a7a7a7a7b) /* of 5.3.1 */
 #define BLOCK_UNIT (UINT64_C(2) << 20)           /* what blocks begin at multiples of, and have */
 
 typedef struct description {
@@ -219,5 +220,5 @@ MPR_MAPS_ANY_MEMORY bool mpr_jemalloc_is_cache(const uint64_t *words, size_t cou
     while (words[count - 1] == 0) {
         count--;
     }
-    return words[count - 1] == CACHE_END;
+    return words[count - 1] == CACHE_END || words[count - 1] == CACHE_END_LATER;
 }

@@ -164,8 +164,11 @@ typedef struct part {
 } part;
 
 static void take_block(const part *p, uint64_t at, uint64_t word, uint64_t block) {
-    if (p->unmarked && (mpr_workset_has(&p->m->marked, block) || mpr_blocks_is_slot(&p->m->blocks, block))) {
-        return; /* a slot is never lost: nothing needs to keep it */
+    if (p->unmarked && mpr_workset_has(&p->m->marked, block)) {
+        return;
+    }
+    if ((p->unmarked || p->m->lost) && mpr_blocks_is_slot(&p->m->blocks, block)) {
+        return; /* a slot is never lost: nothing needs to keep it, and nothing that is lost has it for certain */
     }
     mark(p->m, block);
     mpr_label label = mpr_marking_label(block, word, at - p->base);
@@ -356,7 +359,7 @@ static void scan_block(mpr_marking *m, uint64_t begin, uint64_t size, bool slot)
     scan(&p, last, begin + size);
 }
 
-static void emit_block(mpr_marking *m, uint64_t begin, bool lost) {
+static void emit_block(mpr_marking *m, uint64_t begin) {
     uint64_t size = mpr_blocks_size(&m->blocks, begin), bytes = mpr_blocks_bytes(&m->blocks, begin);
     mpr_seen_node node = {.address = begin, .size = bytes, .type = m->plain, .flags = MPR_NODE_NATIVE};
     bool slot = mpr_blocks_is_slot(&m->blocks, begin);
@@ -365,21 +368,21 @@ static void emit_block(mpr_marking *m, uint64_t begin, bool lost) {
     if (m->status == MPR_OK) {
         m->status = m->sink->node(m->sink, &node);
     }
-    *(lost ? &m->totals.lost : &m->totals.blocks) += 1;
-    *(lost ? &m->totals.lost_bytes : &m->totals.bytes) += bytes;
+    *(m->lost ? &m->totals.lost : &m->totals.blocks) += 1;
+    *(m->lost ? &m->totals.lost_bytes : &m->totals.bytes) += bytes;
     m->totals.estimated_bytes += slot ? bytes : 0;
     scan_block(m, begin, size, slot);
     flush(m);
 }
 
 /* Emit what is marked, and what that marks. */
-static void drain(mpr_marking *m, bool lost) {
+static void drain(mpr_marking *m) {
     uint64_t taken[TAKEN];
     size_t count;
     while (m->status == MPR_OK && (count = mpr_workset_take(&m->marked, taken, TAKEN)) > 0) {
         for (size_t i = 0; m->status == MPR_OK && i < count; i++) {
             if (mpr_blocks_has(&m->blocks, taken[i]) && !is_of_object(m, taken[i])) { /* else an object has it */
-                emit_block(m, taken[i], lost);
+                emit_block(m, taken[i]);
             }
         }
     }
@@ -427,12 +430,12 @@ static void emit_roots(mpr_marking *m, uint64_t *synthetic) {
         emit_root(m, next, type, from, to);
         next += 16;
     }
-    drain(m, false);
+    drain(m);
     if (m->status == MPR_OK && other < count) {
         fail(m, mpr_vec_push(&nodes, m->alloc, next));
         emit_root(m, next, type, other, count);
         next += 16;
-        drain(m, false);
+        drain(m);
     }
     if (m->status == MPR_OK) {
         m->status = emit_synthetic(m, MPR_SYNTHETIC + 16 * MPR_GROUP_NATIVE, type, mpr_group_text(MPR_GROUP_NATIVE));
@@ -468,9 +471,10 @@ int mpr_marking_finish(mpr_marking *m, const mpr_marking_walk *walk) {
     fail(m, add_own_hole(m, m->blocks.large.items, m->blocks.large.count * sizeof *m->blocks.large.items));
     fail(m, m->status == MPR_OK ? mpr_roots_find(&m->roots, &m->pages) : MPR_OK);
     fail(m, m->status == MPR_OK ? new_type(m, "<native>", MPR_TYPE_NATIVE, &m->plain) : MPR_OK);
-    drain(m, false);
+    drain(m);
     emit_roots(m, walk->synthetic);
     fail(m, mpr_blocks_each(&m->blocks, mark_if_lost, m));
-    drain(m, true);
+    m->lost = true;
+    drain(m);
     return m->status == MPR_OK ? write_images(m) : m->status;
 }

@@ -57,6 +57,7 @@ typedef struct mpr_marking {
 
     /* while it emits */
     mpr_sink *sink;
+    bool lost; /* what is emitted now is */
     const mpr_addrset *objects;
     uint64_t lowest, end; /* no block and no object lies outside */
     uint32_t *types;      /* how many types there are; the next one's number */

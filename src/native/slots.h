@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Memory that allocators which libraries bring (jemalloc, mimalloc) have cut into slots of one size, or given out whole. Their own
  * tables say how it is cut. Which slots are given out is not asked: freed ones are kept ready in caches of threads, which nothing
- * tells apart. So a slot is a block if something refers to it, its size is what the slot has room for, and none is ever lost. */
+ * tells apart. So a slot is a block if an object, another block that is none of the lost, or a library's data refers to it; its size is what
+ * the slot has room for, and none is ever lost. */
 #ifndef MPR_NATIVE_SLOTS_H
 #define MPR_NATIVE_SLOTS_H
 

@@ -279,6 +279,8 @@ static void knows_caches_of_threads(test *t) {
     uint64_t cache[8] = {first, 0, 4096, 8192, 0, first + 1};
     CHECK(t, mpr_jemalloc_is_cache(cache, 8) && mpr_jemalloc_is_cache(cache, 6));
     CHECK(t, !mpr_jemalloc_is_cache(cache, 0) && !mpr_jemalloc_is_cache(cache, 5) && !mpr_jemalloc_is_cache(cache + 1, 5));
+    cache[5] = UINT64_C(0xa7a7a7a7a7a7a7a7);
+    CHECK(t, mpr_jemalloc_is_cache(cache, 8));
     cache[7] = 1;
     CHECK(t, !mpr_jemalloc_is_cache(cache, 8));
 }
