@@ -56,8 +56,8 @@ class Blocks(Row):
 class BlockTable(Readable):
     """Native blocks by what they begin with and their size, most bytes first: `rows` are the first `limit` of `every`. `blocks`
     and `bytes` are of all; None where the heap does not know of native blocks. `estimated_bytes` of the heap's are in slots of
-    other allocators (jemalloc, mimalloc), as large as the slots are: one to which an object, a block or a library refers is a block,
-    and none is lost.
+    other allocators (jemalloc, mimalloc), as large as the slots are: one to which an object, a block or a library refers is a
+    block, and none is lost.
 
     Of those that are lost, nothing refers to them: no object, no other block that something refers to, no data of the program and
     its libraries, no stack. What refers to a block is found by looking for its address, so a stale one may keep it from being

@@ -806,3 +806,23 @@ def test_where_jemalloc_is_the_malloc(tmp_path: Path) -> None:
         0.95 * (heap.native().bytes or 0) < heap.native().estimated_bytes <= (heap.native().bytes or 0)
     )  # the loader has a few blocks
     assert heap.lost().blocks == 0 and "is not known" in str(heap.lost())
+
+
+@needs_jemalloc
+def test_slots_that_may_not_be_read(tmp_path: Path) -> None:
+    """What jemalloc's tables say of memory that was protected since is not believed: the child would end."""
+    source = """
+    import ctypes, memprobe
+    libc = ctypes.CDLL(None)
+    libc.posix_memalign.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    place = ctypes.c_void_p()
+    libc.posix_memalign(ctypes.byref(place), 4096, 1 << 20)
+    assert libc.mprotect(place, 1 << 16, 0) == 0
+    print(memprobe.snapshot("a.snap", native=True).mode)
+    """
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(source))
+    environment = {**os.environ, "LD_PRELOAD": str(JEMALLOC)}
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "forked", done.stderr

@@ -98,6 +98,25 @@ result = (*native_of(kept), pyarrow.total_allocated_bytes() - before)"""
     assert lost < 64 << 10
 
 
+def test_no_slot_is_lost_through_a_lost_block() -> None:
+    """It may have been given back since, and only be kept ready."""
+    source = f"""{SLOTS}
+import ctypes, pyarrow
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+made = [pyarrow.allocate_buffer(1000) for _ in range(40)]
+addresses = (ctypes.c_uint64 * 64).from_address(libc.malloc(8 * 64))
+for place, one in enumerate(made): addresses[place] = one.address
+made = made[::4]
+del addresses, one
+path = os.path.join(tempfile.mkdtemp(), "native.snap")
+memprobe.snapshot(path, native=True)
+heap = memprobe.load(path)
+result = [(row.size, "estimated" in heap.node(row.node).flags) for row in heap.lost(limit=None).rows]"""
+    lost = answers(source, "pyarrow")
+    assert (528, False) in lost and not any(estimated for _, estimated in lost)
+
+
 def test_a_share_is_never_counted_twice() -> None:
     parts = "whole, *others = columns()\nresult = [memprobe.deep_sizeof(one) for one in (whole, *others)]"
     source = f"{ARROW}{parts}, measure(columns)[1]"
