@@ -467,9 +467,10 @@ static bool has_size(const work *w, const side *s, uint32_t node) {
 static int count_own_growth(work *w) {
     const side *s = &w->side[w->newer], *old = &w->side[0];
     int status = index_holders(w);
+    size_t length;
     for (uint32_t node = 0; node < s->g->nodes && status == MPR_OK; node++) {
         uint32_t twin = w->twin[node];
-        bool has_come = twin == NONE && !mpr_graph_is_object(s->g, node);
+        bool has_come = twin == NONE && !mpr_graph_is_object(s->g, node) && mpr_graph_text(s->g, node, &length) != NULL;
         if ((twin == NONE && !has_come) || !has_size(w, s, node)) continue;
         status = add_own_growth(w, node, twin, has_come ? 0 : size_of(w, old, twin), size_of(w, s, node));
     }

@@ -54,7 +54,8 @@ static void growth_of(test *t, const mpr_graph *g, const mpr_dominators *d) {
     mpr_growth growth = {0};
     mpr_name_tree tree = {0};
     if (!CHECK(t, mpr_ranks_find(g, &ranks) == MPR_OK && mpr_name_tree_begin(g, false, &tree) == MPR_OK)) return;
-    mpr_growth_heap heap = {.graph = g, .ranks = &ranks, .dominators = d, .names = &tree}, heaps[] = {heap, heap, heap};
+    mpr_growth_heap heap = {.graph = g, .ranks = &ranks, .dominators = d, .names = &tree, .native = true};
+        mpr_growth_heap heaps[] = {heap, heap, heap};
     CHECK(t, mpr_growth_find(heaps, 3, NULL, NULL, &growth) == MPR_OK && growth.rows.count == 0 && growth.unattributed == 0);
     mpr_growth_free(&growth);
     mpr_name_tree_free(&tree);
