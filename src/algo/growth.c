@@ -447,9 +447,9 @@ static uint32_t own_row(work *w, uint32_t node, uint64_t was) {
 /* `twin`: the node in the first heap, or NONE of an image that came. */
 static int add_own_growth(work *w, uint32_t node, uint32_t twin, uint64_t was, uint64_t is) {
     uint64_t native_was = twin == NONE ? 0 : native_of(&w->side[0], twin), native_is = native_of(&w->side[w->newer], node);
+    if (was == is && native_was == native_is) return MPR_OK;
     uint32_t index = twin == NONE ? NONE : nearest_row(w, node);
-    if (was == is && (native_was == native_is || index == NONE))
-        return MPR_OK; /* native blocks alone make no row where they do not count */
+    if (index == NONE && was == is) return MPR_OK; /* native blocks alone make no row where they do not count */
     if (index == NONE) index = own_row(w, node, was);
     if (index == NONE) return MPR_ENOMEM;
     mpr_growth_row *row = &w->out->rows.items[index];
