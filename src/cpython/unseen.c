@@ -93,7 +93,7 @@ static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
 }
 
 /* Floats that are kept ready have no class any more: each leads to the next. Only what is a block of their size, without a
- * reference, is followed; it is none when it was, so a circle ends. */
+ * reference, is followed; it is none when it was, so a cycle ends. */
 static void exclude_free_floats(const scan *s) {
     mpr_marking *m = s->walk->marking;
     uint64_t at = cpy_layout_free_float();

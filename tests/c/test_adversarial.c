@@ -80,7 +80,7 @@ static seen meet_blocks(const mpr_chunks_regions *regions, uint64_t begin, uint6
 static bool walk(const region *r, mpr_chunks *found) {
     mpr_chunks_head head;
     memcpy(&head, (void *)(uintptr_t)(r->other ? r->base : r->begin), sizeof head);
-    uint64_t told = r->other ? mpr_chunks_heap_end(r->base, &head) : r->end, end = told != 0 && told <= r->end ? told : r->end;
+    uint64_t said = r->other ? mpr_chunks_heap_end(r->base, &head) : r->end, end = said != 0 && said <= r->end ? said : r->end;
     bool walked = r->other ? mpr_chunks_walk_heap(found, r->base, end) : mpr_chunks_walk(found, r->begin, end, true);
     if (!walked) mpr_chunks_note(found, (mpr_chunks_region){r->begin, r->end, r->other ? MPR_CHUNKS_OTHER : MPR_CHUNKS_MAIN});
     return walked;
@@ -295,7 +295,7 @@ static void bears_wrong_flags(test *t) {
                 for (uint64_t flags = 0; flags < 8; flags++) {
                     uint64_t *size = region_size(&r, chunk), right = *size;
                     *size = (right & ~UINT64_C(7)) | flags;
-                    bool first = other && chunk == 0; /* where a heap begins is not told: by the flags, too */
+                    bool first = other && chunk == 0; /* a heap is recognised by the flags of its first chunk, too */
                     CHECK(t, bears(t, &r, &in_use) || first);
                     *size = right;
                 }
@@ -366,8 +366,8 @@ static void bears_wrong_links(test *t, bool other) {
     region_free(&r);
 }
 
-/* Lists that are circles, of each length, masked and not; in the cache, and in a fast bin. */
-static void ends_in_circles(test *t) {
+/* Lists that are cycles, of each length, masked and not; in the cache, and in a fast bin. */
+static void ends_in_cycles(test *t) {
     region r;
     mpr_in_use in_use;
     for (int kind = 0; kind < 8; kind++) {
@@ -628,7 +628,7 @@ static void follows_long_chains(test *t) {
 }
 
 /* Each block leads to itself; or two to each other. */
-static void follows_short_circles(test *t) {
+static void follows_short_cycles(test *t) {
     region r;
     if (CHECK(t, new_row(&r, true))) {
         for (size_t length = 1; length <= 2; length++) {
@@ -844,7 +844,7 @@ void test_adversarial(test *t) {
     knows_fences(t);
     bears_wrong_links(t, false);
     bears_wrong_links(t, true);
-    ends_in_circles(t);
+    ends_in_cycles(t);
     bears_wrong_caches(t);
     knows_whole_mappings_alone(t);
     finds_mapped_blocks(t);
@@ -853,7 +853,7 @@ void test_adversarial(test *t) {
         takes_words_for_what_they_are(t);
         passes_over_tables(t);
         follows_long_chains(t);
-        follows_short_circles(t);
+        follows_short_cycles(t);
     }
     bears_damaged_pools(t);
     fuzz(t, false);

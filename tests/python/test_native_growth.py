@@ -121,8 +121,8 @@ def test_the_verb(grown: Grown, command: Callable[..., Any]) -> None:
     assert said.code == 0 and "<lost native memory>" in said.out and "of it native" in said.out
     assert "__main__.sessions keeps" in said.out and "more of native blocks (memprobe diff --native)" in said.out
     assert "Next: memprobe lost" in said.out or "Next: memprobe paths" in said.out
-    told = json.loads(command("diff", "--native", "--json", *files).out)
-    assert told["native"] is True and all(row["native_bytes"] is not None for row in told["rows"])
+    answer = json.loads(command("diff", "--native", "--json", *files).out)
+    assert answer["native"] is True and all(row["native_bytes"] is not None for row in answer["rows"])
     assert "native" in command("diff", *files[:2]).out
 
 
@@ -148,6 +148,13 @@ def test_of_several_processes(tmp_path: Path, command: Callable[..., Any]) -> No
     assert command("diff", str(tmp_path / "a"), str(tmp_path / "b")).code == 0
 
 
+def counted(program: str, folder: Path) -> int:
+    """The number that a program prints last, of the snapshots that it takes."""
+    done = subprocess.run([sys.executable, "-c", program, str(folder / "a")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
 KEPT_READY = """
 import ctypes, memprobe, sys
 libc = ctypes.CDLL(None)
@@ -167,9 +174,7 @@ print(sum(row.count for row in memprobe.load(sys.argv[1]).lost(limit=None).rows 
 @glibc
 def test_what_is_kept_ready_of_objects_refers_to_nothing(tmp_path: Path) -> None:
     """Dicts that have gone, in the interpreter's list of free ones, have the addresses of their tables: which are another's now."""
-    done = subprocess.run([sys.executable, "-c", KEPT_READY, str(tmp_path / "a")], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert 1990 <= int(done.stdout) <= 2002
+    assert 1990 <= counted(KEPT_READY, tmp_path) <= 2002
 
 
 FREE_FLOATS = """
@@ -194,9 +199,7 @@ print(sum(row.count for row in memprobe.load(sys.argv[1]).lost(limit=None).rows 
 @glibc
 def test_free_floats_refer_to_nothing(tmp_path: Path) -> None:
     """A hundred of them are kept ready. Until 3.13 nothing in one says that it is a float."""
-    done = subprocess.run([sys.executable, "-c", FREE_FLOATS, str(tmp_path / "a")], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert 4980 <= int(done.stdout) <= 5002
+    assert 4980 <= counted(FREE_FLOATS, tmp_path) <= 5002
 
 
 LOOKALIKES = """
@@ -221,6 +224,4 @@ print(sum(row.count for row in memprobe.load(sys.argv[1]).lost(limit=None).rows 
 @glibc
 def test_structures_of_c_are_no_free_objects(tmp_path: Path) -> None:
     """Nodes { next, class, .. } of C code look like objects that are kept ready; what they keep is not lost."""
-    done = subprocess.run([sys.executable, "-c", LOOKALIKES, str(tmp_path / "a")], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 0
+    assert counted(LOOKALIKES, tmp_path) == 0
