@@ -52,6 +52,20 @@
         }                                                                                                                          \
     } while (0)
 
+/* Of items with `begin` and `end` that are sorted and lie beside each other: *at is the first that ends behind an address, or their count. */
+#define mpr_vec_bisect(v, address, at)                                                                                             \
+    do {                                                                                                                           \
+        size_t high_ = (v)->count;                                                                                                 \
+        for (*(at) = 0; *(at) < high_;) {                                                                                          \
+            size_t middle_ = *(at) + (high_ - *(at)) / 2;                                                                          \
+            if ((v)->items[middle_].end <= (address)) {                                                                            \
+                *(at) = middle_ + 1;                                                                                               \
+            } else {                                                                                                               \
+                high_ = middle_;                                                                                                   \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    } while (0)
+
 int mpr_vec_grow(void *items, size_t *capacity, size_t count, size_t extra, size_t item, mpr_alloc *alloc);
 void mpr_vec_shrink(void *items, size_t *capacity, size_t count, size_t item, mpr_alloc *alloc);
 

@@ -129,16 +129,9 @@ static uint64_t last_begin(const mpr_blocks *b, uint32_t page, uint32_t granule)
 
 /* Where the large block begins that has an address, or 0; one that was removed is in the list still. */
 static uint64_t find_large(mpr_blocks *b, uint64_t address) {
-    size_t low = 0, high = b->large.count;
-    while (low < high) { /* the first that ends behind it */
-        size_t middle = low + (high - low) / 2;
-        if (b->large.items[middle].end <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    uint64_t begin = low < b->large.count && b->large.items[low].begin <= address ? b->large.items[low].begin : 0;
+    size_t at;
+    mpr_vec_bisect(&b->large, address, &at);
+    uint64_t begin = at < b->large.count && b->large.items[at].begin <= address ? b->large.items[at].begin : 0;
     return begin != 0 && mpr_blocks_has(b, begin) ? begin : 0;
 }
 

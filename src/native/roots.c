@@ -113,14 +113,7 @@ int mpr_roots_find(mpr_roots *out, const mpr_held *pages) {
 }
 
 const mpr_root *mpr_roots_image(const mpr_roots *roots, uint64_t address) {
-    size_t low = 0, high = roots->image.count;
-    while (low < high) { /* the first that ends behind it */
-        size_t middle = low + (high - low) / 2;
-        if (roots->image.items[middle].end <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < roots->image.count && roots->image.items[low].begin <= address ? &roots->image.items[low] : NULL;
+    size_t at;
+    mpr_vec_bisect(&roots->image, address, &at);
+    return at < roots->image.count && roots->image.items[at].begin <= address ? &roots->image.items[at] : NULL;
 }

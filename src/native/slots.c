@@ -26,16 +26,9 @@ void mpr_slots_finish(mpr_slots *s) {
 }
 
 const mpr_slots_run *mpr_slots_find(const mpr_slots *s, uint64_t address) {
-    size_t low = 0, high = s->run.count;
-    while (low < high) { /* the first that ends behind it */
-        size_t middle = low + (high - low) / 2;
-        if (s->run.items[middle].end <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < s->run.count && s->run.items[low].begin <= address ? &s->run.items[low] : NULL;
+    size_t at;
+    mpr_vec_bisect(&s->run, address, &at);
+    return at < s->run.count && s->run.items[at].begin <= address ? &s->run.items[at] : NULL;
 }
 
 void mpr_slots_free(mpr_slots *s) {
