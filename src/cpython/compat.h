@@ -14,14 +14,25 @@
 #include "cpython/blocks.h"
 
 /* What the module declares of itself, where the version asks: it works under the GIL of its interpreter, and in the main one's family
- * alone. (A free-threaded build would switch the GIL on; the package refuses it before.) */
-#if PY_VERSION_HEX >= 0x030D0000
+ * alone. In a free-threaded build it does without a GIL: importing a module that does not say so would switch one on. */
+#ifdef Py_GIL_DISABLED
+#define CPY_MODULE_SLOTS                                                                                                           \
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#elif PY_VERSION_HEX >= 0x030D0000
 #define CPY_MODULE_SLOTS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, {Py_mod_gil, Py_MOD_GIL_USED},
 #elif PY_VERSION_HEX >= 0x030C0000
 #define CPY_MODULE_SLOTS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
 #else
 #define CPY_MODULE_SLOTS
 #endif
+
+/* Words of an object's body are numbered as they are with the GIL, where the head is two words: a count and the type. The head of a
+ * free-threaded build has four, and what follows it is the same. */
+#define CPY_HEAD_WORDS (sizeof(PyObject) / sizeof(PyObject *))
+#define CPY_WORD(n) ((n) + (CPY_HEAD_WORDS - 2))
+
+/* Where the object would begin if its head had two words: for offsets in bytes, and arrays of other than words. */
+#define CPY_BODY(object) ((const char *)(object) + (CPY_HEAD_WORDS - 2) * sizeof(PyObject *))
 
 /* The type's own namespace, borrowed; NULL if it has none. Static builtin types keep it in the interpreter since 3.12. */
 PyObject *cpy_type_namespace(PyTypeObject *type);

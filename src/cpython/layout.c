@@ -7,6 +7,7 @@
 #endif
 #include "cpython/layout.h"
 
+#include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interp_structs.h>
@@ -21,10 +22,18 @@
 
 #define WORD(object, n) (((PyObject **)(object))[n])
 
+#ifdef Py_GIL_DISABLED
+#define LIST_ITEMS_AT sizeof(Py_ssize_t) /* of their block: _PyListArray of Objects/listobject.c */
+_Static_assert(CPY_GC_TRACKED == _PyGC_BITS_TRACKED && CPY_GC_FROZEN == _PyGC_BITS_FROZEN && CPY_GC_DEFERRED == _PyGC_BITS_DEFERRED,
+               "the bits of ob_gc_bits have changed");
+#else
+#define LIST_ITEMS_AT ((size_t)0)
+#endif
+
 /* ---- blocks ---- */
 
 size_t cpy_layout_preheader(PyTypeObject *type, bool is_gc) {
-    size_t bytes = is_gc ? sizeof(cpy_gc_head) : 0;
+    size_t bytes = is_gc ? CPY_GC_HEAD_BYTES : 0;
 #if PY_VERSION_HEX >= 0x030C0000
     bytes += type->tp_flags & (Py_TPFLAGS_MANAGED_DICT | Py_TPFLAGS_MANAGED_WEAKREF) ? 2 * sizeof(PyObject *) : 0;
 #elif PY_VERSION_HEX >= 0x030B0000
@@ -55,6 +64,19 @@ bool cpy_layout_traces_allocations(void) {
     return traces;
 }
 
+/* While sort() runs the list is empty, `allocated` is -1, and its items are in a buffer that only sort() knows. A list that lost its items one
+ * by one keeps the block that PyMem_Realloc() gave for 0 bytes. */
+size_t cpy_layout_list_bytes(const PyListObject *list, cpy_blocks *blocks) {
+    const void *block = (const char *)list->ob_item - LIST_ITEMS_AT;
+    if (list->ob_item == NULL) {
+        return 0;
+    }
+    if (list->allocated == 0 && LIST_ITEMS_AT == 0) {
+        cpy_uncounted_block(blocks, block);
+    }
+    return list->allocated < 0 ? 0 : cpy_block(blocks, block, LIST_ITEMS_AT + (size_t)list->allocated * sizeof(PyObject *));
+}
+
 void cpy_layout_prefetch(PyObject *object) {
     if (PyDict_CheckExact(object)) {
         const char *keys = (const char *)((PyDictObject *)object)->ma_keys;
@@ -64,7 +86,7 @@ void cpy_layout_prefetch(PyObject *object) {
     } else if (PyList_CheckExact(object)) {
         __builtin_prefetch(((PyListObject *)object)->ob_item);
     } else if (cpy_layout_has_managed_dict(Py_TYPE(object))) {
-        __builtin_prefetch((const void *)((uintptr_t)WORD(object, -3) & ~(uintptr_t)7));
+        __builtin_prefetch((const void *)((uintptr_t)WORD(object, CPY_MANAGED_DICT_WORD) & ~(uintptr_t)7));
     }
 }
 

@@ -28,7 +28,7 @@ typedef enum cpy_capability {
 
 /* ---- blocks ---- */
 
-/* Bytes in front of an instance: collector's head, managed dict and weakref list. */
+/* Bytes in front of an instance: collector's head (not in a free-threaded build), managed dict and weakref list. */
 size_t cpy_layout_preheader(PyTypeObject *type, bool is_gc);
 
 /* Where tracemalloc saw the object being made: ((file, line), ...), the innermost first; None if it did not. A new reference. */
@@ -37,6 +37,10 @@ PyObject *cpy_allocation_traceback(PyObject *object);
 /* Does tracemalloc trace now, whoever started it? Allocates a block to see that, and frees it; sets no exception. */
 bool cpy_layout_traces_allocations(void);
 
+/* Bytes of the block that a list's items lie in, which is given to `blocks` unless that is NULL. A free-threaded build has the number of
+ * places before them, for threads that read without a lock. */
+size_t cpy_layout_list_bytes(const PyListObject *list, cpy_blocks *blocks);
+
 /* Begin to fetch what the object keeps outside its body: a list's items, a dict's table, inline values. A hint: nothing is believed. */
 void cpy_layout_prefetch(PyObject *object);
 
@@ -44,12 +48,53 @@ void cpy_layout_prefetch(PyObject *object);
 
 #define CPY_GENERATIONS 4 /* three generations and the permanent one */
 
-/* The two words before every collected object: links, with the collector's own bits in the lowest two. */
+/* The two words before every collected object: links, with the collector's own bits in the lowest two. A free-threaded build has neither
+ * lists nor heads: there the collector finds objects by their allocator, and keeps its bits in the object's own head. */
 typedef struct cpy_gc_head {
     uintptr_t next, previous;
 } cpy_gc_head;
 
-/* The list heads of the current interpreter. Returns how many: CPY_GENERATIONS. */
+#ifdef Py_GIL_DISABLED
+#define CPY_GC_HEAD_BYTES ((size_t)0)
+#define CPY_GC_TRACKED 1u  /* bits of ob_gc_bits; layout.c compares them with the interpreter's own header */
+#define CPY_GC_FROZEN 8u
+#define CPY_GC_DEFERRED 64u
+#else
+#define CPY_GC_HEAD_BYTES sizeof(cpy_gc_head)
+#endif
+
+/* Does the collector follow this object now? It must be one that PyObject_IS_GC() is true for. */
+static inline bool cpy_layout_is_tracked(const PyObject *object) {
+#ifdef Py_GIL_DISABLED
+    return (object->ob_gc_bits & CPY_GC_TRACKED) != 0;
+#else
+    return ((const cpy_gc_head *)object)[-1].next != 0;
+#endif
+}
+
+/* Is an object that the collector follows in the permanent generation, by its own bits? False where only the collector's list says that. */
+static inline bool cpy_layout_is_frozen(const PyObject *object) {
+#ifdef Py_GIL_DISABLED
+    return (object->ob_gc_bits & CPY_GC_FROZEN) != 0;
+#else
+    (void)object;
+    return false;
+#endif
+}
+
+/* Does the reference count say how many references there are? Not with deferred reference counting, which a free-threaded build has for
+ * functions, methods, code, modules and classes: 3.13 adds one to the count, 3.14 a large number, and references from stacks and of
+ * instances to their classes may be counted elsewhere, or not at all. */
+static inline bool cpy_layout_counts_all(const PyObject *object) {
+#ifdef Py_GIL_DISABLED
+    return (object->ob_gc_bits & CPY_GC_DEFERRED) == 0;
+#else
+    (void)object;
+    return true;
+#endif
+}
+
+/* The list heads of the current interpreter. Returns how many: CPY_GENERATIONS, or 0 in a free-threaded build. */
 int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]);
 
 /* True while a collection runs: the lists' back links are then in other use. */
@@ -108,6 +153,13 @@ typedef struct cpy_instance {
     size_t bytes;            /* of the values */
     const void *block;       /* that the values are in, or NULL: they lie behind the instance, in its own block */
 } cpy_instance;
+
+/* The word of an instance, counted from its address, that leads to its managed dict, or to its values (3.12). */
+#ifdef Py_GIL_DISABLED
+#define CPY_MANAGED_DICT_WORD (-1)
+#else
+#define CPY_MANAGED_DICT_WORD (-3)
+#endif
 
 bool cpy_layout_has_managed_dict(PyTypeObject *type);
 void cpy_layout_instance(PyObject *object, cpy_instance *out);

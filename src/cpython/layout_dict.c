@@ -213,7 +213,7 @@ static size_t allocated_values(const PyDictValues *values, const struct _dictkey
 }
 
 static void read_instance(PyObject *object, const struct _dictkeysobject *keys, cpy_instance *out) {
-    out->dict = WORD(object, -3);
+    out->dict = WORD(object, CPY_MANAGED_DICT_WORD);
     if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES) || keys == NULL) {
         return;
     }
@@ -234,12 +234,12 @@ static void read_instance(PyObject *object, const struct _dictkeysobject *keys, 
 
 static void read_instance(PyObject *object, const struct _dictkeysobject *keys, cpy_instance *out) {
 #if PY_VERSION_HEX >= 0x030C0000
-    uintptr_t word = (uintptr_t)WORD(object, -3);
+    uintptr_t word = (uintptr_t)WORD(object, CPY_MANAGED_DICT_WORD);
     const PyDictValues *values = word & 1 ? (const PyDictValues *)(word + 1) : NULL;
     out->dict = word & 1 ? NULL : (PyObject *)word;
 #else
     const PyDictValues *values = (const PyDictValues *)WORD(object, -4);
-    out->dict = WORD(object, -3);
+    out->dict = WORD(object, CPY_MANAGED_DICT_WORD);
 #endif
     if (values != NULL && keys != NULL) {
         out->values = values->values;

@@ -30,6 +30,12 @@ static struct _gc_runtime_state *collector(void) {
 #endif
 }
 
+#ifdef Py_GIL_DISABLED
+int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]) {
+    (void)heads;
+    return 0;
+}
+#else
 int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]) {
     struct _gc_runtime_state *gc = collector();
 #if PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030E0500
@@ -43,6 +49,7 @@ int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]) {
     heads[3] = (cpy_gc_head *)&gc->permanent_generation.head;
     return CPY_GENERATIONS;
 }
+#endif
 
 bool cpy_layout_collecting(void) { return collector()->collecting != 0; }
 
@@ -57,7 +64,7 @@ PyObject *cpy_layout_interned(void) {
 }
 
 uint64_t cpy_layout_free_float(void) {
-#if PY_VERSION_HEX >= 0x030E0000
+#if PY_VERSION_HEX >= 0x030E0000 || defined(Py_GIL_DISABLED) /* each thread has its own, which no search of pools meets */
     return 0;
 #elif PY_VERSION_HEX >= 0x030D0000
     return (uint64_t)(uintptr_t)PyInterpreterState_Get()->object_state.freelists.floats.items;
@@ -79,12 +86,12 @@ void cpy_layout_attribute_cache(cpy_owned tell, void *context) {
 
 PyObject *cpy_layout_accumulated(PyObject *stringio) {
 #if PY_VERSION_HEX >= 0x030E0000
-    PyObject **writer = (PyObject **)WORD(stringio, 7); /* a block of its own, which begins with the str */
+    PyObject **writer = (PyObject **)WORD(stringio, CPY_WORD(7)); /* a block of its own, which begins with the str */
     return writer == NULL ? NULL : *writer;
 #elif PY_VERSION_HEX >= 0x030C0000
-    return WORD(stringio, 7);
+    return WORD(stringio, CPY_WORD(7));
 #else
-    return WORD(stringio, 8); /* a list of strs */
+    return WORD(stringio, CPY_WORD(8)); /* a list of strs */
 #endif
 }
 
@@ -92,7 +99,7 @@ PyObject *cpy_layout_module_name(PyObject *module) {
 #if PY_VERSION_HEX >= 0x030B0000
     return ((PyModuleObject *)module)->md_name;
 #else
-    return WORD(module, 6);
+    return WORD(module, CPY_WORD(6));
 #endif
 }
 
