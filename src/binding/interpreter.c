@@ -4,19 +4,19 @@
 #include "binding/binding.h"
 #include "native/pools.h"
 
+static int count_generation(void *counts, PyObject *object, int generation, bool from_young) {
+    (void)object, (void)from_young;
+    ((Py_ssize_t *)counts)[generation]++;
+    return 0;
+}
+
 static PyObject *generations(PyObject *module, PyObject *unused) {
-    cpy_gc_head *heads[CPY_GENERATIONS];
+    Py_ssize_t counts[CPY_GENERATIONS] = {0};
     (void)unused;
     if (!binding_state(module)->proofs.can[CPY_CAN_GC_LISTS]) {
         return PyList_New(0);
     }
-    int lists = cpy_layout_gc_heads(heads);
-    Py_ssize_t counts[CPY_GENERATIONS] = {0};
-    for (int i = 0; i < lists; i++) { /* all lists before the first object is made */
-        for (cpy_gc_head *at = cpy_gc_next(heads[i]); at != heads[i]; at = cpy_gc_next(at)) {
-            counts[i]++;
-        }
-    }
+    cpy_heap_each(&(cpy_heap){.has_lists = true}, count_generation, counts); /* before the first object is made */
     return Py_BuildValue("[nnnn]", counts[0], counts[1], counts[2], counts[3]);
 }
 

@@ -10,7 +10,8 @@
 #include "algo/names.h"
 #include "algo/paths.h"
 #include "algo/reach.h"
-#include "cpython/walk.h"
+#include "cpython/str.h"
+#include "cpython/text.h"
 
 /* ---- the graph of this moment ---- */
 
@@ -147,7 +148,7 @@ static size_t name_of(const asking *a, uint32_t holder, uint64_t edge, char *out
     mpr_resolved label;
     if (kind == MPR_LABEL_VALUE || kind == MPR_LABEL_ATTR) {
         PyObject *key = (PyObject *)(uintptr_t)mpr_graph_address(a->g, a->g->target[edge - 1]);
-        return PyUnicode_CheckExact(key) ? cpy_text_put(out, size, key, (Py_ssize_t)size / 4) : 0;
+        return PyUnicode_CheckExact(key) ? cpy_str_utf8(out, size, key, (Py_ssize_t)size / 4) : 0;
     }
     mpr_graph_resolve(a->g, holder, edge, &label);
     bool named = label.kind == MPR_LABEL_ATTR && label.name != NULL && label.length < size;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The collector's own view, for memprobe.objgraph: tracked objects by type and by address, and who of them refers to what. */
-#include "cpython/tracked.h"
 #include "binding/binding.h"
+#include "cpython/holders.h"
 
 #include <string.h>
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpython/str.h"
+
 /* ---- counting ---- */
 
 int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, bool sizes) {
@@ -32,8 +34,8 @@ int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObjec
     cpy_walk walk;
     mpr_tally_init(tally, alloc);
     int status = cpy_walk_begin(&walk, alloc, &tally->sink, proofs);
-    walk.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
-    walk.only = !housekeeping;
+    walk.emit.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
+    walk.emit.skips_classes = !housekeeping;
     for (size_t i = 0; status == MPR_OK && i < skipped; i++) {
         status = cpy_walk_exclude(&walk, skip[i]);
     }
@@ -73,12 +75,12 @@ int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, 
     mpr_sink nobody = {0};
     block_list list = {.blocks = {.add = list_block}, .out = out, .alloc = alloc};
     int status = cpy_walk_begin(&walk, alloc, &nobody, proofs);
-    walk.only = true;
+    walk.emit.skips_classes = true;
     if (status == MPR_OK) {
-        const cpy_type *type = cpy_type_of(&walk, Py_TYPE(object));
-        status = walk.status;
-        if (type != NULL) {
-            cpy_blocks_of(&walk, object, type, &list.blocks);
+        const cpy_type *type = cpy_type_of(&walk.types, Py_TYPE(object));
+        status = walk.emit.status;
+        if (type != NULL && !mpr_image_has(&walk.image, (uint64_t)(uintptr_t)object)) {
+            cpy_blocks_of(&walk.types, object, type, &list.blocks);
             status = list.status;
         }
     }
@@ -117,13 +119,13 @@ static bool is_own_holder(const finder *f) {
     }
     PyObject *object = (PyObject *)(uintptr_t)f->holder.address;
     PyObject *globals = PyFunction_Check(object) ? PyFunction_GET_GLOBALS(object) : object;
-    return object == f->question->argument || cpy_walk_is_own(f->walk, globals);
+    return object == f->question->argument || cpy_self_has(&f->walk->self, globals);
 }
 
 static size_t put_texts(finder *f, const char *text, size_t length) {
     size_t at = f->out->texts.count;
-    if (mpr_vec_reserve(&f->out->texts, f->walk->alloc, length) != MPR_OK) {
-        f->walk->status = MPR_ENOMEM;
+    if (mpr_vec_reserve(&f->out->texts, f->walk->emit.alloc, length) != MPR_OK) {
+        f->walk->emit.status = MPR_ENOMEM;
         return at;
     }
     memcpy(f->out->texts.items + at, text, length);
@@ -131,66 +133,69 @@ static size_t put_texts(finder *f, const char *text, size_t length) {
     return at;
 }
 
-/* Set the name of a label. Until the walk is over it is an offset in the texts, for those move; only its being NULL says something. */
-static void set_name(finder *f, mpr_resolved *out, const char *text, size_t length) {
-    out->name = (const char *)(put_texts(f, text, length) + 1);
-    out->length = length;
+/* The name of a label. It is found in the texts when the walk is over, for they move until then. */
+static void set_name(finder *f, cpy_found *found, const char *text, size_t length) {
+    found->has_name = true;
+    found->name = put_texts(f, text, length);
+    found->label.length = length;
 }
 
 /* The object that serves as name: a str by its contents, a small int, bool or None as Python writes it, anything else by its type. */
-static void resolve_name(finder *f, uint64_t address, mpr_resolved *out) {
+static void resolve_name(finder *f, uint64_t address, cpy_found *found) {
+    mpr_resolved *out = &found->label;
     char text[LONGEST_NAME * 4 + 4];
     PyObject *name = (PyObject *)(uintptr_t)address;
     out->type = Py_TYPE(name)->tp_name;
     out->type_length = strlen(out->type);
     out->is_text = PyUnicode_CheckExact(name);
     if (out->is_text) {
-        set_name(f, out, text, cpy_text_put(text, sizeof text, name, LONGEST_NAME));
+        set_name(f, found, text, cpy_str_utf8(text, sizeof text, name, LONGEST_NAME));
     } else if (PyLong_CheckExact(name)) {
         int overflow;
         long long value = PyLong_AsLongLongAndOverflow(name, &overflow);
         if (overflow == 0) {
-            set_name(f, out, text, (size_t)snprintf(text, sizeof text, "%lld", value));
+            set_name(f, found, text, (size_t)snprintf(text, sizeof text, "%lld", value));
         }
     } else if (PyBool_Check(name) || name == Py_None) {
         const char *word = name == Py_None ? "None" : name == Py_True ? "True" : "False";
-        set_name(f, out, word, strlen(word));
+        set_name(f, found, word, strlen(word));
     }
 }
 
 /* The name that the holder's class has for a place of its instances. */
-static void resolve_place(finder *f, mpr_resolved *out) {
+static void resolve_place(finder *f, cpy_found *found) {
+    mpr_resolved *out = &found->label;
     cpy_table keys;
     PyTypeObject *type = Py_TYPE((PyObject *)(uintptr_t)f->holder.address);
     if (out->kind == MPR_LABEL_OFFSET) {
         const char *name = cpy_type_member_name(type, out->number);
         if (name != NULL) {
             out->kind = MPR_LABEL_ATTR;
-            set_name(f, out, name, strlen(name));
+            set_name(f, found, name, strlen(name));
         }
     } else if (cpy_layout_shared_keys(type, &keys) && (Py_ssize_t)out->number < keys.count) {
         out->kind = MPR_LABEL_ATTR;
-        resolve_name(f, (uint64_t)(uintptr_t)cpy_table_key(&keys, (Py_ssize_t)out->number), out);
+        resolve_name(f, (uint64_t)(uintptr_t)cpy_table_key(&keys, (Py_ssize_t)out->number), found);
     }
 }
 
 /* What mpr_graph_resolve does for the edge of a graph, for one that was just seen. */
-static mpr_resolved resolve(finder *f, const mpr_seen_edge *edge) {
-    mpr_resolved out = {.kind = mpr_label_kind_of(edge->label),
-                        .number = mpr_label_payload(edge->label),
-                        .name_node = MPR_NO_NODE,
-                        .housekeeping = mpr_label_housekeeping(edge->label)};
+static void resolve(finder *f, const mpr_seen_edge *edge, cpy_found *found) {
+    mpr_resolved *out = &found->label;
+    *out = (mpr_resolved){.kind = mpr_label_kind_of(edge->label),
+                          .number = mpr_label_payload(edge->label),
+                          .name_node = MPR_NO_NODE,
+                          .housekeeping = mpr_label_housekeeping(edge->label)};
     if (mpr_label_named_by_previous(edge->label)) {
-        resolve_name(f, f->previous, &out);
-    } else if (out.kind == MPR_LABEL_KEY) {
-        resolve_name(f, edge->target, &out);
-    } else if ((out.kind == MPR_LABEL_OFFSET || out.kind == MPR_LABEL_INLINE) && f->holder.address < MPR_SYNTHETIC) {
-        resolve_place(f, &out);
-    } else if (out.kind == MPR_LABEL_FIELD) {
-        const char *name = mpr_label_field_text(out.number);
-        set_name(f, &out, name, strlen(name));
+        resolve_name(f, f->previous, found);
+    } else if (out->kind == MPR_LABEL_KEY) {
+        resolve_name(f, edge->target, found);
+    } else if ((out->kind == MPR_LABEL_OFFSET || out->kind == MPR_LABEL_INLINE) && f->holder.address < MPR_SYNTHETIC) {
+        resolve_place(f, found);
+    } else if (out->kind == MPR_LABEL_FIELD) {
+        const char *name = mpr_label_field_text(out->number);
+        set_name(f, found, name, strlen(name));
     }
-    return out;
 }
 
 /* A variable of the frame that asked: its own, or one of the namespace that it runs in. */
@@ -207,10 +212,10 @@ static void add_reference(finder *f, const mpr_seen_edge *edge) {
         return;
     }
     cpy_found found = {.holder = f->holder.address, .root = f->root, .root_length = f->root_length};
-    found.label = resolve(f, edge);
+    resolve(f, edge, &found);
     found.callers = is_callers(f, found.label.kind);
-    if (mpr_vec_push(&f->out->found, f->walk->alloc, found) != MPR_OK) {
-        f->walk->status = MPR_ENOMEM;
+    if (mpr_vec_push(&f->out->found, f->walk->emit.alloc, found) != MPR_OK) {
+        f->walk->emit.status = MPR_ENOMEM;
     }
 }
 
@@ -229,7 +234,7 @@ static int find_node(mpr_sink *sink, const mpr_seen_node *node) {
             add_reference(f, &(mpr_seen_edge){.target = (uint64_t)(uintptr_t)type, .label = mpr_label_field(MPR_FIELD_CLASS)});
         }
     }
-    return f->walk->status;
+    return f->walk->emit.status;
 }
 
 static int find_text(mpr_sink *sink, const char *text, size_t length) {
@@ -238,7 +243,7 @@ static int find_text(mpr_sink *sink, const char *text, size_t length) {
         f->root = put_texts(f, text, length);
         f->root_length = length;
     }
-    return f->walk->status;
+    return f->walk->emit.status;
 }
 
 static int find_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) {
@@ -249,15 +254,15 @@ static int find_edges(mpr_sink *sink, const mpr_seen_edge *edges, size_t count) 
         }
         f->previous = edges[i].target;
     }
-    return f->walk->status;
+    return f->walk->emit.status;
 }
 
 /* Names from offsets to texts, which move no more. */
 static void place_names(cpy_findings *findings) {
     for (size_t i = 0; i < findings->found.count; i++) {
-        mpr_resolved *label = &findings->found.items[i].label;
-        if (label->name != NULL) {
-            label->name = findings->texts.items + (size_t)label->name - 1;
+        cpy_found *found = &findings->found.items[i];
+        if (found->has_name) {
+            found->label.name = findings->texts.items + found->name;
         }
     }
 }
@@ -273,7 +278,7 @@ int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proo
     }
     int status = cpy_walk_begin(&walk, alloc, &f.sink, proofs);
     if (status == MPR_OK) {
-        cpy_walk_set_argument(&walk, question->argument);
+        cpy_argument_set(&walk.argument, proofs, question->argument);
         status = cpy_walk_whole(&walk);
     }
     cpy_walk_end(&walk);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Questions that need no graph: one walk, one answer. */
+ * Questions that need no graph: one walk, one answer.
+ *
+ * Used by src/binding. */
 #ifndef CPY_ASK_H
 #define CPY_ASK_H
 
@@ -29,6 +31,8 @@ int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, 
 typedef struct cpy_found {
     uint64_t holder;     /* MPR_SYNTHETIC and above: a root, thread or frame */
     mpr_resolved label;
+    bool has_name; /* the label's: it begins at `name` in the texts */
+    size_t name;
     size_t root, root_length; /* what a holder that is no object is called */
     bool callers; /* a variable of the frame that asked */
 } cpy_found;

@@ -2,7 +2,9 @@
  * Private blocks of an object: memory that it owns beside the block that it is in itself, as the items of a list or the table of a dict.
  *
  * A formula (cpy_kind.owned) adds up the bytes of these blocks for the object's size, which is asked for millions of times, and gives each
- * block to whoever asks where they are. */
+ * block to whoever asks where they are.
+ *
+ * Used by the layers facts and above. */
 #ifndef CPY_BLOCKS_H
 #define CPY_BLOCKS_H
 

@@ -5,44 +5,17 @@
 #include "base/os/maps.h"
 #include "base/os/process.h"
 #include "base/status.h"
-#include "cpython/kinds.h"
-#include "cpython/unseen.h"
+#include "cpython/hooks.h"
 
-/* Builtin types whose instances refer to objects alone, or to nothing. What they own besides is counted in their sizes. */
-bool cpy_bodies_may_refer(PyTypeObject *type) {
-    const PyTypeObject *const closed[] = {&PyBaseObject_Type, &PyLong_Type,      &PyUnicode_Type, &PyBytes_Type,
-                                          &PyByteArray_Type,  &PyList_Type,      &PyTuple_Type,   &PyDict_Type,
-                                          &PySet_Type,        &PyFrozenSet_Type, &PyFloat_Type,   &PyBool_Type,
-                                          &PyFunction_Type,   &PyMethod_Type,    &PyCell_Type,    &PyComplex_Type};
-    while (type->tp_base != NULL && cpy_is_python_class(type)) {
-        type = type->tp_base;
-    }
-    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
-        if (closed[i] == type) {
-            return false;
-        }
-    }
-    return true;
-}
+void cpy_bodies_end(cpy_bodies *bodies) { mpr_marking_free(&bodies->marking); }
 
-void cpy_bodies_end(cpy_walk *walk) {
-    if (walk->marking != NULL) {
-        mpr_marking_free(walk->marking);
-        walk->marking = NULL;
-    }
-}
-
-int cpy_bodies_begin(cpy_walk *walk, mpr_marking *marking, const mpr_account_more *more) {
+int cpy_bodies_begin(cpy_bodies *bodies, cpy_emit *emit, const cpy_types *types, const mpr_account_more *more) {
     int64_t start = mpr_process_monotonic_ns();
-    walk->marking = marking;
     size_t hooks;
-    int status = mpr_marking_begin(marking, walk->alloc, more);
-    cpy_unseen_hooks(&marking->before, &hooks);
-    marking->nanoseconds = mpr_process_monotonic_ns() - start;
-    if (status == MPR_EUNSUPPORTED || status == MPR_ELIMIT) { /* nothing was emitted yet: the answer is that they are not known */
-        cpy_bodies_end(walk);
-        return MPR_OK;
-    }
+    *bodies = (cpy_bodies){.emit = emit, .types = types};
+    int status = mpr_marking_begin(&bodies->marking, emit->alloc, more);
+    cpy_hooks_find(&bodies->marking.before, &hooks);
+    bodies->marking.nanoseconds = mpr_process_monotonic_ns() - start;
     return status;
 }
 
@@ -56,9 +29,9 @@ static void exclude(cpy_blocks *self, const void *address, size_t bytes, size_t 
     mpr_marking_exclude(((excluding *)self)->marking, (uint64_t)(uintptr_t)address);
 }
 
-static void exclude_owned(cpy_walk *walk) {
-    excluding e = {.blocks = {.add = exclude}, .marking = walk->marking};
-    cpy_blocks_of(walk, walk->object, walk->type, &e.blocks);
+static void exclude_owned(cpy_bodies *bodies, PyObject *object, const cpy_type *type) {
+    excluding e = {.blocks = {.add = exclude}, .marking = &bodies->marking};
+    cpy_blocks_of(bodies->types, object, type, &e.blocks);
 }
 
 /* A program may have the address of a block as an int, as functions of ctypes and cffi return it. 0: it is too small or too large for one. */
@@ -73,50 +46,49 @@ static uint64_t address_in(PyObject *integer) {
     return negative ? 0 : address;
 }
 
-static void search_int(cpy_walk *walk) {
-    uint64_t address = address_in(walk->object), block = mpr_marking_find(walk->marking, address);
+static void search_int(cpy_bodies *bodies, PyObject *object) {
+    uint64_t address = address_in(object), block = mpr_marking_find(&bodies->marking, address);
     if (block != 0 && mpr_marking_owns(block, address)) {
-        mpr_marking_mark(walk->marking, address);
-        cpy_walk_emit_edge(walk, block, mpr_marking_label(block, address, sizeof(PyObject)));
+        mpr_marking_mark(&bodies->marking, address);
+        cpy_emit_edge(bodies->emit, block, mpr_marking_label(block, address, sizeof(PyObject)));
     }
 }
 
 /* No tp_traverse and no formula tells to which objects an object refers: its words may. */
 static bool is_opaque(const cpy_type *type) { return !type->is_gc && !type->complete; }
 
-static void search_word(cpy_walk *walk, uintptr_t word, size_t offset) {
-    bool object = mpr_workset_has(&walk->work, word);
-    uint64_t block = object ? word : mpr_marking_mark(walk->marking, word);
-    if (block != 0 && (!object || is_opaque(walk->type))) {
-        cpy_walk_emit_edge(walk, block, mpr_marking_label(block, word, offset));
+static void search_word(cpy_bodies *bodies, const cpy_type *type, uintptr_t word, size_t offset) {
+    bool object = mpr_workset_has(&bodies->emit->work, word);
+    uint64_t block = object ? word : mpr_marking_mark(&bodies->marking, word);
+    if (block != 0 && (!object || is_opaque(type))) {
+        cpy_emit_edge(bodies->emit, block, mpr_marking_label(block, word, offset));
     }
 }
 
-static void search_words(cpy_walk *walk, size_t bytes) {
-    const uintptr_t *words = (const uintptr_t *)walk->object;
-    for (size_t i = 2; i < bytes / sizeof *words; i++) {
-        search_word(walk, words[i], i * sizeof *words);
+static void search_words(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes) {
+    const uintptr_t *words = (const uintptr_t *)object;
+    for (size_t i = CPY_HEAD_WORDS; i < bytes / sizeof *words; i++) {
+        search_word(bodies, type, words[i], i * sizeof *words);
     }
 }
 
-void cpy_bodies_search(cpy_walk *walk) {
-    exclude_owned(walk);
-    if (walk->type->type == &PyLong_Type) {
-        search_int(walk);
+void cpy_bodies_search(cpy_bodies *bodies, PyObject *object, const cpy_type *type) {
+    exclude_owned(bodies, object, type);
+    if (type->type == &PyLong_Type) {
+        search_int(bodies, object);
     }
-    if (walk->type->may_refer) {
-        search_words(walk, cpy_body_bytes(walk->object, walk->type));
-    } else if (cpy_layout_is_dict(
-                   walk->object)) { /* shared keys may outlive the class that they were of: then only dicts have them */
-        search_word(walk, (uintptr_t)cpy_layout_shared_keys_of(walk->object), offsetof(PyDictObject, ma_keys));
+    if (type->may_refer) {
+        search_words(bodies, object, type, cpy_body_bytes(object, type));
+    } else if (cpy_layout_is_dict(object)) { /* shared keys may outlive the class that they were of: then only dicts have them */
+        search_word(bodies, type, (uintptr_t)cpy_layout_shared_keys_of(object), offsetof(PyDictObject, ma_keys));
     }
 }
 
-void cpy_bodies_search_unseen(cpy_walk *walk, size_t bytes, bool formula) {
+void cpy_bodies_search_unseen(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes, bool formula) {
     if (formula) {
-        exclude_owned(walk);
+        exclude_owned(bodies, object, type);
     } else {
-        search_words(walk, bytes);
+        search_words(bodies, object, type, bytes);
     }
 }
 
@@ -150,17 +122,18 @@ static int exclude_lists(mpr_roots *roots, const mpr_sharing *sharing) {
     return status;
 }
 
-int cpy_bodies_finish(cpy_walk *walk, const mpr_sharing *sharing, const void *stack) {
+int cpy_bodies_finish(cpy_bodies *bodies, uint64_t *synthetic, uint32_t *type_count, const mpr_sharing *sharing,
+                      const void *stack) {
     int64_t start = mpr_process_monotonic_ns();
     uint64_t here = (uint64_t)(uintptr_t)&start, end = (uint64_t)(uintptr_t)stack;
-    walk->synthetic = walk->temporaries > walk->synthetic ? walk->temporaries : walk->synthetic; /* the last ones given */
-    const mpr_marking_walk to = {.sink = walk->sink,
-                                 .types = &walk->type_count,
-                                 .synthetic = &walk->synthetic,
-                                 .objects = &walk->work.seen,
+    mpr_marking *marking = &bodies->marking;
+    const mpr_marking_walk to = {.sink = bodies->emit->sink,
+                                 .types = type_count,
+                                 .synthetic = synthetic,
+                                 .objects = &bodies->emit->work.seen,
                                  .stack = {here - MPR_MARKING_STACK, end}};
-    int status = sharing != NULL ? exclude_lists(&walk->marking->roots, sharing) : MPR_OK;
-    status = status == MPR_OK ? mpr_marking_finish(walk->marking, &to) : status;
-    walk->marking->nanoseconds += mpr_process_monotonic_ns() - start;
-    return status == MPR_OK ? emit_facts(walk->sink, walk->marking) : status;
+    int status = sharing != NULL ? exclude_lists(&marking->roots, sharing) : MPR_OK;
+    status = status == MPR_OK ? mpr_marking_finish(marking, &to) : status;
+    marking->nanoseconds += mpr_process_monotonic_ns() - start;
+    return status == MPR_OK ? emit_facts(bodies->emit->sink, marking) : status;
 }

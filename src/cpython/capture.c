@@ -6,10 +6,8 @@
 
 #include "base/os/file.h"
 #include "base/os/process.h"
-#include "cpython/bodies.h"
 #include "cpython/copied.h"
-#include "cpython/kinds.h"
-#include "cpython/leaf_buffers.h"
+#include "cpython/library.h"
 #include "cpython/selfcheck.h"
 #include "cpython/temporaries.h"
 #include "cpython/unseen.h"
@@ -62,18 +60,18 @@ bool cpy_capture_needs_interpreter(const cpy_proofs *proofs) {
 
 /* ---- the walk ---- */
 
-static int tell_text(mpr_sink *sink, const char *key, const char *text) {
+static int emit_text(mpr_sink *sink, const char *key, const char *text) {
     return sink->info(sink, &(mpr_seen_info){.key = key, .text = text, .length = strlen(text)});
 }
 
-static int tell_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
+static int emit_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
     const struct {
         const char *key;
         int64_t number;
     } numbers[] = {{"pid", f->pid}, {"time_ns", f->time}, {"rss_bytes", f->rss}};
-    int status = tell_text(sink, "python", f->python);
-    status = status != MPR_OK ? status : tell_text(sink, "mode", mode);
-    status = status != MPR_OK ? status : tell_text(sink, "fallbacks", f->fallbacks);
+    int status = emit_text(sink, "python", f->python);
+    status = status != MPR_OK ? status : emit_text(sink, "mode", mode);
+    status = status != MPR_OK ? status : emit_text(sink, "fallbacks", f->fallbacks);
     for (size_t i = 0; status == MPR_OK && i < sizeof numbers / sizeof *numbers; i++) {
         status = mpr_sink_number(sink, numbers[i].key, numbers[i].number);
     }
@@ -85,62 +83,92 @@ static int tell_facts(mpr_sink *sink, const cpy_facts *f, const char *mode) {
 
 /* The key of the hashes is forgotten with the walk. */
 static int set_contents(cpy_walk *walk, cpy_contents contents) {
-    walk->values = contents.values;
-    walk->withholds = walk->withholds && !contents.values;
-    walk->hashes = contents.hashes && walk->sink->digest != NULL;
-    return walk->hashes ? mpr_file_random(walk->key, sizeof walk->key) : MPR_OK;
+    walk->text.values = contents.values;
+    walk->emit.names.strings = walk->emit.names.strings && !contents.values;
+    walk->text.hashes = contents.hashes && walk->emit.sink->digest != NULL;
+    return walk->text.hashes ? mpr_file_random(walk->text.key, sizeof walk->text.key) : MPR_OK;
+}
+
+/* What is to be known before the first object is emitted. */
+static int begin(cpy_walk *walk, const cpy_capture *what) {
+    mpr_sink *sink = walk->emit.sink;
+    uint64_t discarded = 0;
+    walk->leaf_buffers = what->leaf_buffers;
+    if (walk->leaf_buffers != NULL) {
+        discarded = cpy_leaf_buffers_discard_known(walk->leaf_buffers, &walk->types);
+    }
+    int status = what->prepared != NULL ? what->prepared(what->context, sink, discarded) : MPR_OK;
+    if (status == MPR_OK) {
+        status = set_contents(walk, what->contents);
+    }
+    if (status == MPR_OK) {
+        status = emit_facts(sink, what->facts, what->mode);
+    }
+    if (status == MPR_OK && what->origins != NULL) {
+        status = cpy_origins_emit(what->origins, walk->emit.alloc, sink);
+    }
+    if (status == MPR_OK && what->argument != NULL) {
+        cpy_argument_set(&walk->argument, what->proofs, what->argument);
+    }
+    return status;
+}
+
+/* Where native blocks are not to be had, nothing was emitted yet: the answer is that they are not known. */
+static int begin_bodies(cpy_walk *walk, cpy_bodies *bodies, const cpy_capture *what) {
+    int status = cpy_bodies_begin(bodies, &walk->emit, &walk->types, what->more);
+    if (status == MPR_OK) {
+        walk->bodies = bodies;
+        return MPR_OK;
+    }
+    cpy_bodies_end(bodies);
+    return status == MPR_EUNSUPPORTED || status == MPR_ELIMIT ? MPR_OK : status;
+}
+
+static int finish_bodies(cpy_walk *walk, const mpr_sharing *sharing, const void *stack) {
+    cpy_roots *roots = &walk->roots;
+    roots->synthetic = roots->hidden > roots->synthetic ? roots->hidden : roots->synthetic; /* the last ones given */
+    return cpy_bodies_finish(walk->bodies, &roots->synthetic, &walk->types.count, sharing, stack);
+}
+
+/* The walk, and what can be said when it has seen everything. The stack of this thread is ours up to `stack`. */
+static int emit_all(cpy_walk *walk, const cpy_capture *what, const void *stack) {
+    int status = cpy_walk_whole(walk);
+    if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
+        status = cpy_unseen_emit(walk, what->more);
+    }
+    if (status == MPR_OK) {
+        cpy_temporaries_emit(&walk->roots);
+        status = walk->emit.status;
+    }
+    if (status == MPR_OK && walk->bodies != NULL) {
+        status = finish_bodies(walk, what->sharing, stack);
+    }
+    if (status == MPR_OK && what->sharing != NULL) {
+        status = cpy_copied_emit(&walk->emit, what->sharing);
+    }
+    return status == MPR_OK ? mpr_sink_number(walk->emit.sink, "native_types", walk->types.native_types) : status;
 }
 
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
     cpy_walk walk;
-    mpr_marking marking;
-    uint64_t discarded = 0;
+    cpy_bodies bodies;
+    bool native = what->contents.native && what->more != NULL;
     int status = cpy_walk_begin_prepared(&walk, alloc, sink, what->proofs);
-    walk.leaf_buffers = what->leaf_buffers;
-    if (status == MPR_OK && walk.leaf_buffers != NULL) {
-        discarded = cpy_leaf_buffers_discard_known(&walk);
+    if (status == MPR_OK) {
+        status = begin(&walk, what);
     }
-    if (status == MPR_OK && what->prepared != NULL) {
-        status = what->prepared(what->context, sink, discarded);
+    if (status == MPR_OK && native) {
+        status = begin_bodies(&walk, &bodies, what);
     }
     if (status == MPR_OK) {
-        status = set_contents(&walk, what->contents);
-    }
-    if (status == MPR_OK) {
-        status = tell_facts(sink, what->facts, what->mode);
-    }
-    if (status == MPR_OK && what->origins != NULL) {
-        status = cpy_origins_emit(what->origins, alloc, sink);
-    }
-    if (status == MPR_OK && what->argument != NULL) {
-        cpy_walk_set_argument(&walk, what->argument);
-    }
-    if (status == MPR_OK && what->contents.native && what->more != NULL) {
-        status = cpy_bodies_begin(&walk, &marking, what->more);
-    }
-    if (status == MPR_OK) {
-        status = cpy_walk_whole(&walk);
-    }
-    if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
-        status = cpy_unseen_tell(&walk, what->more);
-    }
-    if (status == MPR_OK) {
-        cpy_temporaries_emit(&walk);
-        status = walk.status;
-    }
-    if (status == MPR_OK && walk.marking != NULL) {
-        status = cpy_bodies_finish(&walk, what->sharing, __builtin_frame_address(0));
-    }
-    if (status == MPR_OK && what->sharing != NULL) {
-        status = cpy_copied_emit(&walk, what->sharing);
-    }
-    if (status == MPR_OK) {
-        status = mpr_sink_number(sink, "native_types", walk.native_types);
+        status = emit_all(&walk, what, __builtin_frame_address(0));
     }
     if (what->caller != NULL) {
         *what->caller = walk.caller;
     }
-    cpy_bodies_end(&walk);
+    if (walk.bodies != NULL) {
+        cpy_bodies_end(walk.bodies);
+    }
     cpy_walk_end(&walk);
     return status;
 }
@@ -148,9 +176,9 @@ int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) 
 int cpy_capture_reachable(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object, bool housekeeping) {
     cpy_walk walk;
     int status = cpy_walk_begin(&walk, alloc, sink, proofs);
-    walk.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
-    walk.only = !housekeeping;
-    walk.follows_names = true;
+    walk.emit.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
+    walk.emit.skips_classes = !housekeeping;
+    walk.emit.follows_names = true;
     if (status == MPR_OK) {
         status = cpy_walk_seed_object(&walk, object);
     }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The whole heap of the current interpreter, told to a sink, with the facts about process and capture. */
+ * The whole heap of the current interpreter, told to a sink, with the facts about process and capture.
+ *
+ * Used by src/binding. */
 #ifndef CPY_CAPTURE_H
 #define CPY_CAPTURE_H
 

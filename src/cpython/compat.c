@@ -15,6 +15,19 @@ PyObject *cpy_type_namespace(PyTypeObject *type) {
     return type->tp_dict;
 }
 
+/* type() lets tp_name point into the class's own name; a class made from a spec, or a static one, has its name elsewhere. */
+bool cpy_is_python_class(PyTypeObject *type) {
+    if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+        return false;
+    }
+    PyObject *name = ((PyHeapTypeObject *)type)->ht_name;
+    if (name == NULL || !PyUnicode_Check(name)) {
+        return false;
+    }
+    return type->tp_name == (PyUnicode_IS_COMPACT_ASCII(name) ? (const char *)PyUnicode_1BYTE_DATA(name)
+                                                              : ((const PyCompactUnicodeObject *)name)->utf8);
+}
+
 PyObject *cpy_frame_locals(PyFrameObject *frame) {
 #if PY_VERSION_HEX >= 0x030B0000
     return PyFrame_GetLocals(frame);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Python.h, and the public API's differences between versions as functions with one meaning. Versions are compared here and in layout.*
- * alone (make lint holds that). */
+ * alone (make lint holds that).
+ *
+ * Used by the layers facts and above. */
 #ifndef CPY_COMPAT_H
 #define CPY_COMPAT_H
 
@@ -16,8 +18,7 @@
 /* What the module declares of itself, where the version asks: it works under the GIL of its interpreter, and in the main one's family
  * alone. In a free-threaded build it does without a GIL: importing a module that does not say so would switch one on. */
 #ifdef Py_GIL_DISABLED
-#define CPY_MODULE_SLOTS                                                                                                           \
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#define CPY_MODULE_SLOTS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #elif PY_VERSION_HEX >= 0x030D0000
 #define CPY_MODULE_SLOTS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, {Py_mod_gil, Py_MOD_GIL_USED},
 #elif PY_VERSION_HEX >= 0x030C0000
@@ -36,6 +37,9 @@
 
 /* The type's own namespace, borrowed; NULL if it has none. Static builtin types keep it in the interpreter since 3.12. */
 PyObject *cpy_type_namespace(PyTypeObject *type);
+
+/* True for a class made by a class statement (or type()): its memory is laid out by the interpreter, whatever its name says. */
+bool cpy_is_python_class(PyTypeObject *type);
 
 /* The locals of a frame as a mapping, a new reference, or NULL with an exception. */
 PyObject *cpy_frame_locals(PyFrameObject *frame);

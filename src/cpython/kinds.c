@@ -7,12 +7,10 @@
 #include <string.h>
 #include <structmember.h>
 
+#include "cpython/library.h"
 #include "graph/label.h"
 
-#define WORD(object, n) (((PyObject **)(object))[n])
 #define PLACE(type, member, name) {(uint16_t)offsetof(type, member), MPR_FIELD_##name}
-#define WORD_PLACE(n, name) {(uint16_t)((n) * sizeof(PyObject *)), MPR_FIELD_##name}
-#define END {0, 0}
 
 /* ---- bodies that are not basicsize + items ---- */
 
@@ -37,14 +35,8 @@ static size_t body_slots(PyObject *object, PyTypeObject *type) {
 
 /* ---- private buffers ---- */
 
-/* While sort() runs the list is empty, `allocated` is -1, and its items are in a buffer that only sort() knows. A list that lost its items one
- * by one keeps the block that PyMem_Realloc() gave for 0 bytes. */
 static size_t owned_list(PyObject *object, cpy_blocks *blocks) {
-    const PyListObject *list = (const PyListObject *)object;
-    if (list->allocated == 0) {
-        cpy_uncounted_block(blocks, list->ob_item);
-    }
-    return list->ob_item == NULL ? 0 : cpy_block(blocks, list->ob_item, (size_t)list->allocated * sizeof(PyObject *));
+    return cpy_layout_list_bytes((const PyListObject *)object, blocks);
 }
 
 size_t cpy_owned_dict(PyObject *object, cpy_blocks *blocks) {
@@ -59,11 +51,10 @@ static size_t owned_set(PyObject *object, cpy_blocks *blocks) {
 }
 
 /* From 3.15 on the buffer is an object, of which nobody knows but its bytearray: counted there. */
-static void edges_bytearray(cpy_walk *walk, PyObject *object) {
+static void edges_bytearray(cpy_emit *emit, PyObject *object) {
     PyObject *buffer = cpy_bytearray_object(object);
     if (buffer != NULL && !cpy_is_immortal(buffer) && cpy_refcount(buffer) == 1) {
-        int marked = mpr_workset_skip(&walk->work, (uint64_t)(uintptr_t)buffer);
-        walk->status = marked < 0 ? marked : walk->status;
+        cpy_emit_exclude(emit, buffer);
     }
 }
 
@@ -72,7 +63,7 @@ static size_t owned_type(PyObject *object, cpy_blocks *blocks) {
     return type->tp_flags & Py_TPFLAGS_HEAPTYPE ? cpy_layout_type_bytes(type, blocks) : 0;
 }
 
-static size_t owned_nothing(PyObject *object, cpy_blocks *blocks) {
+size_t cpy_owned_nothing(PyObject *object, cpy_blocks *blocks) {
     (void)object, (void)blocks;
     return 0;
 }
@@ -81,51 +72,33 @@ static size_t owned_code(PyObject *object, cpy_blocks *blocks) { return cpy_layo
 
 /* ---- edges ---- */
 
-static void edges_list(cpy_walk *walk, PyObject *object) {
+static void edges_list(cpy_emit *emit, PyObject *object) {
     PyListObject *list = (PyListObject *)object;
-    cpy_edges_items(walk, list->ob_item, list->ob_item == NULL ? 0 : Py_SIZE(object), !walk->type->complete);
+    cpy_emit_items(emit, list->ob_item, list->ob_item == NULL ? 0 : Py_SIZE(object), true);
 }
 
-static void edges_tuple(cpy_walk *walk, PyObject *object) {
-    cpy_edges_items(walk, ((PyTupleObject *)object)->ob_item, Py_SIZE(object), !walk->type->complete);
-}
-
-void cpy_edges_any_dict(cpy_walk *walk, PyObject *object) {
-    if (walk->can[CPY_CAN_DICT]) {
-        cpy_edges_dict(walk, object, !walk->type->complete);
-        return;
-    }
-    Py_ssize_t at = 0;
-    PyObject *key, *value;
-    mpr_label weak = object == walk->interned ? MPR_LABEL_WEAK : 0;
-    while (PyDict_Next(object, &at, &key, &value)) {
-        if (!weak) {
-            cpy_text_note_name(walk, key);
-        }
-        cpy_walk_tell(walk, key, mpr_label_make(MPR_LABEL_KEY, 0) | weak);
-        cpy_walk_tell(walk, value, mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
-    }
-}
-
-static void tell_field(void *context, PyObject *object, int field) {
-    cpy_walk_tell(context, object, mpr_label_field((mpr_field)field));
+/* A struct sequence is a tuple of C, whose own tp_traverse goes from its beginning. */
+static void edges_tuple(cpy_emit *emit, PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    bool backward = type->tp_traverse == PyTuple_Type.tp_traverse || cpy_is_python_class(type);
+    cpy_emit_items(emit, ((PyTupleObject *)object)->ob_item, Py_SIZE(object), backward);
 }
 
 /* A static type borrows its base, which its bases own. */
-static void tell_static_field(void *context, PyObject *object, int field) {
-    cpy_walk_tell(context, object, mpr_label_field((mpr_field)field) | (field == MPR_FIELD_BASE ? MPR_LABEL_WEAK : 0));
+static void emit_static_field(void *context, PyObject *object, int field) {
+    cpy_emit_reference(context, object, mpr_label_field((mpr_field)field) | (field == MPR_FIELD_BASE ? MPR_LABEL_WEAK : 0));
 }
 
-static void edges_code(cpy_walk *walk, PyObject *object) { cpy_layout_code((PyCodeObject *)object, tell_field, walk); }
+static void edges_code(cpy_emit *emit, PyObject *object) { cpy_layout_code((PyCodeObject *)object, cpy_emit_field, emit); }
 
 /* A class: its struct is told field by field, because type_traverse aborts on a static one and leaves out what cannot be in a cycle. */
-static void edges_type(cpy_walk *walk, PyObject *object) {
+static void edges_type(cpy_emit *emit, PyObject *object) {
     PyTypeObject *type = (PyTypeObject *)object;
     cpy_table keys;
-    cpy_layout_type(type, type->tp_flags & Py_TPFLAGS_HEAPTYPE ? tell_field : tell_static_field, walk);
-    if (walk->can[CPY_CAN_DICT] && cpy_layout_shared_keys(type, &keys)) {
+    cpy_layout_type(type, type->tp_flags & Py_TPFLAGS_HEAPTYPE ? cpy_emit_field : emit_static_field, emit);
+    if (emit->can[CPY_CAN_DICT] && cpy_layout_shared_keys(type, &keys)) {
         for (Py_ssize_t i = 0; i < keys.count; i++) {
-            cpy_walk_tell(walk, cpy_table_key(&keys, i), mpr_label_field(MPR_FIELD_CACHED_KEY));
+            cpy_emit_reference(emit, cpy_table_key(&keys, i), mpr_label_field(MPR_FIELD_CACHED_KEY));
         }
     }
     /* a metaclass may add members to its classes */
@@ -133,58 +106,60 @@ static void edges_type(cpy_walk *walk, PyObject *object) {
         for (PyMemberDef *member = meta->tp_members; member != NULL && member->name != NULL; member++) {
             if (member->type == T_OBJECT_EX && member->offset >= (Py_ssize_t)sizeof(PyHeapTypeObject)) {
                 PyObject **place = (PyObject **)((char *)object + member->offset);
-                cpy_walk_tell(walk, *place, mpr_label_make(MPR_LABEL_OFFSET, (uint64_t)member->offset));
+                cpy_emit_reference(emit, *place, mpr_label_make(MPR_LABEL_OFFSET, (uint64_t)member->offset));
             }
         }
     }
 }
 
-static void edges_weakref(cpy_walk *walk, PyObject *object) {
+static void edges_weakref(cpy_emit *emit, PyObject *object) {
     PyObject *referent = ((PyWeakReference *)object)->wr_object;
     if (referent != Py_None) {
-        cpy_walk_tell(walk, referent, mpr_label_field(MPR_FIELD_REFERENT));
+        cpy_emit_reference(emit, referent, mpr_label_field(MPR_FIELD_REFERENT));
     }
 }
 
-static void edges_descriptor(cpy_walk *walk, PyObject *object) {
+static void edges_descriptor(cpy_emit *emit, PyObject *object) {
     (void)object;
-    cpy_edges_word(walk, offsetof(PyDescrObject, d_name) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_NAME));
-    cpy_edges_word(walk, offsetof(PyDescrObject, d_qualname) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_QUALNAME));
+    cpy_emit_word(emit, object, offsetof(PyDescrObject, d_name) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_NAME));
+    cpy_emit_word(emit, object, offsetof(PyDescrObject, d_qualname) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_QUALNAME));
 }
 
 /* A function of a module refers to it: so does every other. */
-static void edges_builtin(cpy_walk *walk, PyObject *object) {
+static void edges_builtin(cpy_emit *emit, PyObject *object) {
     PyObject *self = ((PyCFunctionObject *)object)->m_self;
     if (self != NULL && PyModule_Check(self)) {
         mpr_label label = mpr_label_field(MPR_FIELD_SELF) | MPR_LABEL_HOUSEKEEPING;
-        cpy_edges_word(walk, offsetof(PyCFunctionObject, m_self) / sizeof(PyObject *), label);
+        cpy_emit_word(emit, object, offsetof(PyCFunctionObject, m_self) / sizeof(PyObject *), label);
     }
 }
 
 /* The variables of a closure are the last of its function's code; their names are only noted here. */
-static void edges_function(cpy_walk *walk, PyObject *object) {
+static void edges_function(cpy_emit *emit, PyObject *object) {
     PyObject *closure = PyFunction_GET_CLOSURE(object);
     PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(object);
     int count = 0;
-    if (closure == NULL || !walk->withholds) {
+    if (closure == NULL || !emit->names.strings) {
         return;
     }
     while (cpy_layout_local_name(code, count) != NULL) {
         count++;
     }
     for (Py_ssize_t i = count - PyTuple_GET_SIZE(closure); i >= 0 && i < count; i++) {
-        cpy_text_note_name(walk, cpy_layout_local_name(code, (int)i));
+        cpy_emit_check(emit, cpy_names_note(&emit->names, cpy_layout_local_name(code, (int)i)));
     }
 }
 
 /* A context variable is called as it was made: { name, default ... } */
-static void edges_context_variable(cpy_walk *walk, PyObject *object) { cpy_text_note_name(walk, WORD(object, 2)); }
-
-static void edges_module(cpy_walk *walk, PyObject *object) {
-    cpy_walk_tell(walk, cpy_layout_module_name(object), mpr_label_field(MPR_FIELD_NAME));
+static void edges_context_variable(cpy_emit *emit, PyObject *object) {
+    cpy_emit_check(emit, cpy_names_note(&emit->names, WORD(object, 2)));
 }
 
-static void edges_generator(cpy_walk *walk, PyObject *object) { cpy_layout_generator(object, tell_field, walk); }
+static void edges_module(cpy_emit *emit, PyObject *object) {
+    cpy_emit_reference(emit, cpy_layout_module_name(object), mpr_label_field(MPR_FIELD_NAME));
+}
+
+static void edges_generator(cpy_emit *emit, PyObject *object) { cpy_layout_generator(object, cpy_emit_field, emit); }
 
 /* ---- what the words of a body are called ---- */
 
@@ -241,8 +216,8 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyByteArray_Type, .owned = cpy_bytearray_bytes, .edges = edges_bytearray},
     {.exact = &PyList_Type, .owned = owned_list, .edges = edges_list, .complete = true},
     {.exact = &PyTuple_Type, .edges = edges_tuple, .complete = true},
-    {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},
-    {.exact = CPY_FROZENDICT, .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .complete = true},
+    {.exact = &PyDict_Type, .owned = cpy_owned_dict, .edges = cpy_emit_dict, .complete = true},
+    {.exact = CPY_FROZENDICT, .owned = cpy_owned_dict, .edges = cpy_emit_dict, .complete = true},
     {.exact = &PySet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyFrozenSet_Type, .owned = owned_set, .loose = (mpr_label)MPR_LABEL_ELEMENT << 28},
     {.exact = &PyType_Type, .owned = owned_type, .edges = edges_type, .complete = true, .complete_below = true},
@@ -272,9 +247,9 @@ static const cpy_kind builtin_kinds[] = {
     {.exact = &PyGen_Type, .body = body_slots, .edges = edges_generator, .places = places_generator},
     {.exact = &PyCoro_Type, .body = body_slots, .edges = edges_generator, .places = places_generator},
     {.exact = &PyAsyncGen_Type, .body = body_slots, .edges = edges_generator, .places = places_generator},
-    {.exact = &PyMemoryView_Type, .owned = owned_nothing},
-    {.exact = &PyFloat_Type, .owned = owned_nothing},
-    {.exact = &PyComplex_Type, .owned = owned_nothing},
+    {.exact = &PyMemoryView_Type, .owned = cpy_owned_nothing},
+    {.exact = &PyFloat_Type, .owned = cpy_owned_nothing},
+    {.exact = &PyComplex_Type, .owned = cpy_owned_nothing},
 };
 
 static const cpy_kind exception_kind = {.name = "BaseException", .places = places_exception};
@@ -301,64 +276,4 @@ const cpy_kind *cpy_kind_of(PyTypeObject *type, const signed char *library, bool
     }
     *exact = false;
     return &plain;
-}
-
-/* ---- sizes ---- */
-
-/* basicsize and items; PyType_GenericAlloc, which makes instances of Python's classes, adds an item as a sentinel. */
-static size_t body_of(PyObject *object, const cpy_type *type) {
-    PyTypeObject *t = type->type;
-    size_t bytes = (size_t)t->tp_basicsize;
-    if (t->tp_itemsize != 0) {
-        Py_ssize_t items = Py_SIZE(object);
-        bytes += (size_t)(items < 0 ? -items : items) * (size_t)t->tp_itemsize;
-        bytes += type->is_python || PyType_Check(object) ? (size_t)t->tp_itemsize : 0;
-    }
-    return (bytes + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
-}
-
-size_t cpy_body_bytes(PyObject *object, const cpy_type *type) {
-    return type->kind->body != NULL ? type->kind->body(object, type->type) : body_of(object, type);
-}
-
-size_t cpy_size_fixed(const cpy_type *type) {
-    const cpy_kind *kind = type->kind;
-    bool buffers = (kind->owned != NULL && kind->owned != owned_nothing) || type->unknown_buffers || type->has_managed_dict;
-    return buffers || kind->body != NULL || type->type->tp_itemsize != 0 ? 0 : type->preheader + body_of(NULL, type);
-}
-
-/* May what the kind says of private blocks be believed? It reads a dict's table. */
-static bool has_formula(const cpy_walk *walk, const cpy_kind *kind) {
-    return kind->owned != NULL && (walk->can[CPY_CAN_DICT] || kind->owned != cpy_owned_dict);
-}
-
-size_t cpy_size_of(const cpy_walk *walk, PyObject *object, const cpy_type *type, bool is_gc, uint32_t *flags) {
-    const cpy_kind *kind = type->kind;
-    size_t bytes = type->asks_is_gc ? cpy_layout_preheader(type->type, is_gc) : type->preheader;
-    bytes += cpy_body_bytes(object, type);
-    if (has_formula(walk, kind)) {
-        bytes += kind->owned(object, NULL);
-    } else if (kind->owned != NULL || type->unknown_buffers) {
-        *flags |= MPR_NODE_ESTIMATED;
-    }
-    if (type->has_managed_dict) {
-        cpy_instance instance;
-        cpy_layout_instance(object, &instance);
-        bytes += instance.bytes;
-    }
-    return bytes;
-}
-
-void cpy_blocks_of(cpy_walk *walk, PyObject *object, const cpy_type *type, cpy_blocks *blocks) {
-    if (mpr_image_has(&walk->image, (uint64_t)(uintptr_t)object)) {
-        return;
-    }
-    if (has_formula(walk, type->kind)) {
-        type->kind->owned(object, blocks);
-    }
-    if (type->has_managed_dict) {
-        cpy_instance instance;
-        cpy_layout_instance(object, &instance);
-        cpy_block(blocks, instance.block, instance.bytes);
-    }
 }

@@ -1,33 +1,45 @@
 /* SPDX-License-Identifier: MIT
- * Rows of the table of kinds that stand in files of their own. */
+ * Kinds: families of types, with what their instances own beyond their bodies (formulas) and what their references are called (data). The
+ * rows for builtin types are in kinds.c, those for types of libraries in library*.c.
+ *
+ * Used by the layers kinds and above. */
 #ifndef CPY_KINDS_H
 #define CPY_KINDS_H
 
-#include "cpython/walk.h"
+#include "cpython/emit.h"
 
-#define CPY_LIBRARY_MAX 64
+/* Any function may be NULL. */
+typedef struct cpy_kind {
+    const char *name;    /* full name of the type, as tp_name has it */
+    PyTypeObject *exact; /* or the type itself */
+    /* Bytes of the object's block without pre-header, when it is not basicsize + items. */
+    size_t (*body)(PyObject *object, PyTypeObject *type);
+    /* Bytes of private blocks; each that can be located is given to `blocks`, unless that is NULL. */
+    size_t (*owned)(PyObject *object, cpy_blocks *blocks);
+    bool (*bounded)(PyObject *object);                   /* does it drop what is beyond a bound? */
+    void (*edges)(cpy_emit *emit, PyObject *object);     /* emits what tp_traverse does not, or in better words */
+    bool complete;       /* `edges` emits all: tp_traverse is not called for instances of exactly this type ... */
+    bool complete_below; /* ... and of its subclasses */
+    bool own_pool;       /* the buffers are in a pool of the library: MPR_TYPE_OWN_POOL */
+    bool partial;        /* `owned` counts what is certain; instances may own more, and stay marked (marks.c) */
+    const char *ignored; /* tp_name of a class that tp_traverse visits on behalf of others, whose type columns have it */
+    mpr_label loose;     /* label of a reference that is not in the body; a plain INDEX counts up */
+    const struct cpy_place {
+        uint16_t offset;
+        uint16_t field; /* mpr_field */
+    } *places;          /* names of words of the body, ended by {0, 0} */
+} cpy_kind;
 
-/* The row of a C type of the standard library or of numpy, found by its name, or NULL: not known, or its layout is not proved. */
-const cpy_kind *cpy_library_row(PyTypeObject *type, const signed char *proved);
-
-/* Prove the layouts of those types whose modules are loaded and that were not tried yet, on objects made for it. Runs the interpreter:
- * before a walk, never in a forked child. proved has CPY_LIBRARY_MAX entries: 0 not tried, 1 proved, -1 not as remembered. */
-void cpy_library_check(signed char *proved);
-
-/* Has the type a row that its layout was not proved for? What its instances own is then not known. */
-bool cpy_library_unproved(PyTypeObject *type, const signed char *proved);
-
-/* The names of the types whose proof failed: how many. */
-size_t cpy_library_failed(const signed char *proved, const char **names, size_t most);
+/* The row of the table of kinds for a type, never NULL; *exact says that the type itself is the row's. */
+const cpy_kind *cpy_kind_of(PyTypeObject *type, const signed char *library, bool *exact);
 
 /* The row that is of just this type, or NULL. */
 const cpy_kind *cpy_kind_exact(PyTypeObject *type, const signed char *library);
 
-/* May instances hold memory of C code that is not in their sizes? Of the type alone: marks.c says how it is decided. */
-bool cpy_may_hold_native(const cpy_walk *walk, PyTypeObject *type);
-
-/* What every kind of dict owns and tells. */
+/* What every kind of dict owns. */
 size_t cpy_owned_dict(PyObject *object, cpy_blocks *blocks);
-void cpy_edges_any_dict(cpy_walk *walk, PyObject *object);
+
+/* Nothing: the size of the body is all, and is known. */
+size_t cpy_owned_nothing(PyObject *object, cpy_blocks *blocks);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The interpreter's private layouts, as small structs with one meaning in every version. Nothing else in memprobe knows an offset of
  * CPython. Each capability is proved at import by selfcheck.c on objects that it makes itself; one that is not proved is not used, and the
- * capture says so (law 4). MEMPROBE_FALLBACK=name[,name...] or =all switches capabilities off, to test the other path. */
+ * capture says so (law 4). MEMPROBE_FALLBACK=name[,name...] or =all switches capabilities off, to test the other path.
+ *
+ * Used by the layers facts and above. */
 #ifndef CPY_LAYOUT_H
 #define CPY_LAYOUT_H
 
@@ -56,7 +58,7 @@ typedef struct cpy_gc_head {
 
 #ifdef Py_GIL_DISABLED
 #define CPY_GC_HEAD_BYTES ((size_t)0)
-#define CPY_GC_TRACKED 1u  /* bits of ob_gc_bits; layout.c compares them with the interpreter's own header */
+#define CPY_GC_TRACKED 1u /* bits of ob_gc_bits; layout.c compares them with the interpreter's own header */
 #define CPY_GC_FROZEN 8u
 #define CPY_GC_DEFERRED 64u
 #else
@@ -113,8 +115,8 @@ typedef struct cpy_table {
     size_t stride, key_at, value_at;
     Py_ssize_t count;
     PyObject *const *values; /* not NULL: the keys belong to the class, and values[i] is the value of key i */
-    const void *block;       /* the table that is this dict's own: keys unless shared, values unless inline */
-    size_t bytes;            /* of that block, or 0 */
+    const void *block; /* the table that is this dict's own: keys unless shared, values unless inline */
+    size_t bytes; /* of that block, or 0 */
 } cpy_table;
 
 void cpy_layout_dict(PyObject *dict, cpy_table *out);
@@ -146,12 +148,12 @@ const cpy_cost *cpy_layout_costs(void);
 
 /* What an instance with a managed dict holds outside its body. */
 typedef struct cpy_instance {
-    PyObject *dict;          /* materialised, or NULL */
+    PyObject *dict; /* materialised, or NULL */
     PyObject *const *values; /* the inline values, or NULL: also when there is a dict, which then tells them */
     PyObject *const *shadow; /* values that tp_traverse may visit though the dict tells them, or NULL */
-    Py_ssize_t count;        /* of values or shadow */
-    size_t bytes;            /* of the values */
-    const void *block;       /* that the values are in, or NULL: they lie behind the instance, in its own block */
+    Py_ssize_t count; /* of values or shadow */
+    size_t bytes; /* of the values */
+    const void *block; /* that the values are in, or NULL: they lie behind the instance, in its own block */
 } cpy_instance;
 
 /* The word of an instance, counted from its address, that leads to its managed dict, or to its values (3.12). */
@@ -170,7 +172,7 @@ typedef enum cpy_frame_owner {
     CPY_FRAME_OF_THREAD,
     CPY_FRAME_OF_GENERATOR,
     CPY_FRAME_OF_OBJECT, /* a frame object owns it */
-    CPY_FRAME_SHIM,      /* no code: the interpreter's own entry */
+    CPY_FRAME_SHIM, /* no code: the interpreter's own entry */
 } cpy_frame_owner;
 
 /* A frame, wherever it lives. References are owned by it, `globals` apart. A slot may be tagged: see cpy_slot_object. */

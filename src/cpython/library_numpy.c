@@ -46,12 +46,12 @@ static size_t owned_numpy(PyObject *object, cpy_blocks *blocks) {
     return shape + data;
 }
 
-static void edges_numpy(cpy_walk *walk, PyObject *object) {
+static void edges_numpy(cpy_emit *emit, PyObject *object) {
     PyObject *base = WORD(object, 6), *descriptor = WORD(object, 7);
-    cpy_walk_tell(walk, base, mpr_label_field(MPR_FIELD_NUMPY_BASE));
-    cpy_walk_tell(walk, descriptor, mpr_label_field(MPR_FIELD_DTYPE));
+    cpy_emit_reference(emit, base, mpr_label_field(MPR_FIELD_NUMPY_BASE));
+    cpy_emit_reference(emit, descriptor, mpr_label_field(MPR_FIELD_DTYPE));
     if (((const char *)descriptor)[24] == 'O' && (((const int *)object)[16] & NUMPY_OWNS) != 0) {
-        cpy_edges_items(walk, (PyObject *const *)WORD(object, 2), (Py_ssize_t)(numpy_bytes(object) / sizeof(PyObject *)), false);
+        cpy_emit_items(emit, (PyObject *const *)WORD(object, 2), (Py_ssize_t)(numpy_bytes(object) / sizeof(PyObject *)), false);
     }
 }
 

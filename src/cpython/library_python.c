@@ -74,9 +74,9 @@ static size_t owned_array(PyObject *object, cpy_blocks *blocks) {
 static bool check_array(PyObject *array) { return ((const int *)WORD(array, 5))[1] == 8 && SIZE_WORD(array, 4) >= 100; }
 
 /* { buffer (a bytes object), position, length ... } */
-static void edges_bytesio(cpy_walk *walk, PyObject *object) {
+static void edges_bytesio(cpy_emit *emit, PyObject *object) {
     (void)object;
-    cpy_edges_word(walk, 2, mpr_label_field(MPR_FIELD_BUFFER));
+    cpy_emit_word(emit, object, 2, mpr_label_field(MPR_FIELD_BUFFER));
 }
 
 static bool check_bytesio(PyObject *io) {
@@ -96,8 +96,8 @@ static PyObject *text_of_stringio(PyObject *object) {
 }
 
 /* What was only written to has its text in a str that nobody visits (since 3.12). */
-static void edges_stringio(cpy_walk *walk, PyObject *object) {
-    cpy_walk_tell(walk, text_of_stringio(object), mpr_label_field(MPR_FIELD_BUFFER));
+static void edges_stringio(cpy_emit *emit, PyObject *object) {
+    cpy_emit_reference(emit, text_of_stringio(object), mpr_label_field(MPR_FIELD_BUFFER));
 }
 
 /* A pair: read from, and written to. */
@@ -200,14 +200,14 @@ static size_t owned_decimal(PyObject *object, cpy_blocks *blocks) {
 static bool check_decimal(PyObject *decimal) { return SIZE_WORD(decimal, 5) == 200 && SIZE_WORD(decimal, 7) >= 11; }
 
 /* { hash, has a time zone, data ..., time zone }: the last word of the body, if the flag says that the object is that long */
-static void tell_zone(cpy_walk *walk, PyObject *object, uint32_t word) {
+static void emit_zone(cpy_emit *emit, PyObject *object, uint32_t word) {
     if (((const char *)object)[24] != 0) {
-        cpy_edges_word(walk, word, mpr_label_field(MPR_FIELD_TZINFO));
+        cpy_emit_word(emit, object, word, mpr_label_field(MPR_FIELD_TZINFO));
     }
 }
 
-static void edges_datetime(cpy_walk *walk, PyObject *object) { tell_zone(walk, object, 5); }
-static void edges_time(cpy_walk *walk, PyObject *object) { tell_zone(walk, object, 4); }
+static void edges_datetime(cpy_emit *emit, PyObject *object) { emit_zone(emit, object, 5); }
+static void edges_time(cpy_emit *emit, PyObject *object) { emit_zone(emit, object, 4); }
 static bool check_datetime(PyObject *time) { return WORD(time, 5) != NULL && ((const char *)time)[24] == 1; }
 static bool check_time(PyObject *time) { return WORD(time, 4) != NULL && ((const char *)time)[24] == 1; }
 
@@ -231,16 +231,16 @@ static size_t owned_struct(PyObject *object, cpy_blocks *blocks) {
 
 static bool check_struct(PyObject *s) { return SIZE_WORD(s, 2) == 12 && SIZE_WORD(s, 3) == 2 && owned_struct(s, NULL) == 96; }
 
-static void edges_struct(cpy_walk *walk, PyObject *object) {
+static void edges_struct(cpy_emit *emit, PyObject *object) {
     (void)object;
-    cpy_edges_word(walk, 5, mpr_label_field(MPR_FIELD_FORMAT));
+    cpy_emit_word(emit, object, 5, mpr_label_field(MPR_FIELD_FORMAT));
 }
 
 /* The list of a bounded lru_cache owns its links, { previous, next, hash, key, result }, beside the dict that finds them; tp_traverse
  * visits what the links hold. The wrapper begins with the list's root. */
-static void edges_lru(cpy_walk *walk, PyObject *object) {
+static void edges_lru(cpy_emit *emit, PyObject *object) {
     for (PyObject *link = WORD(object, 3); link != NULL && link != object; link = WORD(link, 3)) {
-        cpy_walk_tell(walk, link, mpr_label_field(MPR_FIELD_CACHE_ENTRY));
+        cpy_emit_reference(emit, link, mpr_label_field(MPR_FIELD_CACHE_ENTRY));
     }
 }
 
@@ -260,7 +260,7 @@ const cpy_library cpy_library_python[] = {
      "deque",
      "T(range(150))",
      check_deque},
-    {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_edges_any_dict},
+    {{.name = "collections.OrderedDict", .owned = owned_odict, .edges = cpy_emit_dict},
      "_collections",
      "OrderedDict",
      "T.fromkeys(range(100))",
@@ -306,7 +306,7 @@ const cpy_library cpy_library_python[] = {
      "Element",
      "(lambda leaf, full: (full.extend([leaf] * 100), (leaf, full))[1])(T('a'), T('a'))",
      check_element},
-    {{.name = "collections.defaultdict", .owned = cpy_owned_dict, .edges = cpy_edges_any_dict, .places = places_defaultdict},
+    {{.name = "collections.defaultdict", .owned = cpy_owned_dict, .edges = cpy_emit_dict, .places = places_defaultdict},
      NULL,
      NULL,
      NULL,

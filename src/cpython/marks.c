@@ -13,9 +13,10 @@
  *
  * The list has types of the interpreter and of the standard library, whose source was read for it. A type of another library is never
  * listed by its module: a name proves nothing there. What a file descriptor stands for is the kernel's, and no memory of the process. */
-#include "cpython/kinds.h"
-
 #include <string.h>
+
+#include "cpython/library.h"
+#include "cpython/types.h"
 
 /* Each list is one text: names with a space before and behind. Modules none of whose types owns more than its body and references, apart
  * from those with a row of their own: */
@@ -73,11 +74,11 @@ static bool is_plain(const char *name) {
 }
 
 /* Does the type free nothing that its base does not? */
-static bool adds_nothing(const cpy_walk *walk, const PyTypeObject *type) {
+static bool adds_nothing(const cpy_proofs *proofs, const PyTypeObject *type) {
     const PyTypeObject *base = type->tp_base;
     bool no_room = type->tp_basicsize == base->tp_basicsize && type->tp_itemsize == base->tp_itemsize;
     bool inherits = type->tp_dealloc == base->tp_dealloc || type->tp_dealloc == PyBaseObject_Type.tp_dealloc ||
-                    type->tp_dealloc == walk->instance_dealloc || type->tp_dealloc == walk->record_dealloc;
+                    type->tp_dealloc == proofs->instance_dealloc || type->tp_dealloc == proofs->record_dealloc;
     bool finalizes = (type->tp_finalize != NULL && type->tp_finalize != base->tp_finalize) || type->tp_del != NULL;
     return no_room || (inherits && !finalizes);
 }
@@ -87,21 +88,38 @@ static bool is_exception(PyTypeObject *type) {
     return PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS) && !(type->tp_flags & Py_TPFLAGS_HEAPTYPE);
 }
 
-bool cpy_may_hold_native(const cpy_walk *walk, PyTypeObject *type) {
+bool cpy_may_hold_native(const cpy_proofs *proofs, PyTypeObject *type) {
     for (; type != NULL && type != &PyBaseObject_Type; type = type->tp_base) {
         if (cpy_is_python_class(type)) {
             continue;
         }
-        if (cpy_library_unproved(type, walk->library)) {
+        if (cpy_library_unproved(type, proofs->library)) {
             return true;
         }
-        const cpy_kind *row = cpy_kind_exact(type, walk->library);
+        const cpy_kind *row = cpy_kind_exact(type, proofs->library);
         if (row != NULL || is_plain(type->tp_name)) {
             return row != NULL && row->partial;
         }
-        if (type->tp_base == NULL || !adds_nothing(walk, type)) {
+        if (type->tp_base == NULL || !adds_nothing(proofs, type)) {
             return !is_exception(type);
         }
     }
     return false;
+}
+
+/* Builtin types whose instances refer to objects alone, or to nothing. What they own besides is counted in their sizes. */
+bool cpy_may_refer_to_native(PyTypeObject *type) {
+    const PyTypeObject *const closed[] = {&PyBaseObject_Type, &PyLong_Type,      &PyUnicode_Type, &PyBytes_Type,
+                                          &PyByteArray_Type,  &PyList_Type,      &PyTuple_Type,   &PyDict_Type,
+                                          &PySet_Type,        &PyFrozenSet_Type, &PyFloat_Type,   &PyBool_Type,
+                                          &PyFunction_Type,   &PyMethod_Type,    &PyCell_Type,    &PyComplex_Type};
+    while (type->tp_base != NULL && cpy_is_python_class(type)) {
+        type = type->tp_base;
+    }
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        if (closed[i] == type) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -2,12 +2,16 @@
  * Where objects were made: while tracemalloc traces, a sample of the living objects and the lines that allocated them.
  *
  * tracemalloc has a lock, and answers with new objects. So it is asked by the process itself, with the GIL and before the fork, within a
- * budget of time that is part of the pause; never in a forked child. */
+ * budget of time that is part of the pause; never in a forked child.
+ *
+ * Used by src/binding. */
 #ifndef CPY_ORIGINS_H
 #define CPY_ORIGINS_H
 
 #include "base/bytes.h"
-#include "cpython/walk.h"
+#include "base/vec.h"
+#include "cpython/proofs.h"
+#include "graph/sink.h"
 
 #define CPY_ORIGINS_FRAMES 8u /* of a traceback, that are kept: the innermost */
 

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpython/kinds.h"
+#include "cpython/heap.h"
+#include "cpython/library.h"
+#include "graph/label.h"
 
 /* Python objects for the proofs: an instance with attributes, one whose dict is materialised, and a generator suspended with a local. */
 static const char program[] = "class Probe:\n"
@@ -27,35 +29,6 @@ typedef struct proof {
 } proof;
 
 static PyObject *get(const proof *p, const char *name) { return PyDict_GetItemString(p->names, name); }
-
-/* ---- the collector's lists ---- */
-
-static bool list_is_sane(cpy_gc_head *head, const PyObject *wanted, bool *found, size_t most) {
-    size_t count = 0;
-    for (cpy_gc_head *at = cpy_gc_next(head); at != head; at = cpy_gc_next(at)) {
-        if (at == NULL || (uintptr_t)at % sizeof(void *) != 0 || ++count > most) {
-            return false;
-        }
-        *found |= cpy_gc_object(at) == wanted;
-    }
-    return true;
-}
-
-static bool prove_gc_lists(const proof *p) {
-    cpy_gc_head *heads[CPY_GENERATIONS];
-    bool found = false;
-    int count = cpy_layout_gc_heads(heads);
-    for (int i = 0; i < count; i++) {
-        cpy_gc_head *next = cpy_gc_next(heads[i]);
-        if (next == NULL || (uintptr_t)next % sizeof(void *) != 0 || cpy_gc_previous(next) != heads[i]) {
-            return false;
-        }
-        if (!list_is_sane(heads[i], get(p, "inline"), &found, (size_t)1 << 40)) {
-            return false;
-        }
-    }
-    return found;
-}
 
 /* ---- dicts ---- */
 
@@ -236,7 +209,7 @@ int cpy_selfcheck(cpy_proofs *out) {
         Py_XDECREF(p.marker);
         return -1;
     }
-    out->can[CPY_CAN_GC_LISTS] = prove_gc_lists(&p);
+    out->can[CPY_CAN_GC_LISTS] = cpy_heap_prove(get(&p, "inline"));
     out->can[CPY_CAN_DICT] = prove_dict(&p);
     out->can[CPY_CAN_INLINE] = out->can[CPY_CAN_DICT] && prove_inline(&p);
     out->can[CPY_CAN_FRAMES] = prove_frames(&p);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Is what lies in a block an object? Judged by its bytes alone, which may be anything: nothing outside of the block is read, but what was
- * found to be in memory before. */
+ * found to be in memory before.
+ *
+ * Used by the layers types and above. */
 #ifndef CPY_SOUND_H
 #define CPY_SOUND_H
 
-#include "cpython/walk.h"
+#include "cpython/types.h"
 
 /* `bytes` of memory at `object`, or a copy of them, as an object of this class without its pre-header: the bytes that it asked for, or 0 when it is
  * no sound object. `record` is for no class with a GC head but tuple and dict. */

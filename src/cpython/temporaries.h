@@ -8,16 +8,18 @@
  * So each frame whose depth is not known gets a second node, below its own (or below the thread, where an object has the frame), which is emitted when everything
  * else was: with a weak edge, TEMPORARY, to each object that was seen and whose address stands in that room. Freeze makes it a strong one if the object has a reference that nothing
  * else explains, and drops it otherwise. Words are compared, and never followed. A word that is left over can explain one reference of C
- * code's wrongly, to an object that was a temporary value of the same function. */
+ * code's wrongly, to an object that was a temporary value of the same function.
+ *
+ * Used by the layers roots and above. */
 #ifndef CPY_TEMPORARIES_H
 #define CPY_TEMPORARIES_H
 
-#include "cpython/walk.h"
+#include "cpython/roots.h"
 
 /* Has the frame such a node? */
 bool cpy_temporaries_hidden(const cpy_frame *frame);
 
-/* Emit these nodes, at addresses from walk->temporaries on, in the order of threads and of their frames, innermost first. */
-void cpy_temporaries_emit(cpy_walk *walk);
+/* Emit these nodes, at addresses from roots->hidden on, in the order of threads and of their frames, innermost first. */
+void cpy_temporaries_emit(cpy_roots *roots);
 
 #endif

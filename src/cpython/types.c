@@ -1,54 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * What is known about each class, found out once: its kind, and what each word of its instances is called. */
-#include "cpython/bodies.h"
-#include "cpython/kinds.h"
+#include "cpython/types.h"
 
 #include <string.h>
 #include <structmember.h>
 
+#include "cpython/library.h"
+#include "cpython/str.h"
+
 typedef MPR_VEC(mpr_seen_name) names; /* borrowed texts */
-
-/* ---- the table, by address ---- */
-
-static uint32_t slot_of(cpy_type *const *slots, uint32_t count, const PyTypeObject *type) {
-    uint32_t slot = (uint32_t)(((uintptr_t)type >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (count - 1);
-    while (slots[slot] != NULL && slots[slot]->type != type) {
-        slot = (slot + 1) & (count - 1);
-    }
-    return slot;
-}
-
-static int grow(cpy_walk *walk) {
-    uint32_t count = walk->slot_count == 0 ? 1024 : walk->slot_count * 2;
-    cpy_type **slots = mpr_alloc_array(walk->alloc, count, sizeof *slots);
-    if (slots == NULL) {
-        return MPR_ENOMEM;
-    }
-    for (uint32_t i = 0; i < walk->slot_count; i++) {
-        if (walk->slots[i] != NULL) {
-            slots[slot_of(slots, count, walk->slots[i]->type)] = walk->slots[i];
-        }
-    }
-    mpr_alloc_free(walk->alloc, walk->slots, walk->slot_count, sizeof *slots);
-    walk->slots = slots;
-    walk->slot_count = count;
-    return MPR_OK;
-}
-
-/* ---- what sort of class ---- */
-
-/* type() lets tp_name point into the class's own name; a class made from a spec, or a static one, has its name elsewhere. */
-bool cpy_is_python_class(PyTypeObject *type) {
-    if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-        return false;
-    }
-    PyObject *name = ((PyHeapTypeObject *)type)->ht_name;
-    if (name == NULL || !PyUnicode_Check(name)) {
-        return false;
-    }
-    return type->tp_name == (PyUnicode_IS_COMPACT_ASCII(name) ? (const char *)PyUnicode_1BYTE_DATA(name)
-                                                              : ((const PyCompactUnicodeObject *)name)->utf8);
-}
 
 /* ---- names of places ---- */
 
@@ -78,7 +38,7 @@ static void name_words(cpy_type *record) {
 }
 
 /* __slots__ and the members of C types: name the places that no table has named. */
-static int name_members(cpy_walk *walk, cpy_type *record, names *out) {
+static int name_members(mpr_alloc *alloc, cpy_type *record, names *out) {
     for (PyTypeObject *type = record->type; type != NULL; type = type->tp_base) {
         for (const PyMemberDef *member = type->tp_members; member != NULL && member->name != NULL; member++) {
             size_t word = (size_t)member->offset / sizeof(void *);
@@ -88,7 +48,7 @@ static int name_members(cpy_walk *walk, cpy_type *record, names *out) {
             }
             name_word(record, member->offset, label);
             mpr_seen_name name = {.label = label, .text = member->name, .length = strlen(member->name)};
-            if (mpr_vec_push(out, walk->alloc, name) != MPR_OK) {
+            if (mpr_vec_push(out, alloc, name) != MPR_OK) {
                 return MPR_ENOMEM;
             }
         }
@@ -108,9 +68,9 @@ const char *cpy_type_member_name(PyTypeObject *type, uint32_t offset) {
 }
 
 /* Inline attributes are called by the class's shared keys. */
-static int name_inline(cpy_walk *walk, const cpy_type *record, names *out) {
+static int name_inline(mpr_alloc *alloc, const cpy_type *record, names *out) {
     cpy_table keys;
-    if (!record->has_managed_dict || !walk->can[CPY_CAN_DICT] || !cpy_layout_shared_keys(record->type, &keys)) {
+    if (!record->has_managed_dict || !cpy_layout_shared_keys(record->type, &keys)) {
         return MPR_OK;
     }
     for (Py_ssize_t i = 0; i < keys.count; i++) {
@@ -121,7 +81,7 @@ static int name_inline(cpy_walk *walk, const cpy_type *record, names *out) {
         mpr_seen_name name = {.label = mpr_label_make(MPR_LABEL_INLINE, (uint64_t)i),
                               .text = (const char *)PyUnicode_1BYTE_DATA(key),
                               .length = (size_t)PyUnicode_GET_LENGTH(key)};
-        if (mpr_vec_push(out, walk->alloc, name) != MPR_OK) {
+        if (mpr_vec_push(out, alloc, name) != MPR_OK) {
             return MPR_ENOMEM;
         }
     }
@@ -144,7 +104,7 @@ static PyObject *module_of(PyTypeObject *type) {
 }
 
 static size_t put_str(char *out, size_t size, PyObject *str) {
-    return str == NULL || !PyUnicode_Check(str) ? 0 : cpy_text_put(out, size, str, PyUnicode_GET_LENGTH(str));
+    return str == NULL || !PyUnicode_Check(str) ? 0 : cpy_str_utf8(out, size, str, PyUnicode_GET_LENGTH(str));
 }
 
 /* "module.Qualified.Name" for classes of Python, tp_name for those of C; builtins lose their prefix. */
@@ -171,8 +131,7 @@ static size_t full_name(PyTypeObject *type, char *out, size_t size) {
 
 /* ---- records ---- */
 
-static bool is_own(const cpy_walk *walk, PyTypeObject *type) {
-    (void)walk;
+static bool is_self(PyTypeObject *type) {
     PyObject *module = cpy_is_python_class(type) ? module_of(type) : NULL;
     if (module == NULL) {
         return strncmp(type->tp_name, "memprobe.", 9) == 0;
@@ -182,32 +141,34 @@ static bool is_own(const cpy_walk *walk, PyTypeObject *type) {
     return length >= 8 && memcmp(name, "memprobe", 8) == 0 && (length == 8 || name[8] == '.');
 }
 
-static uint32_t flags_of(cpy_walk *walk, const cpy_type *record) {
-    bool native = cpy_may_hold_native(walk, record->type);
-    walk->native_types += native;
+static uint32_t flags_of(cpy_types *types, const cpy_type *record) {
+    bool native = cpy_may_hold_native(types->proofs, record->type);
+    types->native_types += native;
     return (record->is_heap ? MPR_TYPE_HEAP : 0) | (native ? MPR_TYPE_MAY_HOLD_NATIVE : 0) |
            (record->kind->own_pool ? MPR_TYPE_OWN_POOL : 0);
 }
 
-static int tell_record(cpy_walk *walk, cpy_type *record) {
+static int emit_record(cpy_types *types, cpy_type *record) {
+    mpr_alloc *alloc = types->emit->alloc;
+    mpr_sink *sink = types->emit->sink;
     char name[512];
     names named = {0};
-    int status = name_members(walk, record, &named);
+    int status = name_members(alloc, record, &named);
     if (status == MPR_OK) {
-        status = name_inline(walk, record, &named);
+        status = name_inline(alloc, record, &named);
     }
     mpr_seen_type seen = {.address = (uint64_t)(uintptr_t)record->type,
                           .name = name,
                           .name_length = full_name(record->type, name, sizeof name),
                           .basicsize = (uint32_t)record->type->tp_basicsize,
                           .itemsize = (uint32_t)record->type->tp_itemsize,
-                          .flags = flags_of(walk, record),
+                          .flags = flags_of(types, record),
                           .names = (uint32_t)named.count,
                           .named = named.items};
-    if (status == MPR_OK && walk->sink->type != NULL) {
-        status = walk->sink->type(walk->sink, &seen);
+    if (status == MPR_OK && sink->type != NULL) {
+        status = sink->type(sink, &seen);
     }
-    mpr_vec_free(&named, walk->alloc);
+    mpr_vec_free(&named, alloc);
     return status;
 }
 
@@ -229,105 +190,126 @@ static bool measures_itself(const cpy_type *record) {
 static bool any(const bool *items, size_t count) { return memchr(items, true, count) != NULL; }
 
 /* What follows from the rest of the record: most objects are of a plain type, and need little. */
-static void find_short_ways(cpy_walk *walk, cpy_type *record) {
+static void find_short_ways(mpr_alloc *alloc, cpy_type *record) {
     PyTypeObject *type = record->type;
     if (record->members != NULL && !any(record->members, record->words)) {
-        mpr_alloc_free(walk->alloc, record->members, record->words, sizeof *record->members);
+        mpr_alloc_free(alloc, record->members, record->words, sizeof *record->members);
         record->members = NULL;
     }
     record->asks_is_gc = record->is_gc && type->tp_is_gc != NULL;
-    record->is_brief = !record->is_class && !record->is_module && !record->has_frame && !record->own;
+    record->is_brief = !record->is_class && !record->is_module && !record->has_frame && !record->self;
     record->is_ordinary = record->is_brief && !record->is_str && record->kind->bounded == NULL;
     record->is_leaf = !record->is_gc && record->members == NULL && record->kind->edges == NULL && !record->has_managed_dict;
     record->preheader = cpy_layout_preheader(type, record->is_gc);
     record->fixed = record->asks_is_gc ? 0 : cpy_size_fixed(record);
 }
 
-static int fill_record(cpy_walk *walk, cpy_type *record, PyTypeObject *type) {
+static int fill_record(cpy_types *types, cpy_type *record, PyTypeObject *type) {
     bool exact;
+    mpr_alloc *alloc = types->emit->alloc;
     record->type = type;
-    record->kind = cpy_kind_of(type, walk->library, &exact);
+    record->kind = cpy_kind_of(type, types->proofs->library, &exact);
     record->is_gc = (type->tp_flags & Py_TPFLAGS_HAVE_GC) != 0;
     record->is_heap = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0;
     record->is_python = cpy_is_python_class(type);
     record->complete = record->kind->complete && (exact || record->kind->complete_below);
-    record->may_refer = cpy_bodies_may_refer(type);
+    record->may_refer = cpy_may_refer_to_native(type);
     record->unknown_buffers = measures_itself(record);
-    record->own = is_own(walk, type);
+    record->self = is_self(type);
     record->is_class = PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS);
     record->is_str = PyType_FastSubclass(type, Py_TPFLAGS_UNICODE_SUBCLASS);
     record->is_code = type == &PyCode_Type;
     record->is_module = PyType_IsSubtype(type, &PyModule_Type);
     record->has_frame = cpy_layout_has_frame(type);
-    record->has_managed_dict = walk->can[CPY_CAN_INLINE] && cpy_layout_has_managed_dict(type);
+    record->has_managed_dict = types->proofs->can[CPY_CAN_INLINE] && cpy_layout_has_managed_dict(type);
     record->words = type->tp_basicsize > 0 ? (uint32_t)((size_t)type->tp_basicsize / sizeof(void *)) : 0;
-    record->labels = mpr_alloc_array(walk->alloc, record->words, sizeof *record->labels);
-    record->members = record->is_gc ? NULL : mpr_alloc_array(walk->alloc, record->words, sizeof *record->members);
+    record->labels = mpr_alloc_array(alloc, record->words, sizeof *record->labels);
+    record->members = record->is_gc ? NULL : mpr_alloc_array(alloc, record->words, sizeof *record->members);
     if (record->labels == NULL || (record->members == NULL && !record->is_gc)) {
         return MPR_ENOMEM;
     }
     name_words(record);
-    int status = tell_record(walk, record);
-    find_short_ways(walk, record);
+    int status = emit_record(types, record);
+    find_short_ways(alloc, record);
     return status;
 }
 
-static void free_record(cpy_walk *walk, cpy_type *record) {
-    mpr_alloc_free(walk->alloc, record->labels, record->words, sizeof *record->labels);
-    mpr_alloc_free(walk->alloc, record->members, record->words, sizeof *record->members);
-    mpr_alloc_free(walk->alloc, record, 1, sizeof *record);
+static void free_record(mpr_alloc *alloc, cpy_type *record) {
+    mpr_alloc_free(alloc, record->labels, record->words, sizeof *record->labels);
+    mpr_alloc_free(alloc, record->members, record->words, sizeof *record->members);
+    mpr_alloc_free(alloc, record, 1, sizeof *record);
 }
 
-static cpy_type *make_record(cpy_walk *walk, PyTypeObject *type) {
-    if (walk->type_count * 2 >= walk->slot_count && grow(walk) != MPR_OK) {
-        walk->status = MPR_ENOMEM;
-        return NULL;
+/* ---- all of them ---- */
+
+void cpy_types_begin(cpy_types *types, cpy_emit *emit, const cpy_proofs *proofs) {
+    memset(types, 0, sizeof *types);
+    types->emit = emit;
+    types->proofs = proofs;
+    types->by_address.alloc = emit->alloc;
+}
+
+void cpy_types_free(cpy_types *types) {
+    mpr_alloc *alloc = types->emit->alloc;
+    for (size_t i = 0; i < types->records.count; i++) {
+        free_record(alloc, types->records.items[i]);
     }
-    cpy_type *record = mpr_alloc_array(walk->alloc, 1, sizeof *record);
-    int status = record == NULL ? MPR_ENOMEM : fill_record(walk, record, type);
+    mpr_vec_free(&types->records, alloc);
+    mpr_map_free(&types->by_address);
+}
+
+static uint64_t key_of(const PyTypeObject *type) { return mpr_map_mix((uintptr_t)type, 0); }
+
+static int add_record(cpy_types *types, cpy_type *record) {
+    int made, status = mpr_vec_reserve(&types->records, types->emit->alloc, 1);
+    uint32_t *place = status == MPR_OK ? mpr_map_add(&types->by_address, key_of(record->type), &made) : NULL;
+    if (place == NULL) {
+        return MPR_ENOMEM;
+    }
+    *place = (uint32_t)types->records.count;
+    types->records.items[types->records.count++] = record;
+    return MPR_OK;
+}
+
+static cpy_type *make_record(cpy_types *types, PyTypeObject *type) {
+    cpy_emit *emit = types->emit;
+    cpy_type *record = mpr_alloc_array(emit->alloc, 1, sizeof *record);
+    int status = record == NULL ? MPR_ENOMEM : fill_record(types, record, type);
+    if (status == MPR_OK) {
+        status = add_record(types, record);
+    }
     if (status != MPR_OK) {
         if (record != NULL) {
-            free_record(walk, record);
+            free_record(emit->alloc, record);
         }
-        walk->status = status;
+        cpy_emit_check(emit, status);
         return NULL;
     }
-    record->index = walk->type_count++;
-    walk->slots[slot_of(walk->slots, walk->slot_count, type)] = record;
-    if (!walk->only && mpr_workset_mark(&walk->work, (uint64_t)(uintptr_t)type) < 0) {
-        walk->status = MPR_ENOMEM;
+    record->index = types->count++;
+    if (!emit->skips_classes) {
+        cpy_emit_follow(emit, (PyObject *)type);
     }
     return record;
 }
 
-cpy_type *cpy_type_find(cpy_walk *walk, PyTypeObject *type) {
-    cpy_type *record = walk->slot_count == 0 ? NULL : walk->slots[slot_of(walk->slots, walk->slot_count, type)];
-    record = record != NULL ? record : make_record(walk, type);
-    walk->recent[cpy_type_hash(type)] = record;
+cpy_type *cpy_type_find(cpy_types *types, PyTypeObject *type) {
+    const uint32_t *known = mpr_map_find(&types->by_address, key_of(type));
+    cpy_type *record = known != NULL ? types->records.items[*known] : make_record(types, type);
+    types->recent[cpy_type_hash(type)] = record;
     return record;
 }
 
-void cpy_type_tell_name(cpy_walk *walk, const cpy_type *record) {
+void cpy_type_emit_name(cpy_types *types, const cpy_type *record) {
     char name[512];
     size_t length = full_name(record->type, name, sizeof name);
-    if (walk->status == MPR_OK) {
-        walk->status = walk->sink->text(walk->sink, name, length);
-    }
+    cpy_emit_text(types->emit, name, length);
 }
 
-int cpy_type_synthetic(cpy_walk *walk, const char *name, uint32_t *index) {
+uint32_t cpy_type_synthetic(cpy_types *types, const char *name) {
+    mpr_sink *sink = types->emit->sink;
     mpr_seen_type seen = {.name = name, .name_length = strlen(name)};
-    *index = walk->type_count++;
-    return walk->sink->type == NULL ? MPR_OK : walk->sink->type(walk->sink, &seen);
-}
-
-void cpy_types_free(cpy_walk *walk) {
-    for (uint32_t i = 0; i < walk->slot_count; i++) {
-        if (walk->slots[i] != NULL) {
-            free_record(walk, walk->slots[i]);
-        }
+    if (types->emit->status == MPR_OK && sink->type != NULL) {
+        types->emit->status = sink->type(sink, &seen);
     }
-    mpr_alloc_free(walk->alloc, walk->slots, walk->slot_count, sizeof *walk->slots);
-    walk->slots = NULL;
-    walk->slot_count = 0;
+    return types->count++;
 }

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * Two passes: find them, so that it is known which references lead to one; then tell them. */
+ * Two passes: find them, so that it is known which references lead to one; then emit them. */
 #include "cpython/unseen.h"
 
 #include <string.h>
 
 #include "base/os/process.h"
 #include "base/status.h"
-#include "cpython/bodies.h"
-#include "cpython/capture.h"
+#include "cpython/hooks.h"
 #include "cpython/sound.h"
 #include "native/pools.h"
 
 #define RECENT 256u
-#define HOOKED 16u   /* bytes that PYTHONMALLOC=debug puts before a block, ... */
-#define HOOKS 24u    /* ... and in all */
-#define FORBIDDEN 0xFDu
 #define LOWEST_HEAP (UINT64_C(1) << 20) /* where no heap begins below, ... */
 #define LOW_HEAP (UINT64_C(1) << 32)    /* ... and the end of one that is low */
 
@@ -41,14 +37,14 @@ typedef struct scan {
 /* ---- what a block has ---- */
 
 static cpy_type *find_class(scan *s, uint64_t address) {
-    if (!cpy_is_pointer(address) || !mpr_workset_has(&s->walk->work, address)) {
+    if (!cpy_is_pointer(address) || !mpr_workset_has(&s->walk->emit.work, address)) {
         return NULL;
     }
     PyObject *class = (PyObject *)(uintptr_t)address;
     if (!PyType_Check(class)) {
         return NULL;
     }
-    cpy_type *record = cpy_type_of(s->walk, (PyTypeObject *)class);
+    cpy_type *record = cpy_type_of(&s->walk->types, (PyTypeObject *)class);
     return record != NULL && cpy_sound_knows(record) ? record : NULL;
 }
 
@@ -80,7 +76,7 @@ static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
     if (record == NULL || record->preheader != offset) {
         return 0;
     }
-    if (record->is_gc && ((const cpy_gc_head *)object)[-1].next != 0) {
+    if (record->is_gc && cpy_layout_is_tracked(object)) {
         return 0; /* tracked, and so not unseen: it has gone, or another's bytes are in its place */
     }
     size_t room = block->size - s->hooks - offset;
@@ -95,7 +91,7 @@ static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
 /* Floats that are kept ready have no class any more: each leads to the next. Only what is a block of their size, without a
  * reference, is followed; it is none when it was, so a cycle ends. */
 static void exclude_free_floats(const scan *s) {
-    mpr_marking *m = s->walk->marking;
+    mpr_marking *m = &s->walk->bodies->marking;
     uint64_t at = cpy_layout_free_float();
     while (at != 0 && mpr_blocks_has(&m->blocks, at - s->before) &&
            mpr_blocks_size(&m->blocks, at - s->before) >= sizeof(PyFloatObject) + s->hooks) {
@@ -112,13 +108,13 @@ static void exclude_free_floats(const scan *s) {
 static bool is_seen(const scan *s, const mpr_block *block) {
     uint64_t granules = (block->size - s->hooks) / 16;
     unsigned places = granules >= 3 ? 7 : (1u << granules) - 1;
-    return (mpr_addrset_three(&s->walk->work.seen, block->address + s->before) & places) != 0;
+    return (mpr_addrset_three(&s->walk->emit.work.seen, block->address + s->before) & places) != 0;
 }
 
 /* Since 3.14 one that is kept ready has the address of the next one, of the same class, in place of its count. */
 static bool leads_to_next(const scan *s, uint64_t count, uint64_t type, uint64_t before) {
     uint64_t next;
-    if (!CPY_FREE_LISTS_BY_COUNT || !mpr_blocks_has(&s->walk->marking->blocks, count - before)) {
+    if (!CPY_FREE_LISTS_BY_COUNT || !mpr_blocks_has(&s->walk->bodies->marking.blocks, count - before)) {
         return false;
     }
     memcpy(&next, (const char *)(uintptr_t)count + offsetof(PyObject, ob_type), sizeof next);
@@ -133,7 +129,7 @@ static bool is_gone(const scan *s, const mpr_block *block, size_t offset) {
     uint64_t count, type;
     memcpy(&count, at, sizeof count);
     memcpy(&type, at + offsetof(PyObject, ob_type), sizeof type);
-    if (!mpr_image_has(&s->walk->image, type) || !cpy_is_pointer(type) || !mpr_workset_has(&s->walk->work, type)) {
+    if (!mpr_image_has(&s->walk->image, type) || !cpy_is_pointer(type) || !mpr_workset_has(&s->walk->emit.work, type)) {
         return false;
     }
     PyTypeObject *class = (PyTypeObject *)(uintptr_t)type;
@@ -148,12 +144,12 @@ static bool is_gone(const scan *s, const mpr_block *block, size_t offset) {
 
 static void look_at(void *context, const mpr_block *block) {
     scan *s = context;
-    if (s->walk->status != MPR_OK || block->size < s->hooks + sizeof(PyObject) || is_seen(s, block)) {
+    if (s->walk->emit.status != MPR_OK || block->size < s->hooks + sizeof(PyObject) || is_seen(s, block)) {
         return;
     }
     for (size_t offset = 0; s->looks_for_gone && offset <= sizeof(cpy_gc_head); offset += sizeof(cpy_gc_head)) {
         if (s->hooks + offset + sizeof(PyObject) <= block->size && is_gone(s, block, offset)) {
-            s->walk->status = mpr_vec_push(&s->gone, s->walk->alloc, block->address);
+            s->walk->emit.status = mpr_vec_push(&s->gone, s->walk->emit.alloc, block->address);
             return;
         }
     }
@@ -162,31 +158,22 @@ static void look_at(void *context, const mpr_block *block) {
         if (bytes > 0) {
             unseen one = {(PyObject *)(uintptr_t)(block->address + s->before + offset), bytes};
             uint32_t handle;
-            int marked = mpr_workset_skip(&s->walk->work, (uint64_t)(uintptr_t)one.object);
+            int marked = mpr_workset_skip(&s->walk->emit.work, (uint64_t)(uintptr_t)one.object);
             marked = marked < 0 ? marked : mpr_addrset_add(&s->members, (uint64_t)(uintptr_t)one.object, &handle);
-            if (marked < 0 || mpr_vec_push(&s->found, s->walk->alloc, one) != MPR_OK) {
-                s->walk->status = MPR_ENOMEM;
+            if (marked < 0 || mpr_vec_push(&s->found, s->walk->emit.alloc, one) != MPR_OK) {
+                s->walk->emit.status = MPR_ENOMEM;
             }
             return;
         }
     }
 }
 
-/* Where pymalloc's own memory comes from malloc, its block has the marks of both domains with PYTHONMALLOC=debug. */
-static bool has_marks(const mpr_block *block, char domain) {
-    const unsigned char *mark = (const unsigned char *)block->words + HOOKED - 8;
-    bool marked = block->size > 2 * HOOKS && mark[0] == (unsigned char)domain;
-    for (int i = 1; i < 8; i++) {
-        marked = marked && mark[i] == FORBIDDEN;
-    }
-    return marked;
-}
-
+/* Where pymalloc's own memory comes from malloc, its block has the marks of both domains. */
 static void look_at_chunk(void *context, const mpr_block *block) {
     const scan *s = context;
     mpr_block inner = *block;
-    if (s->hooks > 0 && has_marks(block, 'r')) {
-        inner = (mpr_block){block->address + HOOKED, block->size - HOOKS, block->words + HOOKED / 8};
+    if (s->hooks > 0 && cpy_hooks_has_marks(block, 'r')) {
+        inner = (mpr_block){block->address + CPY_HOOKS_BEFORE, block->size - CPY_HOOKS_BYTES, block->words + CPY_HOOKS_BEFORE / 8};
     }
     look_at(context, &inner);
 }
@@ -194,53 +181,53 @@ static void look_at_chunk(void *context, const mpr_block *block) {
 /* A pool with an object that was seen stays as long as we have the interpreter's lock; it may have no block but those of such objects. */
 static mpr_pools_wish choose(void *context, uint64_t base, uint32_t used) {
     const scan *s = context;
-    uint32_t seen = mpr_addrset_count_16k(&s->walk->work.seen, base);
+    uint32_t seen = mpr_addrset_count_16k(&s->walk->emit.work.seen, base);
     return seen == used ? MPR_POOLS_SKIP : seen > 0 ? MPR_POOLS_LOOK_IN_PLACE : MPR_POOLS_LOOK;
 }
 
-/* ---- telling ---- */
+/* ---- emitting ---- */
 
 /* What was seen has all its references without this one's, which is not trusted to be counted: of what is found here alone it is. */
-static void tell_if_known(scan *s, PyObject *target, mpr_label label) {
+static void emit_if_known(scan *s, PyObject *target, mpr_label label) {
     uint64_t address = (uint64_t)(uintptr_t)target;
-    if (target != NULL && mpr_workset_has(&s->walk->work, address)) {
-        cpy_walk_tell(s->walk, target, label | (mpr_addrset_contains(&s->members, address) ? 0 : MPR_LABEL_WEAK));
+    if (target != NULL && mpr_workset_has(&s->walk->emit.work, address)) {
+        cpy_emit_reference(&s->walk->emit, target, label | (mpr_addrset_contains(&s->members, address) ? 0 : MPR_LABEL_WEAK));
     }
 }
 
 /* The dict of interned strings has each for its own value, and owns none of them. */
-static bool is_interned_dict(const cpy_walk *walk, PyObject *dict, const cpy_table *table) {
-    for (Py_ssize_t i = 0; walk->interned == NULL && i < table->count; i++) {
+static bool is_interned_dict(const cpy_emit *emit, PyObject *dict, const cpy_table *table) {
+    for (Py_ssize_t i = 0; emit->interned == NULL && i < table->count; i++) {
         PyObject *key = cpy_table_key(table, i);
         if (key != NULL) {
-            bool known = mpr_workset_has(&walk->work, (uint64_t)(uintptr_t)key);
+            bool known = mpr_workset_has(&emit->work, (uint64_t)(uintptr_t)key);
             return known && key == cpy_table_value(table, i) && cpy_is_interned(key);
         }
     }
-    return dict == walk->interned;
+    return dict == emit->interned;
 }
 
-static void tell_field(void *context, PyObject *object, int field) {
-    tell_if_known(context, object, mpr_label_field((mpr_field)field));
+static void emit_field(void *context, PyObject *object, int field) {
+    emit_if_known(context, object, mpr_label_field((mpr_field)field));
 }
 
-static void tell_references(scan *s, PyObject *object) {
+static void emit_references(scan *s, PyObject *object) {
     if (PyCode_Check(object)) {
-        cpy_layout_code((PyCodeObject *)object, tell_field, s);
+        cpy_layout_code((PyCodeObject *)object, emit_field, s);
     } else if (PyTuple_CheckExact(object)) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); i++) {
-            tell_if_known(s, PyTuple_GET_ITEM(object, i), mpr_label_make(MPR_LABEL_INDEX, (uint64_t)i));
+            emit_if_known(s, PyTuple_GET_ITEM(object, i), mpr_label_make(MPR_LABEL_INDEX, (uint64_t)i));
         }
     } else if (PyByteArray_CheckExact(object)) {
-        tell_if_known(s, cpy_bytearray_object(object), mpr_label_field(MPR_FIELD_BUFFER));
+        emit_if_known(s, cpy_bytearray_object(object), mpr_label_field(MPR_FIELD_BUFFER));
     } else if (PyDict_CheckExact(object)) {
         cpy_table table;
         cpy_layout_dict(object, &table);
-        mpr_label weak = is_interned_dict(s->walk, object, &table) ? MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING : 0;
+        mpr_label weak = is_interned_dict(&s->walk->emit, object, &table) ? MPR_LABEL_WEAK | MPR_LABEL_HOUSEKEEPING : 0;
         for (Py_ssize_t i = 0; i < table.count; i++) {
             if (cpy_table_value(&table, i) != NULL) {
-                tell_if_known(s, cpy_table_key(&table, i), mpr_label_make(MPR_LABEL_KEY, 0) | weak);
-                tell_if_known(s, cpy_table_value(&table, i), mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
+                emit_if_known(s, cpy_table_key(&table, i), mpr_label_make(MPR_LABEL_KEY, 0) | weak);
+                emit_if_known(s, cpy_table_value(&table, i), mpr_label_make(MPR_LABEL_VALUE, 0) | weak);
             }
         }
     }
@@ -255,103 +242,101 @@ static bool has_formula(PyObject *object) {
 }
 
 /* Buffers that others have elsewhere are not counted: a formula would follow pointers. */
-static size_t size_of(cpy_walk *walk, const unseen *one, const cpy_type *type, uint32_t *flags) {
+static size_t size_of(const cpy_types *types, const unseen *one, const cpy_type *type, uint32_t *flags) {
     if (has_formula(one->object)) {
-        return cpy_size_of(walk, one->object, type, type->is_gc, flags);
+        return cpy_size_of(types, one->object, type, type->is_gc, flags);
     }
     *flags |= type->fixed == 0 ? MPR_NODE_ESTIMATED : 0;
     return one->bytes;
 }
 
 /* Of a code object only a name that is known is read. */
-static bool has_name(const cpy_walk *walk, PyObject *object) {
-    return !PyCode_Check(object) || mpr_workset_has(&walk->work, (uint64_t)(uintptr_t)((PyCodeObject *)object)->co_name);
+static bool has_name(const cpy_emit *emit, PyObject *object) {
+    return !PyCode_Check(object) || mpr_workset_has(&emit->work, (uint64_t)(uintptr_t)((PyCodeObject *)object)->co_name);
 }
 
-static void tell(scan *s, const unseen *one) {
+static void emit_one(scan *s, const unseen *one) {
     cpy_walk *walk = s->walk;
+    cpy_emit *emit = &walk->emit;
     PyObject *object = one->object;
-    cpy_type *type = cpy_type_of(walk, Py_TYPE(object));
+    const cpy_type *type = cpy_type_of(&walk->types, Py_TYPE(object));
     if (type == NULL) {
         return;
     }
     uint32_t flags = cpy_is_immortal(object) ? MPR_NODE_IMMORTAL : 0;
     flags |= type->is_str && cpy_is_interned(object) ? MPR_NODE_INTERNED : 0;
     mpr_seen_node node = {.address = (uint64_t)(uintptr_t)object,
-                          .size = size_of(walk, one, type, &flags),
+                          .size = size_of(&walk->types, one, type, &flags),
                           .refcount = flags & MPR_NODE_IMMORTAL ? 0 : cpy_refcount(object),
                           .type = type->index};
     node.flags = flags;
-    walk->object = object;
-    walk->type = type;
-    cpy_walk_tell_node(walk, &node);
-    if (walk->sink->text != NULL && has_name(walk, object)) {
-        cpy_text_tell(walk, flags);
+    cpy_emit_node(emit, &node);
+    if (emit->sink->text != NULL && has_name(emit, object)) {
+        cpy_text_emit(&walk->text, &walk->types, object, type, flags);
     }
-    if (walk->hashes) {
-        cpy_text_tell_digest(walk);
+    cpy_text_emit_digest(&walk->text, emit, object);
+    emit_references(s, object);
+    if (walk->bodies != NULL) {
+        cpy_bodies_search_unseen(walk->bodies, object, type, one->bytes - type->preheader, has_formula(object));
     }
-    tell_references(s, object);
-    if (walk->marking != NULL) {
-        cpy_bodies_search_unseen(walk, one->bytes - type->preheader, has_formula(object));
-    }
-    cpy_walk_flush(walk);
+    cpy_emit_flush(emit);
 }
 
 /* ---- all of it ---- */
-
-/* With PYTHONMALLOC=debug each block lies between marks: its domain's letter and seven forbidden bytes before it. */
-MPR_MAPS_ANY_MEMORY void cpy_unseen_hooks(size_t *before, size_t *all) {
-    PyObject *modules = PyImport_GetModuleDict();
-    const unsigned char *block = (const unsigned char *)modules - cpy_layout_preheader(Py_TYPE(modules), true);
-    bool hooked = block[-8] == 'o';
-    for (int i = 1; i < 8; i++) {
-        hooked = hooked && block[-i] == FORBIDDEN;
-    }
-    *before = hooked ? HOOKED : 0;
-    *all = hooked ? HOOKS : 0;
-}
 
 static bool is_only_interpreter(void) {
     PyInterpreterState *head = PyInterpreterState_Head();
     return head != NULL && PyInterpreterState_Next(head) == NULL;
 }
 
-int cpy_unseen_tell(cpy_walk *walk, const mpr_account_more *more) {
+/* Look at each block in use: of Python's allocator, and of malloc where its regions are known. MPR_OK or MPR_ENOMEM. */
+static int look_at_all(scan *s, const mpr_account_more *more) {
+    bool native = s->walk->bodies != NULL;
+    s->looks_for_gone = native;
+    int status = mpr_pools_each_block(more != NULL, choose, look_at, s);
+    s->looks_for_gone = native && more->arenas.count == 0; /* else malloc gives them no memory */
+    for (size_t i = 0; more != NULL && i < more->regions.region.count; i++) {
+        mpr_chunks_each_block(&more->regions.region.items[i], look_at_chunk, s);
+    }
+    return status;
+}
+
+/* What is kept ready is no native block. When all were looked at, for one is known by the next one. */
+static void exclude_gone(const scan *s) {
+    for (size_t i = 0; i < s->gone.count; i++) {
+        mpr_marking_exclude(&s->walk->bodies->marking, s->gone.items[i]);
+    }
+    if (s->walk->bodies != NULL) {
+        exclude_free_floats(s);
+    }
+}
+
+static int emit_facts(const scan *s, bool counted, int64_t start) {
+    mpr_sink *sink = s->walk->emit.sink;
+    int status = counted ? mpr_sink_number(sink, "unseen_objects", (int64_t)s->found.count) : MPR_OK;
+    status = status == MPR_OK ? mpr_sink_number(sink, "unseen_rejected", (int64_t)s->rejected) : status;
+    return status == MPR_OK ? mpr_sink_number(sink, "unseen_ns", mpr_process_monotonic_ns() - start) : status;
+}
+
+int cpy_unseen_emit(cpy_walk *walk, const mpr_account_more *more) {
     scan s = {.walk = walk};
     int64_t start = mpr_process_monotonic_ns();
-    if (walk->status != MPR_OK || !is_only_interpreter()) {
-        return walk->status;
+    if (walk->emit.status != MPR_OK || !is_only_interpreter()) {
+        return walk->emit.status;
     }
-    cpy_unseen_hooks(&s.before, &s.hooks);
+    cpy_hooks_find(&s.before, &s.hooks);
     s.heap_end = mpr_process_break() < LOW_HEAP ? mpr_process_break() : 0;
-    mpr_addrset_init(&s.members, walk->alloc);
-    s.looks_for_gone = walk->marking != NULL;
-    int status = mpr_pools_each_block(more != NULL, choose, look_at, &s);
-    s.looks_for_gone = walk->marking != NULL && more->arenas.count == 0; /* else malloc gives them no memory */
-    for (size_t i = 0; more != NULL && i < more->regions.region.count; i++) {
-        mpr_chunks_each_block(&more->regions.region.items[i], look_at_chunk, &s);
+    mpr_addrset_init(&s.members, walk->emit.alloc);
+    int status = look_at_all(&s, more);
+    for (size_t i = 0; i < s.found.count && walk->emit.status == MPR_OK; i++) {
+        emit_one(&s, &s.found.items[i]);
     }
-    for (size_t i = 0; i < s.found.count && walk->status == MPR_OK; i++) {
-        tell(&s, &s.found.items[i]);
+    exclude_gone(&s);
+    if (walk->emit.status == MPR_OK) {
+        walk->emit.status = emit_facts(&s, status != MPR_ENOMEM, start);
     }
-    if (walk->status == MPR_OK && status != MPR_ENOMEM) {
-        walk->status = mpr_sink_number(walk->sink, "unseen_objects", (int64_t)s.found.count);
-    }
-    if (walk->status == MPR_OK) {
-        walk->status = mpr_sink_number(walk->sink, "unseen_rejected", (int64_t)s.rejected);
-    }
-    for (size_t i = 0; i < s.gone.count; i++) { /* now, for one is known by the next one */
-        mpr_marking_exclude(walk->marking, s.gone.items[i]);
-    }
-    if (walk->marking != NULL) {
-        exclude_free_floats(&s);
-    }
-    mpr_vec_free(&s.gone, walk->alloc);
-    mpr_vec_free(&s.found, walk->alloc);
+    mpr_vec_free(&s.gone, walk->emit.alloc);
+    mpr_vec_free(&s.found, walk->emit.alloc);
     mpr_addrset_free(&s.members);
-    if (walk->status == MPR_OK) {
-        walk->status = mpr_sink_number(walk->sink, "unseen_ns", mpr_process_monotonic_ns() - start);
-    }
-    return walk->status;
+    return walk->emit.status;
 }

@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,12 +36,25 @@ LAYERS: dict[str, set[str]] = {
     "snapshot": {"base", "graph", "format", "native", "snapshot"},
     "binding": {"base", "graph", "algo", "format", "export", "native", "cpython", "snapshot", "binding"},
 }
+# Who may include whom within cpython: a file uses its own layer and those before it. The head of each header says who may use it.
+CPYTHON_LAYERS: dict[str, set[str]] = {
+    "facts": {"blocks", "compat", "layout", "str"},
+    "proofs": {"heap", "hooks", "names", "proofs", "replay"},
+    "emit": {"emit"},
+    "kinds": {"kinds", "library"},
+    "types": {"marks", "sizes", "sound", "types"},
+    "edges": {"bodies", "edges", "leaf_buffers", "self", "text"},
+    "roots": {"caller", "roots", "temporaries"},
+    "walk": {"walk"},
+    "questions": {"ask", "capture", "copied", "holders", "origins", "sample", "selfcheck", "tracked", "unseen"},
+}
 CORE = ("base", "graph", "algo", "format", "export", "native", "snapshot")
 LIBC = {
     *("assert", "ctype", "errno", "float", "inttypes", "limits", "math", "setjmp", "stdalign", "stdarg", "stdbool"),
     *("stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "time"),
 }
 LONGEST = 900  # lines
+LONGEST_CPYTHON = 500
 
 Rule = Callable[[], Iterable[str]]
 rules: list[Rule] = []
@@ -126,6 +140,44 @@ def layers_hold() -> Iterator[str]:
                     yield f'{where}: write "{own}/{header}", not "{header}"'
             elif own in CORE and header.removesuffix(".h") not in LIBC and "os" not in path.relative_to(SRC).parts[:-1]:
                 yield f"{where}: <{header}> is not of the C library: the operating system is met in base/os alone"
+
+
+def cpython_layer(stem: str) -> int:
+    """The number of a file's layer. A file of several parts, as library_numpy, is in that of its first word."""
+    for number, stems in enumerate(CPYTHON_LAYERS.values()):
+        if stem in stems or stem.split("_")[0] in stems:
+            return number
+    return -1
+
+
+def included(path: Path) -> Iterator[str]:
+    """The headers of cpython that a file includes."""
+    for stem in re.findall(r'^#include "cpython/(\w+)\.h"', path.read_text(encoding="utf-8"), re.MULTILINE):
+        if stem != path.stem:
+            yield stem
+
+
+@rule
+def cpython_has_layers() -> Iterator[str]:
+    """Within cpython each file includes its own layer and those below, headers in no circle; heads of headers say who uses them."""
+    names = list(CPYTHON_LAYERS)
+    for path in sources("cpython/*.c", "cpython/*.h"):
+        own = cpython_layer(path.stem)
+        if own < 0:
+            yield f"{name(path)}: in no layer of CPYTHON_LAYERS"
+            continue
+        for stem in included(path):
+            if cpython_layer(stem) > own:
+                yield f"{name(path)}: the layer {names[own]} may not include {stem}.h of {names[cpython_layer(stem)]}"
+        users = "Used by src/binding" if own == len(names) - 1 else f"Used by the layers {names[own]} and above"
+        if path.suffix == ".h" and users not in path.read_text(encoding="utf-8").split("*/", 1)[0].replace("\n *", ""):
+            yield f"{name(path)}: the head does not say: {users}"
+        if path.read_text(encoding="utf-8").count("\n") > LONGEST_CPYTHON:
+            yield f"{name(path)}: more than {LONGEST_CPYTHON} lines"
+    try:
+        TopologicalSorter({path.stem: set(included(path)) for path in sources("cpython/*.h")}).prepare()
+    except CycleError as circle:
+        yield f"headers of cpython include each other: {' → '.join(circle.args[1])}"
 
 
 @rule
