@@ -97,16 +97,78 @@ static int visit_from_both(cpy_heap_visit visit, void *context) {
     return 0;
 }
 
-bool cpy_heap_has_both_ends(const cpy_heap *heap) { return heap->has_lists && !cpy_layout_collecting(); }
+/* ---- in the allocator's heaps ---- */
+
+typedef struct visit_of_heaps {
+    cpy_heap_visit visit;
+    void *context;
+} visit_of_heaps;
+
+/* There are no generations: an object's own bits say whether it is frozen. */
+static int visit_in_heaps(void *context, PyObject *object) {
+    const visit_of_heaps *v = context;
+    return v->visit(v->context, object, CPY_HEAP_PERMANENT - 1, false);
+}
+
+/* ---- by any of them ---- */
+
+bool cpy_heap_has_both_ends(const cpy_heap *heap) { return heap->has_lists && !CPY_GC_HEAPS && !cpy_layout_collecting(); }
 
 int cpy_heap_each(const cpy_heap *heap, cpy_heap_visit visit, void *context) {
     if (!heap->has_lists) {
         return visit_listed(heap, visit, context);
     }
+    if (CPY_GC_HEAPS) {
+        return cpy_layout_each_in_heaps(visit_in_heaps, &(visit_of_heaps){visit, context});
+    }
     return cpy_heap_has_both_ends(heap) ? visit_from_both(visit, context) : visit_from_old(visit, context);
 }
 
 /* ---- proof ---- */
+
+#ifdef Py_GIL_DISABLED
+
+/* The order in which the interpreter visits its heaps must be ours: the first objects are compared, one by one. It leaves frozen ones out. */
+typedef struct proof {
+    PyObject *seen[20000];
+    size_t count, compared;
+    bool right;
+} proof;
+
+#define MOST (sizeof(((proof *)NULL)->seen) / sizeof(PyObject *))
+
+static int note_tracked(void *context, PyObject *object) {
+    proof *p = context;
+    if (!cpy_layout_is_frozen(object)) {
+        p->seen[p->count++] = object;
+    }
+    return p->count == MOST;
+}
+
+/* The first call, when the world has stopped, reads the heaps. */
+static int compare(PyObject *object, void *context) {
+    proof *p = context;
+    if (p->compared == 0) {
+        cpy_layout_each_in_heaps(note_tracked, p);
+    }
+    p->right = p->compared < p->count && p->seen[p->compared] == object;
+    p->compared++;
+    return p->right && p->compared < MOST;
+}
+
+bool cpy_heap_prove(const PyObject *wanted) {
+    proof *p = PyMem_Calloc(1, sizeof *p);
+    (void)wanted;
+    if (p == NULL) {
+        return false;
+    }
+    PyUnstable_GC_VisitObjects(compare, p);
+    bool right = p->right && p->compared == p->count;
+    PyMem_Free(p);
+    return right;
+}
+
+#else
 
 static bool is_link(const cpy_gc_head *head) { return head != NULL && (uintptr_t)head % sizeof(void *) == 0; }
 
@@ -134,3 +196,5 @@ bool cpy_heap_prove(const PyObject *wanted) {
     }
     return found;
 }
+
+#endif

@@ -13,7 +13,7 @@
 
 /* One private source of truth each. */
 #define CPY_CAPABILITIES(X)                                                                                                        \
-    X(GC_LISTS, "gc_lists")   /* the collector's lists; else gc.get_objects(), without frozen objects */                           \
+    X(GC_LISTS, "gc_lists")   /* the collector's lists or heaps; else gc.get_objects(), without frozen objects */                  \
     X(DICT, "dict")           /* tables of dicts and shared keys; else PyDict_Next, and sizes estimated */                         \
     X(INLINE, "inline")       /* inline values and managed dicts; else tp_traverse alone, and attributes by offset */              \
     X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                              \
@@ -57,11 +57,13 @@ typedef struct cpy_gc_head {
 } cpy_gc_head;
 
 #ifdef Py_GIL_DISABLED
+#define CPY_GC_HEAPS 1
 #define CPY_GC_HEAD_BYTES ((size_t)0)
 #define CPY_GC_TRACKED 1u /* bits of ob_gc_bits; layout.c compares them with the interpreter's own header */
 #define CPY_GC_FROZEN 8u
 #define CPY_GC_DEFERRED 64u
 #else
+#define CPY_GC_HEAPS 0 /* are objects found in heaps, without lists? */
 #define CPY_GC_HEAD_BYTES sizeof(cpy_gc_head)
 #endif
 
@@ -98,6 +100,11 @@ static inline bool cpy_layout_counts_all(const PyObject *object) {
 
 /* The list heads of the current interpreter. Returns how many: CPY_GENERATIONS, or 0 in a free-threaded build. */
 int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]);
+
+/* Call `each` with each object that the collector follows, frozen ones too, until it returns other than 0, which is returned: in the order of
+ * PyUnstable_GC_VisitObjects. In a free-threaded build alone; no other thread may run meanwhile, and nothing be made or freed. */
+typedef int cpy_layout_visit(void *context, PyObject *object);
+int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context);
 
 /* True while a collection runs: the lists' back links are then in other use. */
 bool cpy_layout_collecting(void);

@@ -39,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
 # Who may include whom within cpython: a file uses its own layer and those before it. The head of each header says who may use it.
 CPYTHON_LAYERS: dict[str, set[str]] = {
     "facts": {"blocks", "compat", "layout", "str"},
-    "proofs": {"heap", "hooks", "names", "proofs", "replay"},
+    "proofs": {"heap", "hooks", "names", "pause", "proofs", "replay"},
     "emit": {"emit"},
     "kinds": {"kinds", "library"},
     "types": {"marks", "sizes", "sound", "types"},
@@ -188,6 +188,15 @@ def versions_in_one_place() -> Iterator[str]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if not allowed and re.search(r"\bPY_(VERSION_HEX|MAJOR_VERSION|MINOR_VERSION|MICRO_VERSION)\b", line):
                 yield f"{name(path)}:{number}: {line.strip()}"
+
+
+@rule
+def threads_in_one_place() -> Iterator[str]:
+    """A free-threaded build is asked for in cpython/compat.*, layout*, heap.c and pause.c alone."""
+    for path in sources("*.c", "*.h"):
+        allowed = layer(path) == "cpython" and path.name.startswith(("compat", "layout", "heap.c", "pause.c"))
+        if not allowed and "Py_GIL_DISABLED" in path.read_text(encoding="utf-8"):
+            yield f"{name(path)}: asks for Py_GIL_DISABLED"
 
 
 @rule
