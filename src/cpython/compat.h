@@ -99,7 +99,30 @@ static inline bool cpy_is_plausible_count(uint64_t word) {
     return above && ((count > 0 && count < most) || immortal);
 }
 
-static inline uint64_t cpy_refcount(PyObject *object) { return (uint64_t)Py_REFCNT(object); }
+#ifdef Py_GIL_DISABLED
+#define CPY_GC_DEFERRED 64u /* a bit of ob_gc_bits: layout.c compares it with the interpreter's own header */
+#endif
+
+/* How many references there are to a mortal object. Where counting is deferred (functions, methods and other descriptors, code, modules and
+ * their namespaces, classes) a free-threaded 3.13 adds one for that, so that the count is never 0 before a collection. */
+static inline uint64_t cpy_refcount(PyObject *object) {
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
+    return (uint64_t)Py_REFCNT(object) - ((object->ob_gc_bits & CPY_GC_DEFERRED) != 0);
+#else
+    return (uint64_t)Py_REFCNT(object);
+#endif
+}
+
+/* Is that all of them? In a free-threaded 3.14 and later not where counting is deferred: references from stacks are not counted, and some are
+ * counted by their thread. */
+static inline bool cpy_counts_all(PyObject *object) {
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    return (object->ob_gc_bits & CPY_GC_DEFERRED) == 0;
+#else
+    (void)object;
+    return true;
+#endif
+}
 
 /* Allocated digits of an int, at least 1. */
 size_t cpy_int_digits(PyObject *integer);

@@ -61,7 +61,6 @@ typedef struct cpy_gc_head {
 #define CPY_GC_HEAD_BYTES ((size_t)0)
 #define CPY_GC_TRACKED 1u /* bits of ob_gc_bits; layout.c compares them with the interpreter's own header */
 #define CPY_GC_FROZEN 8u
-#define CPY_GC_DEFERRED 64u
 #else
 #define CPY_GC_HEAPS 0 /* are objects found in heaps, without lists? */
 #define CPY_GC_HEAD_BYTES sizeof(cpy_gc_head)
@@ -83,18 +82,6 @@ static inline bool cpy_layout_is_frozen(const PyObject *object) {
 #else
     (void)object;
     return false;
-#endif
-}
-
-/* Does the reference count say how many references there are? Not with deferred reference counting, which a free-threaded build has for
- * functions, methods, code, modules and classes: 3.13 adds one to the count, 3.14 a large number, and references from stacks and of
- * instances to their classes may be counted elsewhere, or not at all. */
-static inline bool cpy_layout_counts_all(const PyObject *object) {
-#ifdef Py_GIL_DISABLED
-    return (object->ob_gc_bits & CPY_GC_DEFERRED) == 0;
-#else
-    (void)object;
-    return true;
 #endif
 }
 
