@@ -11,12 +11,15 @@ static bool has_head(const cpy_emit *emit, uint64_t address) {
         return false;
     }
     PyObject *object = (PyObject *)(uintptr_t)address;
-    return PyObject_IS_GC(object) && cpy_layout_is_tracked(object);
+    return CPY_GC_HEAD_BYTES != 0 && PyObject_IS_GC(object) && cpy_layout_is_tracked(object);
 }
 
 static bool is_note(void *context, uint64_t address) {
     const cpy_emit *emit = context;
-    bool is_count = mpr_addrset_contains(&emit->work.seen, address - offsetof(PyObject, ob_refcnt));
+    bool is_count = false;
+    for (uint64_t i = 0; i < CPY_COUNT_WORDS; i++) {
+        is_count = is_count || mpr_addrset_contains(&emit->work.seen, address - i * sizeof(uintptr_t));
+    }
     return is_count || has_head(emit, address + sizeof(uintptr_t)) || has_head(emit, address + sizeof(cpy_gc_head));
 }
 

@@ -120,7 +120,6 @@ static void edges_weakref(cpy_emit *emit, PyObject *object) {
 }
 
 static void edges_descriptor(cpy_emit *emit, PyObject *object) {
-    (void)object;
     cpy_emit_word(emit, object, offsetof(PyDescrObject, d_name) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_NAME));
     cpy_emit_word(emit, object, offsetof(PyDescrObject, d_qualname) / sizeof(PyObject *), mpr_label_field(MPR_FIELD_QUALNAME));
 }

@@ -66,6 +66,13 @@ typedef struct cpy_gc_head {
 #define CPY_GC_HEAD_BYTES sizeof(cpy_gc_head)
 #endif
 
+/* Words at the beginning of an object that change when references to it are counted, and when it is collected. */
+#ifdef Py_GIL_DISABLED
+#define CPY_COUNT_WORDS 3 /* thread; lock, collector's bits and the thread's own count; what others count */
+#else
+#define CPY_COUNT_WORDS 1
+#endif
+
 /* Does the collector follow this object now? It must be one that PyObject_IS_GC() is true for. */
 static inline bool cpy_layout_is_tracked(const PyObject *object) {
 #ifdef Py_GIL_DISABLED

@@ -8,9 +8,15 @@
 
 #include "cpython/kinds.h"
 
-#define WORD(object, n) (((PyObject **)(object))[n])
-#define SIZE_WORD(object, n) (((const size_t *)(object))[n])
-#define WORD_PLACE(n, name) {(uint16_t)((n) * sizeof(PyObject *)), MPR_FIELD_##name}
+/* Words, ints and bytes of an object's body, numbered as with a head of two words (compat.h). */
+#define WORD(object, n) (((PyObject **)(uintptr_t)CPY_BODY(object))[n])
+#define SIZE_WORD(object, n) (((const size_t *)CPY_BODY(object))[n])
+#define INT(object, n) (((const int *)CPY_BODY(object))[n])
+#define BYTE(object, n) (CPY_BODY(object)[n])
+#define WORD_PLACE(n, name) {(uint16_t)((n) == 0 ? 0 : CPY_WORD(n) * sizeof(PyObject *)), MPR_FIELD_##name}
+
+/* A word of a block that is no object. */
+#define BLOCK_WORD(block, n) (((PyObject **)(block))[n])
 #define END {0, 0}
 
 typedef struct cpy_library {

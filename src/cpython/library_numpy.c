@@ -10,7 +10,7 @@
 enum { NUMPY_C_ORDER = 1, NUMPY_F_ORDER = 2, NUMPY_OWNS = 4 };
 
 static size_t numpy_bytes(PyObject *object) {
-    int dimensions = ((const int *)object)[6];
+    int dimensions = INT(object, 6);
     const Py_ssize_t *shape = (const Py_ssize_t *)WORD(object, 4), *strides = (const Py_ssize_t *)WORD(object, 5);
     size_t bytes = dimensions == 0 ? sizeof(double) : 0;
     for (int i = 0; i < dimensions; i++) {
@@ -23,9 +23,9 @@ static size_t numpy_bytes(PyObject *object) {
 /* Give the data of an array that owns them. They refer to nothing, and are one piece, where they are numbers without gaps. What an array
  * without dimensions has is estimated: it is not located, unless it is a number. */
 static void give_numpy_data(PyObject *object, size_t bytes, cpy_blocks *blocks) {
-    bool without_gaps = (((const int *)object)[16] & (NUMPY_C_ORDER | NUMPY_F_ORDER)) != 0;
-    char kind = ((const char *)WORD(object, 7))[24];
-    bool estimated = ((const int *)object)[6] == 0 && strchr("biufcmM", kind) == NULL;
+    bool without_gaps = (INT(object, 16) & (NUMPY_C_ORDER | NUMPY_F_ORDER)) != 0;
+    char kind = BYTE(WORD(object, 7), 24);
+    bool estimated = INT(object, 6) == 0 && strchr("biufcmM", kind) == NULL;
     if (without_gaps && !estimated && strchr("biufcmMSU", kind) != NULL) {
         cpy_leaf_block(blocks, WORD(object, 2), bytes);
     } else {
@@ -35,8 +35,8 @@ static void give_numpy_data(PyObject *object, size_t bytes, cpy_blocks *blocks) 
 
 /* Shape and strides are one block. */
 static size_t owned_numpy(PyObject *object, cpy_blocks *blocks) {
-    bool owns = (((const int *)object)[16] & NUMPY_OWNS) != 0;
-    size_t dimensions = (size_t)((const int *)object)[6];
+    bool owns = (INT(object, 16) & NUMPY_OWNS) != 0;
+    size_t dimensions = (size_t)INT(object, 6);
     bool together = (const Py_ssize_t *)WORD(object, 5) == (const Py_ssize_t *)WORD(object, 4) + dimensions;
     size_t shape = cpy_block(blocks, together ? WORD(object, 4) : NULL, dimensions * 2 * sizeof(Py_ssize_t));
     size_t data = owns ? numpy_bytes(object) : 0;
@@ -50,15 +50,14 @@ static void edges_numpy(cpy_emit *emit, PyObject *object) {
     PyObject *base = WORD(object, 6), *descriptor = WORD(object, 7);
     cpy_emit_reference(emit, base, mpr_label_field(MPR_FIELD_NUMPY_BASE));
     cpy_emit_reference(emit, descriptor, mpr_label_field(MPR_FIELD_DTYPE));
-    if (((const char *)descriptor)[24] == 'O' && (((const int *)object)[16] & NUMPY_OWNS) != 0) {
+    if (BYTE(descriptor, 24) == 'O' && (INT(object, 16) & NUMPY_OWNS) != 0) {
         cpy_emit_items(emit, (PyObject *const *)WORD(object, 2), (Py_ssize_t)(numpy_bytes(object) / sizeof(PyObject *)), false);
     }
 }
 
 static bool check_numpy(PyObject *array) {
-    return ((const int *)array)[6] == 2 && ((const Py_ssize_t *)WORD(array, 4))[0] == 7 &&
-           ((const Py_ssize_t *)WORD(array, 4))[1] == 3 && numpy_bytes(array) == 7 * 3 * sizeof(double) &&
-           (((const int *)array)[16] & NUMPY_OWNS) != 0 && ((const char *)WORD(array, 7))[24] == 'f';
+    return INT(array, 6) == 2 && ((const Py_ssize_t *)WORD(array, 4))[0] == 7 && ((const Py_ssize_t *)WORD(array, 4))[1] == 3 &&
+           numpy_bytes(array) == 7 * 3 * sizeof(double) && (INT(array, 16) & NUMPY_OWNS) != 0 && BYTE(WORD(array, 7), 24) == 'f';
 }
 
 /* The strings of a StringDType array are in an arena of its descriptor, whose last word refers to { three functions, arena { used, bytes,
@@ -76,7 +75,7 @@ static size_t owned_strings(PyObject *object, cpy_blocks *blocks) {
 
 /* The descriptor of an array of 100 strings of 200 bytes, each with its length before it. */
 static bool check_strings(PyObject *descriptor) {
-    bool has_word = (size_t)Py_TYPE(descriptor)->tp_basicsize == (STRINGS_WORD + 1) * sizeof(size_t);
+    bool has_word = (size_t)Py_TYPE(descriptor)->tp_basicsize == CPY_WORD(STRINGS_WORD + 1) * sizeof(size_t);
     const size_t *strings = has_word ? (const size_t *)WORD(descriptor, STRINGS_WORD) : NULL;
     bool follow = strings != NULL && (size_t)strings % sizeof(void *) == 0;
     return follow && strings[3] >= 20000 && strings[3] <= 20800 && strings[4] >= strings[3] && strings[4] < 2 * strings[3] &&

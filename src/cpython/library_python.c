@@ -9,10 +9,6 @@
 #define BUFFERED "T(__import__('_io').BytesIO(b''), 12345)"
 #define INDEX ((mpr_label)MPR_LABEL_INDEX << 28)
 
-static size_t owned_nothing(PyObject *object, cpy_blocks *blocks) {
-    (void)object, (void)blocks;
-    return 0;
-}
 
 /* ---- collections ---- */
 
@@ -24,7 +20,7 @@ static void give_deque_blocks(PyObject *object, size_t linked, size_t spare, cpy
     PyObject *block = WORD(object, 3), *last = WORD(object, 4);
     for (size_t i = 0; i < linked && block != NULL; i++) {
         cpy_block(blocks, block, DEQUE_BLOCK);
-        block = block == last ? NULL : WORD(block, 65);
+        block = block == last ? NULL : BLOCK_WORD(block, 65);
     }
     for (size_t i = 0; i < spare; i++) {
         cpy_block(blocks, WORD(object, 10 + i), DEQUE_BLOCK);
@@ -56,7 +52,7 @@ static size_t owned_odict(PyObject *object, cpy_blocks *blocks) {
     PyObject *node = cpy_blocks_want_all(blocks) ? WORD(object, 6) : NULL;
     for (size_t i = 0; i < nodes && node != NULL; i++) {
         cpy_block(blocks, node, ODICT_NODE);
-        node = WORD(node, 2);
+        node = BLOCK_WORD(node, 2);
     }
     return cpy_owned_dict(object, blocks) + nodes * ODICT_NODE + cpy_block(blocks, WORD(object, 8), index * sizeof(PyObject *));
 }
@@ -75,8 +71,7 @@ static bool check_array(PyObject *array) { return ((const int *)WORD(array, 5))[
 
 /* { buffer (a bytes object), position, length ... } */
 static void edges_bytesio(cpy_emit *emit, PyObject *object) {
-    (void)object;
-    cpy_emit_word(emit, object, 2, mpr_label_field(MPR_FIELD_BUFFER));
+    cpy_emit_word(emit, object, CPY_WORD(2), mpr_label_field(MPR_FIELD_BUFFER));
 }
 
 static bool check_bytesio(PyObject *io) {
@@ -91,7 +86,7 @@ static size_t owned_stringio(PyObject *object, cpy_blocks *blocks) {
 enum { STRINGIO_ACCUMULATES = 2 };
 
 static PyObject *text_of_stringio(PyObject *object) {
-    bool accumulates = ((const int *)object)[12] == STRINGIO_ACCUMULATES;
+    bool accumulates = INT(object, 12) == STRINGIO_ACCUMULATES;
     return accumulates ? cpy_layout_accumulated(object) : NULL;
 }
 
@@ -113,11 +108,11 @@ static bool check_stringio(PyObject *pair) {
  * says so. */
 static size_t owned_cdata(PyObject *object, cpy_blocks *blocks) {
     size_t offset = SIZE_WORD(object, 2) - (size_t)object;
-    bool own = ((const int *)object)[6] != 0, in_body = offset < (size_t)Py_TYPE(object)->tp_basicsize;
+    bool own = INT(object, 6) != 0, in_body = offset < (size_t)Py_TYPE(object)->tp_basicsize;
     return own && !in_body ? cpy_block(blocks, WORD(object, 2), SIZE_WORD(object, 5)) : 0;
 }
 
-static bool check_cdata(PyObject *data) { return SIZE_WORD(data, 5) == 1000 && ((const int *)data)[6] == 1; }
+static bool check_cdata(PyObject *data) { return SIZE_WORD(data, 5) == 1000 && INT(data, 6) == 1; }
 
 /* ---- locks ---- */
 
@@ -135,7 +130,7 @@ static size_t owned_queue(PyObject *object, cpy_blocks *blocks) {
 }
 
 static bool check_queue(PyObject *queue) {
-    bool has_words = (size_t)Py_TYPE(queue)->tp_basicsize >= (CPY_QUEUE_IS_RING ? 9 : 3) * sizeof(size_t);
+    bool has_words = (size_t)Py_TYPE(queue)->tp_basicsize >= CPY_WORD(CPY_QUEUE_IS_RING ? 9 : 3) * sizeof(size_t);
     if (!CPY_QUEUE_IS_RING || !has_words) {
         return has_words && check_lock(queue) && owned_lock(queue, NULL) != 0;
     }
@@ -193,7 +188,7 @@ static bool check_element(PyObject *pair) {
 
 /* { hash, { flags, exponent, digits, length, allocated, words } , words inside [4] } */
 static size_t owned_decimal(PyObject *object, cpy_blocks *blocks) {
-    bool inside = (const char *)WORD(object, 8) == (const char *)object + 72;
+    bool inside = (const char *)WORD(object, 8) == CPY_BODY(object) + 72;
     return inside ? 0 : cpy_block(blocks, WORD(object, 8), SIZE_WORD(object, 7) * sizeof(size_t));
 }
 
@@ -201,19 +196,19 @@ static bool check_decimal(PyObject *decimal) { return SIZE_WORD(decimal, 5) == 2
 
 /* { hash, has a time zone, data ..., time zone }: the last word of the body, if the flag says that the object is that long */
 static void emit_zone(cpy_emit *emit, PyObject *object, uint32_t word) {
-    if (((const char *)object)[24] != 0) {
-        cpy_emit_word(emit, object, word, mpr_label_field(MPR_FIELD_TZINFO));
+    if (BYTE(object, 24) != 0) {
+        cpy_emit_word(emit, object, CPY_WORD(word), mpr_label_field(MPR_FIELD_TZINFO));
     }
 }
 
 static void edges_datetime(cpy_emit *emit, PyObject *object) { emit_zone(emit, object, 5); }
 static void edges_time(cpy_emit *emit, PyObject *object) { emit_zone(emit, object, 4); }
-static bool check_datetime(PyObject *time) { return WORD(time, 5) != NULL && ((const char *)time)[24] == 1; }
-static bool check_time(PyObject *time) { return WORD(time, 4) != NULL && ((const char *)time)[24] == 1; }
+static bool check_datetime(PyObject *time) { return WORD(time, 5) != NULL && BYTE(time, 24) == 1; }
+static bool check_time(PyObject *time) { return WORD(time, 4) != NULL && BYTE(time, 24) == 1; }
 
 /* A naive datetime is allocated without the time zone's word. */
 static size_t body_datetime(PyObject *object, PyTypeObject *type) {
-    bool short_one = ((const char *)object)[24] == 0 && !cpy_is_python_class(type);
+    bool short_one = BYTE(object, 24) == 0 && !cpy_is_python_class(type);
     return (size_t)type->tp_basicsize - (short_one ? sizeof(PyObject *) : 0);
 }
 
@@ -232,8 +227,7 @@ static size_t owned_struct(PyObject *object, cpy_blocks *blocks) {
 static bool check_struct(PyObject *s) { return SIZE_WORD(s, 2) == 12 && SIZE_WORD(s, 3) == 2 && owned_struct(s, NULL) == 96; }
 
 static void edges_struct(cpy_emit *emit, PyObject *object) {
-    (void)object;
-    cpy_emit_word(emit, object, 5, mpr_label_field(MPR_FIELD_FORMAT));
+    cpy_emit_word(emit, object, CPY_WORD(5), mpr_label_field(MPR_FIELD_FORMAT));
 }
 
 /* The list of a bounded lru_cache owns its links, { previous, next, hash, key, result }, beside the dict that finds them; tp_traverse
@@ -266,7 +260,7 @@ const cpy_library cpy_library_python[] = {
      "T.fromkeys(range(100))",
      check_odict},
     {{.name = "array.array", .owned = owned_array}, "array", "array", "T('d', [0.0]) * 100", check_array},
-    {{.name = "_io.BytesIO", .owned = owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
+    {{.name = "_io.BytesIO", .owned = cpy_owned_nothing, .edges = edges_bytesio}, "_io", "BytesIO", "T(b'x' * 100)", check_bytesio},
     {{.name = "_io.StringIO", .owned = owned_stringio, .edges = edges_stringio},
      "_io",
      "StringIO",

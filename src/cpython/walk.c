@@ -13,9 +13,8 @@ static uint32_t flags_of(cpy_walk *walk, PyObject *object, const cpy_type *type,
     flags |= (is_static ? MPR_NODE_STATIC : 0) | (type->self ? MPR_NODE_OWN_WALL : 0);
     if (is_gc && cpy_layout_is_tracked(object)) {
         flags |= MPR_NODE_TRACKED;
-        if (walk->frozen.members != 0 && mpr_addrset_contains(&walk->frozen, (uint64_t)(uintptr_t)object)) {
-            flags |= MPR_NODE_FROZEN;
-        }
+        bool noted = walk->frozen.members != 0 && mpr_addrset_contains(&walk->frozen, (uint64_t)(uintptr_t)object);
+        flags |= noted || cpy_layout_is_frozen(object) ? MPR_NODE_FROZEN : 0;
     }
     if (type->is_ordinary) {
         return flags;
