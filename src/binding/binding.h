@@ -72,7 +72,16 @@ typedef struct graph_object {
     mpr_dominators freed;      /* of all edges: what would be freed with a node */
     mpr_name_tree names;
     bool living;               /* it is of this moment, and what answers show of it is held */
+    bool holds;                /* it has a reference to each object of its nodes but those */
+    MPR_VEC(uint32_t) ending;  /* which had no reference any more, ascending */
 } graph_object;
+
+/* Where other threads run as soon as the pause of a capture is over, take a reference to each object of the graph, within that pause; else
+ * do nothing. MPR_OK or MPR_ENOMEM. */
+int binding_graph_hold_all(graph_object *self);
+
+/* Give these back: the question is answered, and the answer holds what it shows. Destructors may run. */
+void binding_graph_let_go(graph_object *self);
 
 /* Are the dominators there, or can they be made now? 0, or -1 with an exception. */
 int binding_graph_dominate(graph_object *self);
@@ -139,8 +148,9 @@ PyObject *binding_cycles_new(mod_state *state, graph_object *graph, const bindin
 /* Capture into `out`, without ever letting another thread run: 0, or -1 with an exception. */
 int binding_capture(mod_state *state, graph_object *out, cpy_contents contents);
 
-/* The same for a question about an object, with who asked it if caller is not NULL. */
-int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller);
+/* The same for a question about an object, with who asked it if caller is not NULL. `holds`: the answer will have living objects. */
+int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller,
+                        bool holds);
 
 /* What can be reached from an object alone, likewise. Nodes have no roots but C references there. */
 int binding_capture_reachable(mod_state *state, graph_object *out, PyObject *object, bool housekeeping);

@@ -23,7 +23,26 @@ static int give_account(mpr_builder *builder, mpr_alloc *alloc) {
     return status;
 }
 
-int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller) {
+/* What is done with a capture before other threads go on. */
+typedef struct taking {
+    graph_object *out;
+    mpr_builder *builder;
+    int64_t start; /* of the pause; 0: it is no fact of this capture */
+    int (*text)(mpr_sink *, const char *, size_t); /* of the sink, also where the walk has none: root groups have names */
+    bool holds; /* questions follow that look at the objects: hold them */
+} taking;
+
+static int freeze(void *context) {
+    taking *t = context;
+    mpr_sink *sink = mpr_builder_sink(t->builder);
+    sink->text = t->text;
+    int status = t->start == 0 ? MPR_OK : mpr_sink_number(sink, "pause_ns", mpr_process_monotonic_ns() - t->start);
+    status = status == MPR_OK ? mpr_builder_freeze(t->builder, &t->out->graph) : status;
+    return status == MPR_OK && t->holds ? binding_graph_hold_all(t->out) : status;
+}
+
+int binding_capture_for(mod_state *state, graph_object *out, cpy_contents contents, PyObject *argument, cpy_caller *caller,
+                        bool holds) {
     cpy_facts facts;
     cpy_origins origins;
     mpr_builder *builder = NULL;
@@ -35,41 +54,36 @@ int binding_capture_for(mod_state *state, graph_object *out, cpy_contents conten
     int64_t start = mpr_process_monotonic_ns();
     cpy_origins_take(&origins, &state->proofs, contents.origins_ns);
     if (status == MPR_OK) {
-        mpr_sink *sink = mpr_builder_sink(builder), whole = *sink;
+        mpr_sink *sink = mpr_builder_sink(builder);
+        taking t = {.out = out, .builder = builder, .start = start, .text = sink->text, .holds = holds};
         sink->text = contents.nameless ? NULL : sink->text;
         cpy_capture what = {.facts = &facts,
                             .proofs = &state->proofs,
                             .contents = contents,
                             .mode = "in process",
                             .origins = &origins,
+                            .seen = freeze,
+                            .of = &t,
                             .argument = argument,
                             .caller = caller};
         status = cpy_capture_walk(sink, &out->alloc, &what);
-        sink->text = whole.text; /* root groups have names */
     }
     cpy_origins_free(&origins);
-    if (status == MPR_OK) {
-        status = mpr_sink_number(mpr_builder_sink(builder), "pause_ns", mpr_process_monotonic_ns() - start);
-    }
-    if (status == MPR_OK) {
-        status = mpr_builder_freeze(builder, &out->graph);
-    }
     mpr_builder_free(builder);
     return status == MPR_OK ? 0 : fail(status);
 }
 
 int binding_capture(mod_state *state, graph_object *out, cpy_contents contents) {
-    return binding_capture_for(state, out, contents, NULL, NULL);
+    return binding_capture_for(state, out, contents, NULL, NULL, false);
 }
 
 int binding_capture_reachable(mod_state *state, graph_object *out, PyObject *object, bool housekeeping) {
     mpr_builder *builder = NULL;
     int status = mpr_builder_new(&builder, &out->alloc);
     if (status == MPR_OK) {
-        status = cpy_capture_reachable(mpr_builder_sink(builder), &out->alloc, &state->proofs, object, housekeeping);
-    }
-    if (status == MPR_OK) {
-        status = mpr_builder_freeze(builder, &out->graph);
+        taking t = {.out = out, .builder = builder, .text = mpr_builder_sink(builder)->text, .holds = true};
+        const cpy_capture what = {.seen = freeze, .of = &t};
+        status = cpy_capture_reachable(mpr_builder_sink(builder), &out->alloc, &state->proofs, object, housekeeping, &what);
     }
     mpr_builder_free(builder);
     return status == MPR_OK ? 0 : fail(status);

@@ -9,6 +9,7 @@
 #include "algo/groups.h"
 #include "algo/reach.h"
 #include "base/vec.h"
+#include "cpython/pause.h"
 #include "format/writer.h"
 
 static graph_object *cast(PyObject *self) { return (graph_object *)self; }
@@ -21,8 +22,55 @@ graph_object *binding_graph_new(mod_state *state) {
     return self;
 }
 
+/* ---- the objects of a living graph ---- */
+
+static PyObject *counted_object(const mpr_graph *g, uint32_t node) {
+    bool counted = node < g->seen && !(g->flags[node] & MPR_NODE_UNCOUNTED);
+    return counted ? (PyObject *)(uintptr_t)mpr_graph_address(g, node) : NULL;
+}
+
+int binding_graph_hold_all(graph_object *self) {
+    const mpr_graph *g = self->graph;
+    if (!cpy_pause_ends()) {
+        return MPR_OK;
+    }
+    for (uint32_t i = 0; i < g->seen; i++) {
+        PyObject *object = counted_object(g, i);
+        if (object != NULL && cpy_refcount(object) == 0 && mpr_vec_push(&self->ending, &self->alloc, i) != MPR_OK) {
+            return MPR_ENOMEM;
+        }
+    }
+    self->holds = true;
+    for (uint32_t i = 0, ending = 0; i < g->seen; i++) {
+        PyObject *object = counted_object(g, i);
+        if (ending < self->ending.count && self->ending.items[ending] == i) {
+            ending++;
+        } else {
+            Py_XINCREF(object);
+        }
+    }
+    return MPR_OK;
+}
+
+void binding_graph_let_go(graph_object *self) {
+    if (!self->holds) {
+        return;
+    }
+    self->holds = false;
+    for (uint32_t i = 0, ending = 0; i < self->graph->seen; i++) {
+        PyObject *object = counted_object(self->graph, i);
+        if (ending < self->ending.count && self->ending.items[ending] == i) {
+            ending++;
+        } else {
+            Py_XDECREF(object);
+        }
+    }
+    mpr_vec_free(&self->ending, &self->alloc);
+}
+
 static void dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    binding_graph_let_go(cast(self));
     mpr_name_tree_free(&cast(self)->names);
     mpr_dominators_free(&cast(self)->freed);
     mpr_tree_free(&cast(self)->tree);

@@ -13,7 +13,7 @@ static int count_generation(void *counts, PyObject *object, int generation, bool
 static PyObject *generations(PyObject *module, PyObject *unused) {
     Py_ssize_t counts[CPY_GENERATIONS] = {0};
     (void)unused;
-    if (!binding_state(module)->proofs.can[CPY_CAN_GC_LISTS]) {
+    if (!binding_state(module)->proofs.can[CPY_CAN_GC_LISTS] || CPY_GC_HEAPS) {
         return PyList_New(0);
     }
     cpy_heap_each(&(cpy_heap){.has_lists = true}, count_generation, counts); /* before the first object is made */

@@ -141,8 +141,7 @@ static PyObject *ask(mod_state *state, const cpy_question *question, uint64_t *o
     PyObject *held = status == MPR_OK ? hold(state, &findings, &alloc) : binding_error(status);
     PyObject *rows = held == NULL ? NULL : rows_of(&findings), *callers = rows == NULL ? NULL : callers_of(&findings);
     *own = findings.own;
-    mpr_vec_free(&findings.found, &alloc);
-    mpr_vec_free(&findings.texts, &alloc);
+    cpy_findings_free(&findings, &alloc);
     if (callers == NULL) {
         Py_XDECREF(held);
         Py_XDECREF(rows);

@@ -363,7 +363,7 @@ static int meet_names(graph_object *graph, const ids *starts, ids *met) {
 /* The graph of this moment and who asked for it, or NULL with an exception. */
 static graph_object *captured(PyObject *module, cpy_caller *caller) {
     graph_object *graph = binding_graph_new(binding_state(module));
-    if (graph != NULL && binding_capture_for(binding_state(module), graph, (cpy_contents){0}, NULL, caller) < 0) {
+    if (graph != NULL && binding_capture_for(binding_state(module), graph, (cpy_contents){0}, NULL, caller, true) < 0) {
         Py_CLEAR(graph);
     } else if (graph != NULL) {
         graph->living = true;

@@ -18,7 +18,7 @@
 /* The graph of this moment for a question about an object: NULL with an exception. */
 static graph_object *capture_for(mod_state *state, PyObject *argument, cpy_contents contents, cpy_caller *caller) {
     graph_object *out = binding_graph_new(state);
-    if (out != NULL && binding_capture_for(state, out, contents, argument, caller) < 0) {
+    if (out != NULL && binding_capture_for(state, out, contents, argument, caller, !contents.nameless) < 0) {
         Py_CLEAR(out);
     } else if (out != NULL) {
         out->living = true;
@@ -102,6 +102,7 @@ PyObject *binding_with_objects(mod_state *state, graph_object *graph, const uint
         return binding_error(status);
     }
     PyObject *held = binding_held_new(state, &objects, &graph->alloc);
+    binding_graph_let_go(graph);
     return held == NULL ? NULL : Py_BuildValue("(ON)", graph, held);
 }
 
@@ -286,6 +287,7 @@ static PyObject *why_alive(PyObject *module, PyObject *const *args, Py_ssize_t c
     PyObject *rows = held == NULL ? NULL : binding_path_rows(graph->graph, &paths, &keys),
              *callers = rows == NULL ? NULL : callers_rows(&a);
     mpr_paths_free(&paths);
+    binding_graph_let_go(graph);
     if (callers == NULL) {
         Py_XDECREF(held);
         Py_XDECREF(rows);
@@ -309,13 +311,14 @@ static PyObject *find_cycles(PyObject *module, PyObject *const *args, Py_ssize_t
     asked.limit = limit < 0 || limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
     graph_object *graph = PyErr_Occurred() ? NULL : binding_graph_new(state);
     int failed = graph == NULL        ? -1
-                 : args[0] == Py_None ? binding_capture_for(state, graph, (cpy_contents){0}, NULL, NULL)
+                 : args[0] == Py_None ? binding_capture_for(state, graph, (cpy_contents){0}, NULL, NULL, true)
                                       : binding_capture_reachable(state, graph, args[0], asked.housekeeping);
     PyObject *cycles = failed < 0 ? NULL : binding_cycles_new(state, graph, &asked, &held);
     if (cycles == NULL) {
         Py_XDECREF(graph);
         return NULL;
     }
+    binding_graph_let_go(graph);
     return Py_BuildValue("(NNN)", graph, cycles, held);
 }
 

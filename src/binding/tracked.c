@@ -2,6 +2,7 @@
  * The collector's own view, for memprobe.objgraph: tracked objects by type and by address, and who of them refers to what. */
 #include "binding/binding.h"
 #include "cpython/holders.h"
+#include "cpython/pause.h"
 
 #include <string.h>
 
@@ -37,15 +38,46 @@ static void *resize(mpr_alloc *self, void *old, size_t old_size, size_t size) {
     return block;
 }
 
-static void use_memory(mpr_alloc *out) { *out = (mpr_alloc){.resize = resize}; }
+/* In a pause that ends others may wait for the allocator's locks, and it may be the interpreter's. */
+static void use_memory(mpr_alloc *out) {
+    if (cpy_pause_ends()) {
+        mpr_alloc_pages(out);
+    } else {
+        *out = (mpr_alloc){.resize = resize};
+    }
+}
 
 /* ---- lists of objects ---- */
 
-/* References to the objects are taken before the first Python object is made: that may run the collector. */
-static PyObject *object_list(PyObject **items, size_t count) {
+/* What is asked of the tracked objects in one pause. References to the answer are taken at its end, before the first Python object is made: that
+ * may run the collector. */
+typedef struct asked {
+    mpr_alloc alloc;
+    const cpy_proofs *proofs;
+    cpy_objects objects;      /* the answer, or ... */
+    cpy_type_counts counts;   /* ... these */
+    const mpr_addrset *set;   /* wanted addresses, of types if by_type */
+    bool by_type;
+    PyObject *given;          /* a list, or NULL */
+    const PyObject *besides;
+} asked;
+
+static void begin(asked *a, PyObject *module) {
+    *a = (asked){.proofs = &binding_state(module)->proofs};
+    use_memory(&a->alloc);
+}
+
+/* Without the collector's lists the interpreter makes one, and must not be paused for it. */
+static int run(asked *a, cpy_pause_work *work) { return a->proofs->can[CPY_CAN_GC_LISTS] ? cpy_pause_run(work, a) : work(a); }
+
+static void take_references(PyObject **items, size_t count) {
     for (size_t i = 0; i < count; i++) {
         Py_INCREF(items[i]);
     }
+}
+
+/* Takes over the references. */
+static PyObject *object_list(PyObject **items, size_t count) {
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; i < count; i++) {
         if (list != NULL) {
@@ -59,10 +91,8 @@ static PyObject *object_list(PyObject **items, size_t count) {
 
 /* ---- types ---- */
 
+/* Takes over the references to the types. */
 static PyObject *count_rows(const cpy_type_counts *counts) {
-    for (size_t i = 0; i < counts->count; i++) {
-        Py_INCREF(counts->items[i].type);
-    }
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < counts->count; i++) {
         PyObject *row = Py_BuildValue("(On)", counts->items[i].type, (Py_ssize_t)counts->items[i].count);
@@ -77,19 +107,26 @@ static PyObject *count_rows(const cpy_type_counts *counts) {
     return list;
 }
 
-static PyObject *tracked_types(PyObject *module, PyObject *unused) {
-    mpr_alloc alloc;
-    cpy_objects objects;
-    cpy_type_counts counts = {0};
-    (void)unused;
-    use_memory(&alloc);
-    int status = cpy_tracked_gather(&objects, &alloc, &binding_state(module)->proofs);
+static int count_types(void *context) {
+    asked *a = context;
+    int status = cpy_tracked_gather(&a->objects, &a->alloc, a->proofs);
     if (status == MPR_OK) {
-        status = cpy_tracked_count(&objects, &alloc, &counts);
+        status = cpy_tracked_count(&a->objects, &a->alloc, &a->counts);
     }
-    mpr_vec_free(&objects, &alloc);
-    PyObject *rows = status == MPR_OK ? count_rows(&counts) : binding_error(status);
-    mpr_vec_free(&counts, &alloc);
+    for (size_t i = 0; status == MPR_OK && i < a->counts.count; i++) {
+        Py_INCREF(a->counts.items[i].type);
+    }
+    return status;
+}
+
+static PyObject *tracked_types(PyObject *module, PyObject *unused) {
+    asked a;
+    (void)unused;
+    begin(&a, module);
+    int status = run(&a, count_types);
+    mpr_vec_free(&a.objects, &a.alloc);
+    PyObject *rows = status == MPR_OK ? count_rows(&a.counts) : binding_error(status);
+    mpr_vec_free(&a.counts, &a.alloc);
     return rows;
 }
 
@@ -115,14 +152,20 @@ static void keep(cpy_objects *objects, const mpr_addrset *set, bool by_type, con
     objects->count = kept;
 }
 
-static PyObject *kept_list(PyObject *module, mpr_alloc *alloc, const mpr_addrset *set, bool by_type, const PyObject *besides) {
-    cpy_objects objects;
-    int status = cpy_tracked_gather(&objects, alloc, &binding_state(module)->proofs);
+static int find_kept(void *context) {
+    asked *a = context;
+    int status = cpy_tracked_gather(&a->objects, &a->alloc, a->proofs);
     if (status == MPR_OK) {
-        keep(&objects, set, by_type, besides);
+        keep(&a->objects, a->set, a->by_type, a->besides);
+        take_references(a->objects.items, a->objects.count);
     }
-    PyObject *list = status == MPR_OK ? object_list(objects.items, objects.count) : binding_error(status);
-    mpr_vec_free(&objects, alloc);
+    return status;
+}
+
+static PyObject *answer(asked *a, cpy_pause_work *work) {
+    int status = run(a, work);
+    PyObject *list = status == MPR_OK ? object_list(a->objects.items, a->objects.count) : binding_error(status);
+    mpr_vec_free(&a->objects, &a->alloc);
     return list;
 }
 
@@ -140,7 +183,7 @@ static bool as_address(PyObject *item, uint64_t *address) {
 }
 
 static PyObject *tracked_in(PyObject *module, PyObject *items, meaning *meant, bool by_type) {
-    mpr_alloc alloc;
+    asked a;
     mpr_addrset set;
     uint32_t handle;
     uint64_t address;
@@ -149,15 +192,18 @@ static PyObject *tracked_in(PyObject *module, PyObject *items, meaning *meant, b
     if (!PyTuple_Check(items)) {
         return PyErr_Format(PyExc_TypeError, "%s must be a tuple", by_type ? "types" : "addresses");
     }
-    use_memory(&alloc);
-    mpr_addrset_init(&set, &alloc);
+    begin(&a, module);
+    a.set = &set;
+    a.by_type = by_type;
+    a.besides = items;
+    mpr_addrset_init(&set, &a.alloc);
     for (Py_ssize_t i = 0; understood && added >= 0 && i < PyTuple_GET_SIZE(items); i++) {
         understood = meant(PyTuple_GET_ITEM(items, i), &address);
         added = !understood || address % 8 != 0 ? 0 : mpr_addrset_add(&set, address, &handle);
     }
     PyObject *list = NULL;
     if (understood) {
-        list = added < 0 ? binding_error(added) : kept_list(module, &alloc, &set, by_type, items);
+        list = added < 0 ? binding_error(added) : answer(&a, find_kept);
     }
     mpr_addrset_free(&set);
     return list;
@@ -169,39 +215,40 @@ static PyObject *tracked_at(PyObject *module, PyObject *addresses) { return trac
 
 /* ---- what nobody refers to ---- */
 
-static int unheld(cpy_objects *objects, mpr_alloc *alloc, const cpy_proofs *proofs, PyObject *given, const PyObject *besides) {
+static int find_unheld(void *context) {
+    asked *a = context;
     cpy_objects all;
     mpr_addrset targets;
-    mpr_addrset_init(&targets, alloc);
-    int status = cpy_tracked_gather(&all, alloc, proofs);
+    mpr_addrset_init(&targets, &a->alloc);
+    int status = cpy_tracked_gather(&all, &a->alloc, a->proofs);
     if (status == MPR_OK) {
-        status = cpy_tracked_targets(&all, given, besides, &targets);
+        status = cpy_tracked_targets(&all, a->given, a->besides, &targets);
     }
-    size_t count = given == NULL ? all.count : (size_t)PyList_GET_SIZE(given);
+    size_t count = a->given == NULL ? all.count : (size_t)PyList_GET_SIZE(a->given);
     for (size_t i = 0; status == MPR_OK && i < count; i++) {
-        PyObject *object = given == NULL ? all.items[i] : PyList_GET_ITEM(given, (Py_ssize_t)i);
+        PyObject *object = a->given == NULL ? all.items[i] : PyList_GET_ITEM(a->given, (Py_ssize_t)i);
         if (!mpr_addrset_contains(&targets, (uint64_t)(uintptr_t)object)) {
-            status = mpr_vec_push(objects, alloc, object);
+            status = mpr_vec_push(&a->objects, &a->alloc, object);
         }
     }
+    if (status == MPR_OK) {
+        take_references(a->objects.items, a->objects.count);
+    }
     mpr_addrset_free(&targets);
-    mpr_vec_free(&all, alloc);
+    mpr_vec_free(&all, &a->alloc);
     return status;
 }
 
 /* No tuple of arguments: it would be found among the objects. */
 static PyObject *tracked_unheld(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    mpr_alloc alloc;
-    cpy_objects objects = {0};
+    asked a;
     if (count != 2 || (args[0] != Py_None && !PyList_Check(args[0]))) {
         return PyErr_Format(PyExc_TypeError, "give a list or None, and one object besides");
     }
-    PyObject *given = args[0], *besides = args[1];
-    use_memory(&alloc);
-    int status = unheld(&objects, &alloc, &binding_state(module)->proofs, given == Py_None ? NULL : given, besides);
-    PyObject *list = status == MPR_OK ? object_list(objects.items, objects.count) : binding_error(status);
-    mpr_vec_free(&objects, &alloc);
-    return list;
+    begin(&a, module);
+    a.given = args[0] == Py_None ? NULL : args[0];
+    a.besides = args[1];
+    return answer(&a, find_unheld);
 }
 
 /* ---- the index backwards ---- */
@@ -211,6 +258,17 @@ typedef struct holders_object {
     mpr_alloc alloc;
     cpy_holders holders;
 } holders_object;
+
+typedef struct making {
+    holders_object *self;
+    const cpy_proofs *proofs;
+    PyObject *targets; /* a list, or NULL */
+} making;
+
+static int make_holders(void *context) {
+    making *m = context;
+    return cpy_holders_make(&m->self->holders, &m->self->alloc, m->proofs, m->targets);
+}
 
 static PyObject *holders(PyObject *module, PyObject *targets) {
     mod_state *state = binding_state(module);
@@ -222,7 +280,8 @@ static PyObject *holders(PyObject *module, PyObject *targets) {
         return NULL;
     }
     use_memory(&self->alloc);
-    int status = cpy_holders_make(&self->holders, &self->alloc, &state->proofs, targets == Py_None ? NULL : targets);
+    making m = {self, &state->proofs, targets == Py_None ? NULL : targets};
+    int status = m.proofs->can[CPY_CAN_GC_LISTS] ? cpy_pause_run(make_holders, &m) : make_holders(&m);
     if (status != MPR_OK) {
         Py_DECREF(self);
         return binding_error(status);
@@ -237,6 +296,9 @@ static PyObject *holders_of(PyObject *object, PyObject *target) {
         Py_RETURN_NONE;
     }
     int status = cpy_holders_find(&self->holders, target, &found);
+    if (status == MPR_OK) {
+        take_references(found.items, found.count);
+    }
     PyObject *list = status == MPR_OK ? object_list(found.items, found.count) : binding_error(status);
     mpr_vec_free(&found, &self->alloc);
     return list;

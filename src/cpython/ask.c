@@ -5,9 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpython/pause.h"
 #include "cpython/str.h"
 
 /* ---- counting ---- */
+
+static int count_whole(void *context) {
+    cpy_walk *walk = context;
+    int status = cpy_walk_enter(walk);
+    return status == MPR_OK ? cpy_walk_whole(walk) : status;
+}
 
 int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, bool sizes) {
     cpy_walk walk;
@@ -15,7 +22,7 @@ int cpy_ask_count(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, bool s
     tally->sink.brief = !sizes;
     int status = cpy_walk_begin(&walk, alloc, &tally->sink, proofs);
     if (status == MPR_OK) {
-        status = cpy_walk_whole(&walk);
+        status = cpy_pause_run(count_whole, &walk);
     }
     cpy_walk_end(&walk);
     return status;
@@ -29,27 +36,39 @@ static PyObject *contents_of(PyObject *object) {
     return PyType_Check(object) ? cpy_type_namespace((PyTypeObject *)object) : NULL;
 }
 
-int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *const *objects, size_t count,
-                 PyObject *const *skip, size_t skipped, bool housekeeping) {
+typedef struct deep {
     cpy_walk walk;
-    mpr_tally_init(tally, alloc);
-    int status = cpy_walk_begin(&walk, alloc, &tally->sink, proofs);
-    walk.emit.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
-    walk.emit.skips_classes = !housekeeping;
-    for (size_t i = 0; status == MPR_OK && i < skipped; i++) {
-        status = cpy_walk_exclude(&walk, skip[i]);
-    }
-    for (size_t i = 0; status == MPR_OK && i < count; i++) {
-        status = cpy_walk_seed_object(&walk, objects[i]);
-        PyObject *contents = status == MPR_OK ? contents_of(objects[i]) : NULL;
+    PyObject *const *objects;
+    size_t count;
+} deep;
+
+static int walk_deep(void *context) {
+    deep *d = context;
+    int status = cpy_walk_enter(&d->walk);
+    for (size_t i = 0; status == MPR_OK && i < d->count; i++) {
+        status = cpy_walk_seed_object(&d->walk, d->objects[i]);
+        PyObject *contents = status == MPR_OK ? contents_of(d->objects[i]) : NULL;
         if (contents != NULL) {
-            status = cpy_walk_seed_object(&walk, contents);
+            status = cpy_walk_seed_object(&d->walk, contents);
         }
     }
-    if (status == MPR_OK) {
-        status = cpy_walk_run(&walk);
+    return status == MPR_OK ? cpy_walk_run(&d->walk) : status;
+}
+
+int cpy_ask_deep(mpr_tally *tally, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *const *objects, size_t count,
+                 PyObject *const *skip, size_t skipped, bool housekeeping) {
+    deep d = {.objects = objects, .count = count};
+    mpr_tally_init(tally, alloc);
+    int status = cpy_walk_begin(&d.walk, alloc, &tally->sink, proofs);
+    d.walk.emit.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
+    d.walk.emit.skips_classes = !housekeeping;
+    for (size_t i = 0; status == MPR_OK && i < skipped; i++) {
+        status = cpy_walk_exclude(&d.walk, skip[i]);
     }
-    cpy_walk_end(&walk);
+    if (status == MPR_OK) {
+        status = cpy_pause_run(walk_deep, &d);
+    }
+    cpy_walk_end(&d.walk);
     return status;
 }
 
@@ -70,21 +89,30 @@ static void list_block(cpy_blocks *blocks, const void *address, size_t bytes, si
     }
 }
 
-int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object) {
+typedef struct owner {
     cpy_walk walk;
-    mpr_sink nobody = {0};
-    block_list list = {.blocks = {.add = list_block}, .out = out, .alloc = alloc};
-    int status = cpy_walk_begin(&walk, alloc, &nobody, proofs);
-    walk.emit.skips_classes = true;
-    if (status == MPR_OK) {
-        const cpy_type *type = cpy_type_of(&walk.types, Py_TYPE(object));
-        status = walk.emit.status;
-        if (type != NULL && !mpr_image_has(&walk.image, (uint64_t)(uintptr_t)object)) {
-            cpy_blocks_of(&walk.types, object, type, &list.blocks);
-            status = list.status;
-        }
+    PyObject *object;
+    block_list list;
+} owner;
+
+static int list_blocks(void *context) {
+    owner *o = context;
+    const cpy_type *type = cpy_type_of(&o->walk.types, Py_TYPE(o->object));
+    if (type != NULL && !mpr_image_has(&o->walk.image, (uint64_t)(uintptr_t)o->object)) {
+        cpy_blocks_of(&o->walk.types, o->object, type, &o->list.blocks);
     }
-    cpy_walk_end(&walk);
+    return o->walk.emit.status != MPR_OK ? o->walk.emit.status : o->list.status;
+}
+
+int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object) {
+    mpr_sink nobody = {0};
+    owner o = {.object = object, .list = {.blocks = {.add = list_block}, .out = out, .alloc = alloc}};
+    int status = cpy_walk_begin(&o.walk, alloc, &nobody, proofs);
+    o.walk.emit.skips_classes = true;
+    if (status == MPR_OK) {
+        status = cpy_pause_run(list_blocks, &o);
+    }
+    cpy_walk_end(&o.walk);
     return status;
 }
 
@@ -267,6 +295,32 @@ static void place_names(cpy_findings *findings) {
     }
 }
 
+/* Of a holder that is an object; else NULL. */
+static PyObject *object_of(const cpy_found *found) {
+    return found->holder < MPR_SYNTHETIC ? (PyObject *)(uintptr_t)found->holder : NULL;
+}
+
+void cpy_findings_free(cpy_findings *findings, mpr_alloc *alloc) {
+    for (size_t i = 0; i < findings->found.count; i++) {
+        Py_XDECREF(object_of(&findings->found.items[i]));
+    }
+    mpr_vec_free(&findings->found, alloc);
+    mpr_vec_free(&findings->texts, alloc);
+}
+
+static int find_whole(void *context) {
+    finder *f = context;
+    int status = cpy_walk_enter(f->walk);
+    if (status == MPR_OK) {
+        cpy_argument_set(&f->walk->argument, f->walk->types.proofs, f->question->argument);
+        status = cpy_walk_whole(f->walk);
+    }
+    for (size_t i = 0; i < f->out->found.count; i++) {
+        Py_XINCREF(object_of(&f->out->found.items[i]));
+    }
+    return status;
+}
+
 int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proofs, const cpy_question *question) {
     cpy_walk walk;
     finder f = {.sink = {.type = find_type, .node = find_node, .edges = find_edges, .text = find_text, .brief = true},
@@ -278,8 +332,7 @@ int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proo
     }
     int status = cpy_walk_begin(&walk, alloc, &f.sink, proofs);
     if (status == MPR_OK) {
-        cpy_argument_set(&walk.argument, proofs, question->argument);
-        status = cpy_walk_whole(&walk);
+        status = cpy_pause_run(find_whole, &f);
     }
     cpy_walk_end(&walk);
     place_names(findings);

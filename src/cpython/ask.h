@@ -43,6 +43,9 @@ typedef struct cpy_findings {
     uint64_t own; /* references that memprobe has, and the call that asked */
 } cpy_findings;
 
+/* They have a reference to each holder that is an object, which was taken in the pause of the walk: it may be gone after it. */
+void cpy_findings_free(cpy_findings *findings, mpr_alloc *alloc);
+
 /* What is asked for: references to any of these objects. */
 typedef struct cpy_question {
     PyObject *const *objects;
@@ -51,7 +54,7 @@ typedef struct cpy_question {
         argument; /* what the function of this module was called with: the object, or a tuple of the objects, which is memprobe's own */
 } cpy_question;
 
-/* Every reference to one of the objects, in the heap and from the roots. The caller frees both vectors with alloc in any case. */
+/* Every reference to one of the objects, in the heap and from the roots. The caller frees the findings with alloc in any case. */
 int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proofs, const cpy_question *question);
 
 #endif

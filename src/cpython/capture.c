@@ -8,6 +8,7 @@
 #include "base/os/process.h"
 #include "cpython/copied.h"
 #include "cpython/library.h"
+#include "cpython/pause.h"
 #include "cpython/selfcheck.h"
 #include "cpython/temporaries.h"
 #include "cpython/unseen.h"
@@ -89,15 +90,26 @@ static int set_contents(cpy_walk *walk, cpy_contents contents) {
     return walk->text.hashes ? mpr_file_random(walk->text.key, sizeof walk->text.key) : MPR_OK;
 }
 
+typedef struct capturing {
+    cpy_walk walk;
+    cpy_bodies bodies;
+    const cpy_capture *what;
+    const void *stack; /* of this thread: what is below is the capture's */
+    PyObject *object;  /* where it begins, if that is one object */
+} capturing;
+
 /* What is to be known before the first object is emitted. */
 static int begin(cpy_walk *walk, const cpy_capture *what) {
     mpr_sink *sink = walk->emit.sink;
     uint64_t discarded = 0;
+    int status = cpy_walk_enter(walk);
     walk->leaf_buffers = what->leaf_buffers;
-    if (walk->leaf_buffers != NULL) {
+    if (status == MPR_OK && walk->leaf_buffers != NULL) {
         discarded = cpy_leaf_buffers_discard_known(walk->leaf_buffers, &walk->types);
     }
-    int status = what->prepared != NULL ? what->prepared(what->context, sink, discarded) : MPR_OK;
+    if (status == MPR_OK && what->prepared != NULL) {
+        status = what->prepared(what->context, sink, discarded);
+    }
     if (status == MPR_OK) {
         status = set_contents(walk, what->contents);
     }
@@ -114,26 +126,28 @@ static int begin(cpy_walk *walk, const cpy_capture *what) {
 }
 
 /* Where native blocks are not to be had, nothing was emitted yet: the answer is that they are not known. */
-static int begin_bodies(cpy_walk *walk, cpy_bodies *bodies, const cpy_capture *what) {
-    int status = cpy_bodies_begin(bodies, &walk->emit, &walk->types, what->more);
+static int begin_bodies(capturing *c) {
+    int status = cpy_bodies_begin(&c->bodies, &c->walk.emit, &c->walk.types, c->what->more);
     if (status == MPR_OK) {
-        walk->bodies = bodies;
+        c->walk.bodies = &c->bodies;
         return MPR_OK;
     }
-    cpy_bodies_end(bodies);
+    cpy_bodies_end(&c->bodies);
     return status == MPR_EUNSUPPORTED || status == MPR_ELIMIT ? MPR_OK : status;
 }
 
-static int finish_bodies(cpy_walk *walk, const mpr_sharing *sharing, const void *stack) {
-    cpy_roots *roots = &walk->roots;
+static int finish_bodies(capturing *c) {
+    cpy_roots *roots = &c->walk.roots;
     roots->synthetic = roots->hidden > roots->synthetic ? roots->hidden : roots->synthetic; /* the last ones given */
-    return cpy_bodies_finish(walk->bodies, &roots->synthetic, &walk->types.count, sharing, stack);
+    return cpy_bodies_finish(&c->bodies, &roots->synthetic, &c->walk.types.count, c->what->sharing, c->stack);
 }
 
-/* The walk, and what can be said when it has seen everything. The stack of this thread is ours up to `stack`. */
-static int emit_all(cpy_walk *walk, const cpy_capture *what, const void *stack) {
-    int status = cpy_walk_whole(walk);
-    if (status == MPR_OK && what->caller == NULL) { /* of a question about one object nobody asks */
+/* What can be said when the walk has seen everything. */
+static int finish(capturing *c) {
+    const cpy_capture *what = c->what;
+    cpy_walk *walk = &c->walk;
+    int status = MPR_OK;
+    if (what->caller == NULL) { /* of a question about one object nobody asks */
         status = cpy_unseen_emit(walk, what->more);
     }
     if (status == MPR_OK) {
@@ -141,7 +155,7 @@ static int emit_all(cpy_walk *walk, const cpy_capture *what, const void *stack) 
         status = walk->emit.status;
     }
     if (status == MPR_OK && walk->bodies != NULL) {
-        status = finish_bodies(walk, what->sharing, stack);
+        status = finish_bodies(c);
     }
     if (status == MPR_OK && what->sharing != NULL) {
         status = cpy_copied_emit(&walk->emit, what->sharing);
@@ -149,42 +163,64 @@ static int emit_all(cpy_walk *walk, const cpy_capture *what, const void *stack) 
     return status == MPR_OK ? mpr_sink_number(walk->emit.sink, "native_types", walk->types.native_types) : status;
 }
 
+/* The caller's own end of the work, within the pause. */
+static int end_with(const cpy_capture *what, int status) {
+    return status == MPR_OK && what->seen != NULL ? what->seen(what->of) : status;
+}
+
+static int capture_whole(void *context) {
+    capturing *c = context;
+    int status = begin(&c->walk, c->what);
+    if (status == MPR_OK && c->what->contents.native && c->what->more != NULL) {
+        status = begin_bodies(c);
+    }
+    if (status == MPR_OK) {
+        status = cpy_walk_whole(&c->walk);
+    }
+    if (status == MPR_OK) {
+        status = finish(c);
+    }
+    return end_with(c->what, status);
+}
+
 int cpy_capture_walk(mpr_sink *sink, mpr_alloc *alloc, const cpy_capture *what) {
-    cpy_walk walk;
-    cpy_bodies bodies;
-    bool native = what->contents.native && what->more != NULL;
-    int status = cpy_walk_begin_prepared(&walk, alloc, sink, what->proofs);
+    capturing c = {.what = what, .stack = __builtin_frame_address(0)};
+    int status = cpy_walk_begin_prepared(&c.walk, alloc, sink, what->proofs);
     if (status == MPR_OK) {
-        status = begin(&walk, what);
-    }
-    if (status == MPR_OK && native) {
-        status = begin_bodies(&walk, &bodies, what);
-    }
-    if (status == MPR_OK) {
-        status = emit_all(&walk, what, __builtin_frame_address(0));
+        status = what->paused ? capture_whole(&c) : cpy_pause_run(capture_whole, &c);
     }
     if (what->caller != NULL) {
-        *what->caller = walk.caller;
+        *what->caller = c.walk.caller;
     }
-    if (walk.bodies != NULL) {
-        cpy_bodies_end(walk.bodies);
+    if (c.walk.bodies != NULL) {
+        cpy_bodies_end(&c.bodies);
     }
-    cpy_walk_end(&walk);
+    cpy_walk_end(&c.walk);
     return status;
 }
 
-int cpy_capture_reachable(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object, bool housekeeping) {
-    cpy_walk walk;
-    int status = cpy_walk_begin(&walk, alloc, sink, proofs);
-    walk.emit.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
-    walk.emit.skips_classes = !housekeeping;
-    walk.emit.follows_names = true;
+static int capture_from_object(void *context) {
+    capturing *c = context;
+    int status = cpy_walk_enter(&c->walk);
     if (status == MPR_OK) {
-        status = cpy_walk_seed_object(&walk, object);
+        status = cpy_walk_seed_object(&c->walk, c->object);
     }
     if (status == MPR_OK) {
-        status = cpy_walk_run(&walk);
+        status = cpy_walk_run(&c->walk);
     }
-    cpy_walk_end(&walk);
+    return end_with(c->what, status);
+}
+
+int cpy_capture_reachable(mpr_sink *sink, mpr_alloc *alloc, cpy_proofs *proofs, PyObject *object, bool housekeeping,
+                          const cpy_capture *what) {
+    capturing c = {.what = what, .object = object};
+    int status = cpy_walk_begin(&c.walk, alloc, sink, proofs);
+    c.walk.emit.skip = MPR_LABEL_WEAK | (housekeeping ? 0 : MPR_LABEL_HOUSEKEEPING);
+    c.walk.emit.skips_classes = !housekeeping;
+    c.walk.emit.follows_names = true;
+    if (status == MPR_OK) {
+        status = cpy_pause_run(capture_from_object, &c);
+    }
+    cpy_walk_end(&c.walk);
     return status;
 }

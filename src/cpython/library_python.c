@@ -9,7 +9,6 @@
 #define BUFFERED "T(__import__('_io').BytesIO(b''), 12345)"
 #define INDEX ((mpr_label)MPR_LABEL_INDEX << 28)
 
-
 /* ---- collections ---- */
 
 #define DEQUE_BLOCK (66 * sizeof(PyObject *)) /* link to the left, 64 items, link to the right */

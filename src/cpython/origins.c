@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "base/os/process.h"
 #include "base/status.h"
+#include "cpython/pause.h"
 #include "cpython/sample.h"
 #include "cpython/str.h"
 
@@ -119,9 +120,10 @@ static void discard(cpy_origins *o) {
     o->line_count = 0;
 }
 
+/* What is chosen must stay: not where other threads run when a pause is over. */
 static bool may_ask(const cpy_proofs *proofs) {
-    return proofs->can[CPY_CAN_GC_LISTS] && PyInterpreterState_Get() == PyInterpreterState_Main() && !cpy_layout_collecting() &&
-           cpy_layout_traces_allocations();
+    return proofs->can[CPY_CAN_GC_LISTS] && !cpy_pause_ends() && PyInterpreterState_Get() == PyInterpreterState_Main() &&
+           !cpy_layout_collecting() && cpy_layout_traces_allocations();
 }
 
 void cpy_origins_take(cpy_origins *out, const cpy_proofs *proofs, int64_t budget_ns) {

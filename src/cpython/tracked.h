@@ -22,7 +22,8 @@ static inline void cpy_tracked_fetch_ahead(const cpy_objects *objects, size_t i)
     }
 }
 
-/* Every tracked object, in the order of gc.get_objects(), without frozen ones. The caller frees `out` in any case. */
+/* Every tracked object, in the order of gc.get_objects(), with frozen ones where that has them. The caller frees `out` in any case. This, and what
+ * is done with what it gave, is work for one pause (pause.h). */
 int cpy_tracked_gather(cpy_objects *out, mpr_alloc *alloc, const cpy_proofs *proofs);
 
 typedef struct cpy_type_count {

@@ -191,9 +191,6 @@ int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, co
     mpr_addrset_init(&walk->frozen, alloc);
     mpr_addrset_init(&walk->listed, alloc);
     int status = mpr_image_read(&walk->image, alloc);
-    if (status == MPR_OK) {
-        status = cpy_self_find(&walk->self, alloc);
-    }
     walk->roots = (cpy_roots){
         .emit = &walk->emit, .types = &walk->types, .self = &walk->self, .caller = &walk->caller, .argument = &walk->argument};
     if (status == MPR_OK) {
@@ -202,11 +199,16 @@ int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, co
     if (status == MPR_OK) {
         status = cpy_heap_begin(&walk->heap, proofs);
     }
-    if (status == MPR_OK) {
-        cpy_caller_find(&walk->caller, proofs, &walk->self);
-    }
     walk->emit.status = status;
     return status;
+}
+
+int cpy_walk_enter(cpy_walk *walk) {
+    walk->emit.status = cpy_self_find(&walk->self, walk->emit.alloc);
+    if (walk->emit.status == MPR_OK) {
+        cpy_caller_find(&walk->caller, walk->types.proofs, &walk->self);
+    }
+    return walk->emit.status;
 }
 
 void cpy_walk_end(cpy_walk *walk) {

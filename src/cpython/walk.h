@@ -6,7 +6,7 @@
  *                 └──────────────── targets not yet seen ◀──────────────────┘
  *
  * It creates no object, touches no reference count, runs no user code and takes memory from mpr_alloc alone; everything that needs the
- * interpreter's help is done by cpy_walk_begin. The GIL must be held, or the process be a forked child that held it.
+ * interpreter's help is done by cpy_walk_begin. No other thread may run Python meanwhile: it is done in a pause (pause.h), or in a forked child.
  *
  * Used by the layers walk and above. */
 #ifndef CPY_WALK_H
@@ -41,11 +41,14 @@ typedef struct cpy_walk {
 } cpy_walk;
 
 /* Prepare; the layouts of libraries loaded since the last walk are proved first, in *proofs. MPR_OK or a negative status; cpy_walk_end in
- * any case. */
+ * any case. Everything between the two but cpy_walk_exclude happens in a pause (pause.h), and begins with cpy_walk_enter. */
 int cpy_walk_begin(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, cpy_proofs *proofs);
 
 /* The same without that proof, which runs the interpreter: a forked child must not. cpy_capture_prepare has made it before the fork. */
 int cpy_walk_begin_prepared(cpy_walk *walk, mpr_alloc *alloc, mpr_sink *sink, const cpy_proofs *proofs);
+
+/* The first step within the pause: find memprobe's own modules, and who asks. MPR_OK or MPR_ENOMEM. */
+int cpy_walk_enter(cpy_walk *walk);
 
 /* A single object as seed. */
 int cpy_walk_seed_object(cpy_walk *walk, PyObject *object);
