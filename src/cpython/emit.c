@@ -33,17 +33,6 @@ void cpy_emit_flush(cpy_emit *emit) {
     emit->count = 0;
 }
 
-void cpy_emit_reference(cpy_emit *emit, PyObject *target, mpr_label label) {
-    if (target == NULL) {
-        return;
-    }
-    label |= emit->unowned;
-    if ((label & emit->skip) == 0 || (emit->follows_names && mpr_label_kind_of(label) == MPR_LABEL_NAME)) {
-        cpy_emit_follow(emit, target);
-    }
-    cpy_emit_edge(emit, (uint64_t)(uintptr_t)target, label);
-}
-
 void cpy_emit_field(void *context, PyObject *object, int field) {
     cpy_emit_reference(context, object, mpr_label_field((mpr_field)field));
 }

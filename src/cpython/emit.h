@@ -78,19 +78,28 @@ static inline void cpy_emit_edge(cpy_emit *emit, uint64_t target, mpr_label labe
     }
 }
 
+/* Put an object on the work list, unless it was seen. */
+static inline void cpy_emit_follow(cpy_emit *emit, const PyObject *object) {
+    cpy_emit_check(emit, mpr_workset_mark(&emit->work, (uint64_t)(uintptr_t)object));
+}
+
 /* An edge to an object, or none if it is NULL, and follow it. */
-void cpy_emit_reference(cpy_emit *emit, PyObject *target, mpr_label label);
+static inline void cpy_emit_reference(cpy_emit *emit, PyObject *target, mpr_label label) {
+    if (target == NULL) {
+        return;
+    }
+    label |= emit->unowned;
+    if ((label & emit->skip) == 0 || (emit->follows_names && mpr_label_kind_of(label) == MPR_LABEL_NAME)) {
+        cpy_emit_follow(emit, target);
+    }
+    cpy_emit_edge(emit, (uint64_t)(uintptr_t)target, label);
+}
 
 /* The same named by a field of mpr_field: for functions of layout.h, whose context is the cpy_emit. */
 void cpy_emit_field(void *context, PyObject *object, int field);
 
 /* The name of the next edge. */
 void cpy_emit_name(cpy_emit *emit, PyObject *name);
-
-/* Put an object on the work list, unless it was seen. */
-static inline void cpy_emit_follow(cpy_emit *emit, const PyObject *object) {
-    cpy_emit_check(emit, mpr_workset_mark(&emit->work, (uint64_t)(uintptr_t)object));
-}
 
 /* Count it as seen: it is not emitted, and what only it refers to is not either. */
 static inline void cpy_emit_exclude(cpy_emit *emit, const PyObject *object) {

@@ -27,18 +27,26 @@ int cpy_replay_dict(cpy_replay *replay, PyObject *dict) {
     return add(replay, &(cpy_replayed){.dict = dict, .count = PY_SSIZE_T_MAX});
 }
 
-/* The object that comes next in a row, its key where it has one, and the place behind it; or NULL at the row's end. */
-static PyObject *next_in(cpy_replayed *row, PyObject **key, Py_ssize_t *after) {
+/* The object that comes next in an array, and the place behind it; or NULL at its end. */
+static PyObject *next_item(cpy_replayed *row, Py_ssize_t *after) {
     PyObject *object = NULL;
-    *key = NULL;
+    for (; row->at < row->count && object == NULL; row->at += object == NULL) {
+        object = row->items[row->backward ? row->count - 1 - row->at : row->at];
+    }
+    *after = row->at + 1;
+    return object;
+}
+
+/* The same of the entries of a dict, with the key. */
+static PyObject *next_entry(cpy_replayed *row, PyObject **key, Py_ssize_t *after) {
+    PyObject *object = NULL;
     if (row->dict != NULL) {
         *after = row->at;
         return PyDict_Next(row->dict, after, key, &object) ? object : NULL;
     }
     for (; row->at < row->count && object == NULL; row->at += object == NULL) {
-        Py_ssize_t i = row->backward ? row->count - 1 - row->at : row->at;
-        object = row->items != NULL ? row->items[i] : cpy_table_value(&row->table, i);
-        *key = row->items != NULL ? NULL : cpy_table_key(&row->table, i);
+        object = cpy_table_value(&row->table, row->at);
+        *key = cpy_table_key(&row->table, row->at);
     }
     *after = row->at + 1;
     return object;
@@ -52,7 +60,8 @@ static bool repeats(cpy_replayed *row, PyObject *target) {
     if (key == target) {
         return true;
     }
-    if (next_in(row, &key, &after) != target) {
+    key = NULL;
+    if ((row->items != NULL ? next_item(row, &after) : next_entry(row, &key, &after)) != target) {
         return false;
     }
     row->at = after;
@@ -60,7 +69,7 @@ static bool repeats(cpy_replayed *row, PyObject *target) {
     return true;
 }
 
-bool cpy_replay_repeats(cpy_replay *replay, PyObject *target) {
+bool cpy_replay_search(cpy_replay *replay, PyObject *target) {
     if (target == replay->dict) {
         replay->dict = NULL;
         return true;

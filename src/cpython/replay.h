@@ -44,7 +44,12 @@ int cpy_replay_items(cpy_replay *replay, PyObject *const *items, Py_ssize_t coun
 int cpy_replay_table(cpy_replay *replay, const cpy_table *table);
 int cpy_replay_dict(cpy_replay *replay, PyObject *dict);
 
+/* The slow half of cpy_replay_repeats. */
+bool cpy_replay_search(cpy_replay *replay, PyObject *target);
+
 /* Does a visit of this object repeat one? Then it is used up. */
-bool cpy_replay_repeats(cpy_replay *replay, PyObject *target);
+static inline bool cpy_replay_repeats(cpy_replay *replay, PyObject *target) {
+    return (replay->count > 0 || target == replay->dict || target == replay->type) && cpy_replay_search(replay, target);
+}
 
 #endif

@@ -152,9 +152,6 @@ static void emit_digest(const cpy_text *text, cpy_emit *emit, uint64_t type, con
 enum { DIGEST_BYTES = 8, DIGEST_INT = 16, DIGEST_NEGATIVE = 17, DIGEST_FLOAT = 18 }; /* a str: bytes a character, 1 to 4 */
 
 void cpy_text_emit_digest(const cpy_text *text, cpy_emit *emit, PyObject *object) {
-    if (!text->hashes) {
-        return;
-    }
     if (PyUnicode_CheckExact(object)) {
         if (cpy_str_is_ready(object)) {
             uint64_t kind = (uint64_t)PyUnicode_KIND(object);

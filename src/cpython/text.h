@@ -17,7 +17,7 @@ typedef struct cpy_text {
 /* Emit the text of the last node, which is of this object, if the object serves as a name (or values are asked for). */
 void cpy_text_emit(const cpy_text *text, cpy_types *types, PyObject *object, const cpy_type *type, uint32_t flags);
 
-/* Emit the hash of what the object of the last node contains, if hashes are asked for, and it is a str, bytes, int or float. */
+/* Emit the hash of what the object of the last node contains, if it is a str, bytes, int or float. */
 void cpy_text_emit_digest(const cpy_text *text, cpy_emit *emit, PyObject *object);
 
 /* "function (file:line)", into out: the length written. */

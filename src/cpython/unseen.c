@@ -274,7 +274,9 @@ static void emit_one(scan *s, const unseen *one) {
     if (emit->sink->text != NULL && has_name(emit, object)) {
         cpy_text_emit(&walk->text, &walk->types, object, type, flags);
     }
-    cpy_text_emit_digest(&walk->text, emit, object);
+    if (walk->text.hashes) {
+        cpy_text_emit_digest(&walk->text, emit, object);
+    }
     emit_references(s, object);
     if (walk->bodies != NULL) {
         cpy_bodies_search_unseen(walk->bodies, object, type, one->bytes - type->preheader, has_formula(object));

@@ -59,7 +59,9 @@ static void emit_itself(cpy_walk *walk, PyObject *object, const cpy_type *type) 
     if (emit->sink->text != NULL) {
         cpy_text_emit(&walk->text, &walk->types, object, type, flags);
     }
-    cpy_text_emit_digest(&walk->text, emit, object);
+    if (walk->text.hashes) {
+        cpy_text_emit_digest(&walk->text, emit, object);
+    }
     if (walk->leaf_buffers != NULL && node.size >= CPY_LEAF_BUFFERS_LEAST) {
         cpy_leaf_buffers_discard(walk->leaf_buffers, &walk->types, object, type);
     }
