@@ -73,12 +73,15 @@ typedef struct graph_object {
     mpr_name_tree names;
     bool living;               /* it is of this moment, and what answers show of it is held */
     bool holds;                /* it has a reference to each object of its nodes but those */
-    MPR_VEC(uint32_t) ending;  /* which had no reference any more, ascending */
+    MPR_VEC(uint32_t) unheld;  /* which must not be held, ascending */
 } graph_object;
 
 /* Where other threads run as soon as the pause of a capture is over, take a reference to each object of the graph, within that pause; else
  * do nothing. MPR_OK or MPR_ENOMEM. */
 int binding_graph_hold_all(graph_object *self);
+
+/* Was this node's object not held then? It may be gone. */
+bool binding_graph_lacks(const graph_object *self, uint32_t node);
 
 /* Give these back: the question is answered, and the answer holds what it shows. Destructors may run. */
 void binding_graph_let_go(graph_object *self);

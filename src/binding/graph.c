@@ -29,24 +29,39 @@ static PyObject *counted_object(const mpr_graph *g, uint32_t node) {
     return counted ? (PyObject *)(uintptr_t)mpr_graph_address(g, node) : NULL;
 }
 
+/* Is it an object that goes, and waits for that? Or a tuple that C code is filling, which it could not resize with one more reference to it? */
+static bool must_not_hold(const mpr_graph *g, uint32_t node) {
+    PyObject *object = counted_object(g, node);
+    uint64_t count = object == NULL ? 1 : cpy_refcount(object);
+    return count == 0 || (count == 1 && (g->flags[node] & MPR_NODE_RESIDUAL) && PyTuple_CheckExact(object));
+}
+
+static int by_id(const void *left, const void *right) {
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
+bool binding_graph_lacks(const graph_object *self, uint32_t node) {
+    return self->unheld.count > 0 &&
+           bsearch(&node, self->unheld.items, self->unheld.count, sizeof node, by_id) != NULL;
+}
+
 int binding_graph_hold_all(graph_object *self) {
     const mpr_graph *g = self->graph;
     if (!cpy_pause_ends()) {
         return MPR_OK;
     }
     for (uint32_t i = 0; i < g->seen; i++) {
-        PyObject *object = counted_object(g, i);
-        if (object != NULL && cpy_refcount(object) == 0 && mpr_vec_push(&self->ending, &self->alloc, i) != MPR_OK) {
+        if (must_not_hold(g, i) && mpr_vec_push(&self->unheld, &self->alloc, i) != MPR_OK) {
             return MPR_ENOMEM;
         }
     }
     self->holds = true;
-    for (uint32_t i = 0, ending = 0; i < g->seen; i++) {
-        PyObject *object = counted_object(g, i);
-        if (ending < self->ending.count && self->ending.items[ending] == i) {
-            ending++;
+    for (uint32_t i = 0, next = 0; i < g->seen; i++) {
+        if (next < self->unheld.count && self->unheld.items[next] == i) {
+            next++;
         } else {
-            Py_XINCREF(object);
+            Py_XINCREF(counted_object(g, i));
         }
     }
     return MPR_OK;
@@ -57,15 +72,14 @@ void binding_graph_let_go(graph_object *self) {
         return;
     }
     self->holds = false;
-    for (uint32_t i = 0, ending = 0; i < self->graph->seen; i++) {
-        PyObject *object = counted_object(self->graph, i);
-        if (ending < self->ending.count && self->ending.items[ending] == i) {
-            ending++;
+    for (uint32_t i = 0, next = 0; i < self->graph->seen; i++) {
+        if (next < self->unheld.count && self->unheld.items[next] == i) {
+            next++;
         } else {
-            Py_XDECREF(object);
+            Py_XDECREF(counted_object(self->graph, i));
         }
     }
-    mpr_vec_free(&self->ending, &self->alloc);
+    mpr_vec_free(&self->unheld, &self->alloc);
 }
 
 static void dealloc(PyObject *self) {

@@ -85,7 +85,7 @@ static PyObject *retained_sizeof(PyObject *module, PyObject *object) {
 
 int binding_hold(binding_objects *objects, graph_object *graph, uint32_t node) {
     const mpr_graph *g = graph->graph;
-    if (g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE)) {
+    if ((g->flags[node] & (MPR_NODE_SYNTHETIC | MPR_NODE_NATIVE)) || binding_graph_lacks(graph, node)) {
         return MPR_OK;
     }
     return binding_objects_add(objects, &graph->alloc, (PyObject *)(uintptr_t)mpr_graph_address(g, node), node);
