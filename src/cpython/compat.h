@@ -100,14 +100,16 @@ static inline bool cpy_is_plausible_count(uint64_t word) {
 }
 
 #ifdef Py_GIL_DISABLED
-#define CPY_GC_DEFERRED 64u /* a bit of ob_gc_bits: layout.c compares it with the interpreter's own header */
+#define CPY_GC_UNREACHABLE 4u /* bits of ob_gc_bits: layout.c compares them with the interpreter's own header */
+#define CPY_GC_DEFERRED 64u
 #endif
 
 /* How many references there are to a mortal object. Where counting is deferred (functions, methods and other descriptors, code, modules and
- * their namespaces, classes) a free-threaded 3.13 adds one for that, so that the count is never 0 before a collection. */
+ * their namespaces, classes) a free-threaded 3.13 adds one for that, so that the count is never 0 before a collection; and a collection that is
+ * under way in another thread holds what it has found unreachable. Neither is a reference of the program. */
 static inline uint64_t cpy_refcount(PyObject *object) {
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
-    return (uint64_t)Py_REFCNT(object) - ((object->ob_gc_bits & CPY_GC_DEFERRED) != 0);
+    return (uint64_t)Py_REFCNT(object) - ((object->ob_gc_bits & (CPY_GC_DEFERRED | CPY_GC_UNREACHABLE)) != 0);
 #else
     return (uint64_t)Py_REFCNT(object);
 #endif
@@ -123,6 +125,18 @@ static inline bool cpy_counts_all(PyObject *object) {
     return true;
 #endif
 }
+
+/* A lock for what the GIL protects where there is one; {0} is free. A thread that waits for it does not keep others from stopping the world. It is
+ * not recursive, and not held while Python runs. */
+#ifdef Py_GIL_DISABLED
+typedef PyMutex cpy_mutex;
+static inline void cpy_mutex_lock(cpy_mutex *mutex) { PyMutex_Lock(mutex); }
+static inline void cpy_mutex_unlock(cpy_mutex *mutex) { PyMutex_Unlock(mutex); }
+#else
+typedef char cpy_mutex;
+static inline void cpy_mutex_lock(cpy_mutex *mutex) { (void)mutex; }
+static inline void cpy_mutex_unlock(cpy_mutex *mutex) { (void)mutex; }
+#endif
 
 /* Allocated digits of an int, at least 1. */
 size_t cpy_int_digits(PyObject *integer);

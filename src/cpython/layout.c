@@ -24,7 +24,8 @@
 
 #ifdef Py_GIL_DISABLED
 #define LIST_ITEMS_AT sizeof(Py_ssize_t) /* of their block: _PyListArray of Objects/listobject.c */
-_Static_assert(CPY_GC_TRACKED == _PyGC_BITS_TRACKED && CPY_GC_FROZEN == _PyGC_BITS_FROZEN && CPY_GC_DEFERRED == _PyGC_BITS_DEFERRED,
+_Static_assert(CPY_GC_TRACKED == _PyGC_BITS_TRACKED && CPY_GC_FROZEN == _PyGC_BITS_FROZEN &&
+                   CPY_GC_DEFERRED == _PyGC_BITS_DEFERRED && CPY_GC_UNREACHABLE == _PyGC_BITS_UNREACHABLE,
                "the bits of ob_gc_bits have changed");
 #else
 #define LIST_ITEMS_AT ((size_t)0)
