@@ -22,6 +22,7 @@ typedef struct mod_state {
     PyTypeObject *graph_type, *column_type, *holders_type, *held_type, *cycles_type;
     cpy_proofs proofs;
     mpr_snapshots snapshots;
+    cpy_mutex snapshots_lock; /* of these, where there is no GIL */
 } mod_state;
 
 mod_state *binding_state(PyObject *module);

@@ -7,21 +7,37 @@
 
 #include "base/os/process.h"
 #include "cpython/leaf_buffers.h"
+#include "cpython/pause.h"
 
 /* ---- the host ---- */
 
 typedef struct host {
     PyThreadState *saved;
+    cpy_mutex *lock; /* of what all snapshots share: not held while Python runs */
     cpy_facts facts;
     cpy_origins origins;
     cpy_proofs *proofs;
     cpy_contents contents;
 } host;
 
+static void release(void *context) {
+    host *h = context;
+    cpy_mutex_unlock(h->lock);
+    h->saved = PyEval_SaveThread();
+}
+
+static void retake(void *context) {
+    host *h = context;
+    PyEval_RestoreThread(h->saved);
+    cpy_mutex_lock(h->lock);
+}
+
 static void prepare(void *context) {
     host *h = context;
+    cpy_mutex_unlock(h->lock);
     cpy_capture_prepare(&h->facts, h->proofs);
     cpy_origins_take(&h->origins, h->proofs, h->contents.origins_ns);
+    cpy_mutex_lock(h->lock);
 }
 
 static int walk(void *context, const mpr_snapshot_tools *tools) {
@@ -32,6 +48,7 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
                               .mode = tools->forked ? "forked" : "streamed",
                               .origins = &h->origins,
                               .leaf_buffers = tools->notes,
+                              .paused = tools->forked,
                               .prepared = tools->emit_account,
                               .context = tools->context,
                               .more = tools->more,
@@ -40,8 +57,11 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
 }
 
 static bool interrupted(void *context) {
-    (void)context;
-    return PyErr_CheckSignals() < 0;
+    host *h = context;
+    cpy_mutex_unlock(h->lock);
+    bool failed = PyErr_CheckSignals() < 0;
+    cpy_mutex_lock(h->lock);
+    return failed;
 }
 
 /* ---- the answer ---- */
@@ -96,15 +116,18 @@ static PyObject *answer(const mpr_snapshot_result *r, unsigned seconds) {
 /* ---- functions ---- */
 
 static PyObject *take(mod_state *state, const mpr_snapshot_request *request, cpy_contents contents) {
-    host h = {.proofs = &state->proofs, .contents = contents};
-    const mpr_snapshot_host calls = {.lock = binding_gil(&h.saved),
+    host h = {.lock = &state->snapshots_lock, .proofs = &state->proofs, .contents = contents};
+    const mpr_snapshot_host calls = {.lock = {&h, release, retake},
+                                     .pause = cpy_pause_run,
                                      .context = &h,
                                      .notes_size = sizeof(cpy_leaf_buffers),
                                      .prepare = prepare,
                                      .walk = walk,
                                      .interrupted = interrupted};
     mpr_snapshot_result result;
+    cpy_mutex_lock(h.lock);
     mpr_snapshot_take(&state->snapshots, request, &calls, &result);
+    cpy_mutex_unlock(h.lock);
     cpy_origins_free(&h.origins);
     return answer(&result, request->seconds);
 }
@@ -140,6 +163,7 @@ static PyObject *snapshot(PyObject *module, PyObject *args, PyObject *keywords) 
 
 static PyObject *forget_snapshots(PyObject *module, PyObject *none) {
     (void)none;
+    binding_state(module)->snapshots_lock = (cpy_mutex){0}; /* of a thread that is not here */
     mpr_snapshots_discard(&binding_state(module)->snapshots);
     Py_RETURN_NONE;
 }

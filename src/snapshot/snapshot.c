@@ -108,12 +108,28 @@ static void take_report(const mpr_job_report *report, mpr_snapshot_result *out) 
     out->error = report->error;
 }
 
+typedef struct starting {
+    mpr_job *job;
+    int error;
+} starting;
+
+/* The child does not return from here. */
+static int start_child(void *context) {
+    starting *s = context;
+    mpr_job *job = s->job;
+    size_t size = sizeof(mpr_job_report) + job->host->notes_size;
+    int status = mpr_child_start(&job->child, size, job->request->file.fd, job->request->seconds, work_in_child, job);
+    s->error = errno;
+    return status;
+}
+
 /* False when there could be no child; errno says why. */
 static bool stream_forked(mpr_snapshots *all, mpr_job *job, mpr_snapshot_result *out) {
     mpr_child *child = &job->child;
-    size_t size = sizeof(mpr_job_report) + job->host->notes_size;
+    starting s = {.job = job};
     __builtin_unwind_init(); /* what callers have in registers, perhaps the only reference to a native block, is on the stack now */
-    if (mpr_child_start(child, size, job->request->file.fd, job->request->seconds, work_in_child, job) != MPR_OK) {
+    if (job->host->pause(start_child, &s) != MPR_OK) {
+        errno = s.error;
         return false;
     }
     all->children++;
