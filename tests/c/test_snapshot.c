@@ -86,11 +86,14 @@ static int walk(void *context, const mpr_snapshot_tools *tools) {
     return status == MPR_OK ? heap_tell(7, &shape, tools->sink) : status;
 }
 
+static int pause_for(int (*work)(void *), void *of) { return work(of); }
+
 static void host_init(host *h, int fd) {
     *h = (host){.locked = true, .reader = -1, .other = -1};
     h->calls = (mpr_snapshot_host){.lock = {h, release, take},
                                    .context = h,
                                    .notes_size = NOTES,
+                                   .pause = pause_for,
                                    .prepare = prepare,
                                    .walk = walk,
                                    .interrupted = interrupted};
