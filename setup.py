@@ -3,7 +3,6 @@
 import platform
 import struct
 import sys
-import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
@@ -34,14 +33,10 @@ class build_with_startup(build_py):
 
 
 check_platform()
-# A free-threaded build gets the package without the extension: there `import memprobe` says that it is not supported yet.
-free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 setup(
     cmdclass={"build_py": build_with_startup},
-    ext_modules=[]
-    if free_threaded
-    else [
+    ext_modules=[
         Extension(
             "memprobe._core",
             sources=sorted(glob("src/*/*.c") + glob("src/base/os/*.c")),
