@@ -65,6 +65,14 @@ bool cpy_layout_traces_allocations(void) {
     return traces;
 }
 
+bool cpy_layout_has_pools(void) {
+#ifdef Py_GIL_DISABLED
+    return false;
+#else
+    return true;
+#endif
+}
+
 /* While sort() runs the list is empty, `allocated` is -1, and its items are in a buffer that only sort() knows. A list that lost its items one
  * by one keeps the block that PyMem_Realloc() gave for 0 bytes. */
 size_t cpy_layout_list_bytes(const PyListObject *list, cpy_blocks *blocks) {

@@ -19,7 +19,8 @@
     X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                              \
     X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */                                    \
     X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */              \
-    X(SINGLETONS, "singletons") /* 3.10: small ints, strings and bytes of one character; else they are held by C code */
+    X(SINGLETONS, "singletons") /* 3.10: small ints, strings and bytes of one character; else they are held by C code */           \
+    X(POOLS, "pools") /* blocks of small objects are in pools of pymalloc; else untracked objects that C code alone holds are not found */
 
 typedef enum cpy_capability {
 #define CPY_CAPABILITY_ENUM(id, text) CPY_CAN_##id,
@@ -42,6 +43,10 @@ bool cpy_layout_traces_allocations(void);
 /* Bytes of the block that a list's items lie in, which is given to `blocks` unless that is NULL. A free-threaded build has the number of
  * places before them, for threads that read without a lock. */
 size_t cpy_layout_list_bytes(const PyListObject *list, cpy_blocks *blocks);
+
+/* Are small objects in pools of pymalloc? A free-threaded build has them in heaps of mimalloc. (PYTHONMALLOC may do without pools, too: then none
+ * are found.) */
+bool cpy_layout_has_pools(void);
 
 /* Begin to fetch what the object keeps outside its body: a list's items, a dict's table, inline values. A hint: nothing is believed. */
 void cpy_layout_prefetch(PyObject *object);

@@ -216,6 +216,7 @@ int cpy_selfcheck(cpy_proofs *out) {
     out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
     out->can[CPY_CAN_ATTRIBUTE_CACHE] = prove_attribute_cache(&p);
     out->can[CPY_CAN_SINGLETONS] = prove_singletons();
+    out->can[CPY_CAN_POOLS] = cpy_layout_has_pools();
     out->instance_dealloc = ((PyTypeObject *)get(&p, "Probe"))->tp_dealloc;
     out->record_dealloc = dealloc_of_records();
     const char *fallback = getenv("MEMPROBE_FALLBACK");
