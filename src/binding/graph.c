@@ -42,8 +42,7 @@ static int by_id(const void *left, const void *right) {
 }
 
 bool binding_graph_lacks(const graph_object *self, uint32_t node) {
-    return self->unheld.count > 0 &&
-           bsearch(&node, self->unheld.items, self->unheld.count, sizeof node, by_id) != NULL;
+    return self->unheld.count > 0 && bsearch(&node, self->unheld.items, self->unheld.count, sizeof node, by_id) != NULL;
 }
 
 int binding_graph_hold_all(graph_object *self) {

@@ -2,22 +2,28 @@
  * What the interpreter itself holds: the collector's generations, pymalloc, and what the self-check proved. */
 #include "base/os/signals.h"
 #include "binding/binding.h"
+#include "cpython/heap.h"
+#include "cpython/pause.h"
 #include "native/pools.h"
 
 static int count_generation(void *counts, PyObject *object, int generation, bool from_young) {
-    (void)object, (void)from_young;
-    ((Py_ssize_t *)counts)[generation]++;
+    (void)from_young;
+    ((Py_ssize_t *)counts)[cpy_layout_is_frozen(object) ? CPY_HEAP_PERMANENT : generation]++;
     return 0;
 }
 
+static int count_generations(void *counts) { return cpy_heap_each(&(cpy_heap){.has_lists = true}, count_generation, counts); }
+
+/* A free-threaded build has one generation, and the frozen objects. */
 static PyObject *generations(PyObject *module, PyObject *unused) {
     Py_ssize_t counts[CPY_GENERATIONS] = {0};
     (void)unused;
-    if (!binding_state(module)->proofs.can[CPY_CAN_GC_LISTS] || CPY_GC_HEAPS) {
+    if (!binding_state(module)->proofs.can[CPY_CAN_GC_LISTS]) {
         return PyList_New(0);
     }
-    cpy_heap_each(&(cpy_heap){.has_lists = true}, count_generation, counts); /* before the first object is made */
-    return Py_BuildValue("[nnnn]", counts[0], counts[1], counts[2], counts[3]);
+    cpy_pause_run(count_generations, counts); /* before the first object is made */
+    return CPY_GC_HEAPS ? Py_BuildValue("[nn]", counts[CPY_HEAP_PERMANENT - 1], counts[CPY_HEAP_PERMANENT])
+                        : Py_BuildValue("[nnnn]", counts[0], counts[1], counts[2], counts[CPY_HEAP_PERMANENT]);
 }
 
 static PyObject *class_rows(const mpr_pools *m) {
@@ -121,7 +127,7 @@ static PyObject *signal_to_nobody(PyObject *module, PyObject *args, PyObject *ke
 }
 
 PyMethodDef binding_interpreter_methods[] = {
-    {"generations", generations, METH_NOARGS, "Objects on each of the collector's lists, the permanent one last."},
+    {"generations", generations, METH_NOARGS, "Objects of each generation, the permanent one last."},
     {"account", account, METH_NOARGS, "The account of this process's memory, what is known of it."},
     {"pymalloc", pymalloc, METH_NOARGS, "Arenas, pools and blocks, by looking at them."},
     {"is_main_interpreter", is_main_interpreter, METH_NOARGS, "Whether this is the interpreter that the process began with."},

@@ -20,7 +20,8 @@
     X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */                                    \
     X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */              \
     X(SINGLETONS, "singletons") /* 3.10: small ints, strings and bytes of one character; else they are held by C code */           \
-    X(POOLS, "pools") /* blocks of small objects are in pools of pymalloc; else untracked objects that C code alone holds are not found */
+    X(POOLS,                                                                                                                       \
+      "pools") /* blocks of small objects are in pools of pymalloc; else untracked objects that C code alone holds are not found */
 
 typedef enum cpy_capability {
 #define CPY_CAPABILITY_ENUM(id, text) CPY_CAN_##id,

@@ -323,7 +323,7 @@ static int emit_facts(const scan *s, bool counted, int64_t start) {
 int cpy_unseen_emit(cpy_walk *walk, const mpr_account_more *more) {
     scan s = {.walk = walk};
     int64_t start = mpr_process_monotonic_ns();
-    if (walk->emit.status != MPR_OK || !is_only_interpreter()) {
+    if (walk->emit.status != MPR_OK || !walk->emit.can[CPY_CAN_POOLS] || !is_only_interpreter()) {
         return walk->emit.status;
     }
     cpy_hooks_find(&s.before, &s.hooks);

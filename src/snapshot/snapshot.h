@@ -53,7 +53,8 @@ typedef struct mpr_snapshot_host {
     mpr_lock lock;
     void *context; /* of the rest */
     size_t notes_size; /* bytes, the same for all of one mpr_snapshots */
-    int (*pause)(int (*work)(void *of), void *of); /* call `work` while no other thread changes the heap: what it returns. A child may be made in it */
+    int (*pause)(int (*work)(void *of),
+                 void *of); /* call `work` while no other thread changes the heap: what it returns. A child may be made in it */
     void (*prepare)(void *context); /* gather what only the interpreter knows, before the walk */
     int (*walk)(void *context, const mpr_snapshot_tools *tools); /* emit the heap; a status */
     bool (*interrupted)(void *context); /* asked by the process's first thread now and then: must the snapshot end? */
