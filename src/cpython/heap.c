@@ -104,10 +104,10 @@ typedef struct visit_of_heaps {
     void *context;
 } visit_of_heaps;
 
-/* There are no generations: an object's own bits say whether it is frozen. */
+/* There are no generations: an object's own bits say whether it is frozen. gc.get_objects() has first what is met last. */
 static int visit_in_heaps(void *context, PyObject *object) {
     const visit_of_heaps *v = context;
-    return v->visit(v->context, object, CPY_HEAP_PERMANENT - 1, false);
+    return v->visit(v->context, object, CPY_HEAP_PERMANENT - 1, true);
 }
 
 /* ---- by any of them ---- */
