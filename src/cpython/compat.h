@@ -138,6 +138,16 @@ static inline void cpy_mutex_lock(cpy_mutex *mutex) { (void)mutex; }
 static inline void cpy_mutex_unlock(cpy_mutex *mutex) { (void)mutex; }
 #endif
 
+/* Between the two, in one block, no other thread is between them with the same object: what the GIL gives, where there is one, to code that does
+ * not run Python. Code that runs Python, or waits, lets others in meanwhile. Nothing leaves the block but at its end. */
+#ifdef Py_GIL_DISABLED
+#define CPY_BEGIN_ALONE(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define CPY_END_ALONE() Py_END_CRITICAL_SECTION()
+#else
+#define CPY_BEGIN_ALONE(object) {
+#define CPY_END_ALONE() }
+#endif
+
 /* Allocated digits of an int, at least 1. */
 size_t cpy_int_digits(PyObject *integer);
 
