@@ -25,6 +25,25 @@ typedef struct mod_state {
     cpy_mutex snapshots_lock; /* of these, where there is no GIL */
 } mod_state;
 
+/* Define METHOD_alone: the method, while no other thread is in one of these of the same object (compat.h). What an object makes on first use, it
+ * makes once. */
+#define BINDING_ALONE(method)                                                                                                      \
+    static PyObject *method##_alone(PyObject *self, PyObject *args) {                                                              \
+        PyObject *result;                                                                                                          \
+        CPY_BEGIN_ALONE(self);                                                                                                     \
+        result = method(self, args);                                                                                               \
+        CPY_END_ALONE();                                                                                                           \
+        return result;                                                                                                             \
+    }
+#define BINDING_ALONE_KEYWORDS(method)                                                                                             \
+    static PyObject *method##_alone(PyObject *self, PyObject *args, PyObject *keywords) {                                          \
+        PyObject *result;                                                                                                          \
+        CPY_BEGIN_ALONE(self);                                                                                                     \
+        result = method(self, args, keywords);                                                                                     \
+        CPY_END_ALONE();                                                                                                           \
+        return result;                                                                                                             \
+    }
+
 mod_state *binding_state(PyObject *module);
 
 /* Set the exception that says what a status means, and return NULL. */

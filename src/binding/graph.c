@@ -479,42 +479,68 @@ static PyObject *check(PyObject *self, PyObject *unused) {
 
 #define KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
+/* Dominators, names and the index of holders are made by the first question that needs them. */
+BINDING_ALONE(types)
+BINDING_ALONE_KEYWORDS(find)
+BINDING_ALONE(at)
+BINDING_ALONE(node)
+BINDING_ALONE_KEYWORDS(edges_out)
+BINDING_ALONE_KEYWORDS(edges_in)
+BINDING_ALONE_KEYWORDS(deep_size)
+BINDING_ALONE_KEYWORDS(binding_graph_retained)
+BINDING_ALONE_KEYWORDS(binding_graph_native)
+BINDING_ALONE(binding_graph_dominator)
+BINDING_ALONE_KEYWORDS(binding_graph_dominated)
+BINDING_ALONE(binding_graph_footprint)
+BINDING_ALONE(binding_graph_survivors)
+BINDING_ALONE(binding_graph_noted)
+BINDING_ALONE(binding_graph_retained_types)
+BINDING_ALONE_KEYWORDS(binding_graph_kept)
+BINDING_ALONE_KEYWORDS(binding_graph_children)
+BINDING_ALONE(binding_graph_what)
+BINDING_ALONE(binding_graph_names)
+BINDING_ALONE(binding_graph_name_paths)
+BINDING_ALONE(binding_graph_step)
+BINDING_ALONE_KEYWORDS(binding_graph_paths)
+BINDING_ALONE_KEYWORDS(binding_graph_waste)
+BINDING_ALONE(check)
+
 static PyMethodDef methods[] = {
     {"infos", infos, METH_NOARGS, "Facts about the process and the capture, by name."},
     {"totals", totals, METH_NOARGS, "The accounting: numbers of objects and bytes."},
     {"groups", groups, METH_NOARGS, "Root groups: name -> node."},
-    {"types", types, METH_NOARGS, "(type index, name, count, bytes, may hold native memory) for each type with objects."},
-    {"find", KEYWORDS(find), "Nodes of a type and a least size, biggest first."},
-    {"at", at, METH_O, "The node at an address, or None."},
-    {"node", node, METH_O, "(address, type, size, flags, residual, text) of a node."},
-    {"edges_out", KEYWORDS(edges_out), "(target, label, kind, weak, housekeeping) for each edge from a node."},
-    {"edges_in", KEYWORDS(edges_in), "(holder, label, kind, weak, housekeeping) for each edge to a node."},
-    {"deep_size", KEYWORDS(deep_size), "(objects, bytes, bytes of native blocks) of everything reachable."},
+    {"types", types_alone, METH_NOARGS, "(type index, name, count, bytes, may hold native memory) for each type with objects."},
+    {"find", KEYWORDS(find_alone), "Nodes of a type and a least size, biggest first."},
+    {"at", at_alone, METH_O, "The node at an address, or None."},
+    {"node", node_alone, METH_O, "(address, type, size, flags, residual, text) of a node."},
+    {"edges_out", KEYWORDS(edges_out_alone), "(target, label, kind, weak, housekeeping) for each edge from a node."},
+    {"edges_in", KEYWORDS(edges_in_alone), "(holder, label, kind, weak, housekeeping) for each edge to a node."},
+    {"deep_size", KEYWORDS(deep_size_alone), "(objects, bytes, bytes of native blocks) of everything reachable."},
     {"columns", (PyCFunction)(void (*)(void))binding_graph_columns, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
      "Arrays of the graph as memoryviews, by name."},
     {"save", save, METH_O, "Write a snapshot to a descriptor; the bytes written."},
-    {"retained", KEYWORDS(binding_graph_retained), "Bytes that would be freed with a node: of objects, or of native blocks."},
-    {"native", KEYWORDS(binding_graph_native),
+    {"retained", KEYWORDS(binding_graph_retained_alone), "Bytes that would be freed with a node: of objects, or of native blocks."},
+    {"native", KEYWORDS(binding_graph_native_alone),
      "Native blocks, those that begin alike and have one size together, most bytes first."},
-    {"dominator", binding_graph_dominator, METH_O, "The immediate dominator of a node, or None."},
-    {"dominated", KEYWORDS(binding_graph_dominated), "Nodes that a node immediately dominates, biggest first."},
-    {"footprint", binding_graph_footprint, METH_O,
+    {"dominator", binding_graph_dominator_alone, METH_O, "The immediate dominator of a node, or None."},
+    {"dominated", KEYWORDS(binding_graph_dominated_alone), "Nodes that a node immediately dominates, biggest first."},
+    {"footprint", binding_graph_footprint_alone, METH_O,
      "What objects take of pymalloc (if it is in use) and of malloc, by who has them."},
-    {"survivors", binding_graph_survivors, METH_VARARGS,
+    {"survivors", binding_graph_survivors_alone, METH_VARARGS,
      "Which variables have objects in some pieces of memory, most pieces first, and how many pieces have none."},
-    {"noted", binding_graph_noted, METH_VARARGS, "How many of some pieces of memory, or of all of a size, a collection writes to."},
-    {"retained_types", binding_graph_retained_types, METH_NOARGS,
+    {"noted", binding_graph_noted_alone, METH_VARARGS, "How many of some pieces of memory, or of all of a size, a collection writes to."},
+    {"retained_types", binding_graph_retained_types_alone, METH_NOARGS,
      "(type index, bytes) that the objects of each type retain together."},
-    {"kept", KEYWORDS(binding_graph_kept), "Bytes that a node keeps in the rank tree: of objects, or of native blocks."},
-    {"children", KEYWORDS(binding_graph_children), "What a node immediately keeps in the rank tree, by type."},
-    {"what", binding_graph_what, METH_O, "What a node is: its type, and its name if it has one."},
-    {"names", binding_graph_names, METH_O,
+    {"kept", KEYWORDS(binding_graph_kept_alone), "Bytes that a node keeps in the rank tree: of objects, or of native blocks."},
+    {"children", KEYWORDS(binding_graph_children_alone), "What a node immediately keeps in the rank tree, by type."},
+    {"what", binding_graph_what_alone, METH_O, "What a node is: its type, and its name if it has one."},
+    {"names", binding_graph_names_alone, METH_O,
      "(text, evaluable, length of the module's name) of each of some nodes, None where nothing reaches it."},
-    {"name_paths", binding_graph_name_paths, METH_O, "The name of each of some nodes, and its path: rows as of paths."},
-    {"step", binding_graph_step, METH_VARARGS, "The row of the edge of a step."},
-    {"paths", KEYWORDS(binding_graph_paths), "([(name, steps as bytes)], complete): different paths from the roots to a node."},
-    {"waste", KEYWORDS(binding_graph_waste), "What could be saved, most bytes first."},
-    {"check", check, METH_NOARGS, "None, or the invariant that does not hold."},
+    {"name_paths", binding_graph_name_paths_alone, METH_O, "The name of each of some nodes, and its path: rows as of paths."},
+    {"step", binding_graph_step_alone, METH_VARARGS, "The row of the edge of a step."},
+    {"paths", KEYWORDS(binding_graph_paths_alone), "([(name, steps as bytes)], complete): different paths from the roots to a node."},
+    {"waste", KEYWORDS(binding_graph_waste_alone), "What could be saved, most bytes first."},
+    {"check", check_alone, METH_NOARGS, "None, or the invariant that does not hold."},
     {NULL, NULL, 0, NULL},
 };
 

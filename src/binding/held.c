@@ -83,7 +83,7 @@ static PyObject *find(PyObject *self, PyObject *number) {
     return found == NULL ? NULL : found->object;
 }
 
-static PyObject *subscript(PyObject *self, PyObject *number) {
+static PyObject *find_item(PyObject *self, PyObject *number) {
     PyObject *object = find(self, number);
     if (object == NULL && !PyErr_Occurred()) {
         PyErr_SetObject(PyExc_KeyError, number);
@@ -91,24 +91,39 @@ static PyObject *subscript(PyObject *self, PyObject *number) {
     return Py_XNewRef(object);
 }
 
+BINDING_ALONE(find_item)
+
 static PyObject *get(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     if (count < 1 || count > 2) {
         return PyErr_Format(PyExc_TypeError, "get() takes a number and a default.");
     }
-    PyObject *object = find(self, args[0]);
-    if (object == NULL && PyErr_Occurred()) {
-        return NULL;
+    PyObject *object;
+    CPY_BEGIN_ALONE(self);
+    object = Py_XNewRef(find(self, args[0]));
+    CPY_END_ALONE();
+    if (object != NULL || PyErr_Occurred()) {
+        return object;
     }
-    return Py_NewRef(object != NULL ? object : count == 2 ? args[1] : Py_None);
+    return Py_NewRef(count == 2 ? args[1] : Py_None);
 }
 
 static int contains(PyObject *self, PyObject *number) { return find(self, number) != NULL ? 1 : PyErr_Occurred() ? -1 : 0; }
 
 static Py_ssize_t length(PyObject *self) { return (Py_ssize_t)cast(self)->objects.count; }
 
+/* Empty it, and give the references back afterwards: that may run code. */
+static void give_back(PyObject *self) {
+    binding_objects old;
+    CPY_BEGIN_ALONE(self);
+    old = cast(self)->objects;
+    cast(self)->objects = (binding_objects){0};
+    CPY_END_ALONE();
+    binding_objects_release(&old, &cast(self)->alloc);
+}
+
 static PyObject *release(PyObject *self, PyObject *unused) {
     (void)unused;
-    binding_objects_release(&cast(self)->objects, &cast(self)->alloc);
+    give_back(self);
     Py_RETURN_NONE;
 }
 
@@ -124,7 +139,7 @@ static int traverse(PyObject *self, visitproc visit, void *arg) {
 }
 
 static int clear(PyObject *self) {
-    binding_objects_release(&cast(self)->objects, &cast(self)->alloc);
+    give_back(self);
     return 0;
 }
 
@@ -146,7 +161,7 @@ static PyType_Slot slots[] = {{Py_tp_dealloc, dealloc},
                               {Py_tp_traverse, traverse},
                               {Py_tp_clear, clear},
                               {Py_tp_methods, methods},
-                              {Py_mp_subscript, subscript},
+                              {Py_mp_subscript, find_item_alone},
                               {Py_mp_length, length},
                               {Py_sq_contains, contains},
                               {Py_tp_doc, "The living objects of an answer, by number."},

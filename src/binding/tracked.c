@@ -320,8 +320,10 @@ static void dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
+BINDING_ALONE(holders_of) /* it notes what is alive */
+
 static PyMethodDef methods[] = {
-    {"of", holders_of, METH_O,
+    {"of", holders_of_alone, METH_O,
      "The tracked objects that refer to one, as gc.get_referrers() has them; None when it was not made for that."},
     {"holds", holds, METH_O, "Is it one of the objects?"},
     {NULL, NULL, 0, NULL},
