@@ -142,20 +142,19 @@ static void note(cpy_walk *walk, mpr_addrset *set, const PyObject *object) {
     cpy_emit_check(&walk->emit, mpr_addrset_add(set, (uint64_t)(uintptr_t)object, &handle));
 }
 
-/* Between two of them an object that was found before is emitted: the cache misses of both are under way at once. But not before all frozen objects
- * are known, for they are emitted as frozen. */
+/* Between two of them an object that was found before is emitted: the cache misses of both are under way at once. But not before it is known which
+ * are frozen, or in memprobe's list, for that is emitted with them. */
 static int seed(void *context, PyObject *object, int generation, bool from_young) {
     cpy_walk *walk = context;
     if (generation == CPY_HEAP_PERMANENT) {
         note(walk, &walk->frozen, object);
-    } else if (!from_young) {
-        walk->all_frozen_known = true;
-    }
-    if (walk->all_frozen_known) {
-        step(walk);
-    }
-    if (walk->heap.listed != NULL) {
+    } else if (walk->heap.listed != NULL) {
         note(walk, &walk->listed, object);
+    } else if (!from_young) {
+        walk->may_emit = true;
+    }
+    if (walk->may_emit) {
+        step(walk);
     }
     cpy_emit_follow(&walk->emit, object);
     return walk->emit.status;

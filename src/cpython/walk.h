@@ -33,7 +33,7 @@ typedef struct cpy_walk {
     mpr_image image;
     mpr_addrset frozen; /* objects in the permanent generation */
     mpr_addrset listed; /* objects to which heap.listed has a reference, which is memprobe's */
-    bool all_frozen_known;
+    bool may_emit;      /* before all seeds are known */
     cpy_leaf_buffers *leaf_buffers; /* in a forked child: what it discards; else NULL */
     cpy_bodies *bodies;             /* in a forked child that is to emit native blocks; else NULL */
     uint64_t taken[CPY_WALK_TAKEN]; /* from the work list; from `next` on they are not yet emitted */

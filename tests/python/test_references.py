@@ -134,6 +134,31 @@ assert memprobe.deep_sizeof(held) > 100
     assert "local" in output
 
 
+def test_no_reference_counts_twice_without_private_layouts() -> None:
+    """What is memprobe's own list of objects, and what tp_traverse visits again, explain no reference and leave none behind."""
+    for fallback in ("gc_lists", "dict", "gc_lists,dict"):
+        run(
+            """
+import memprobe, collections, datetime, functools
+class Table(dict): pass
+class Row(list): pass
+class Mark: pass
+class Order(collections.OrderedDict): pass
+marks = [Mark() for _ in range(9)]
+kept = [Table({(1, i): marks[0] for i in range(3)}), collections.OrderedDict((i, marks[1]) for i in range(3)),
+        collections.defaultdict(list, {1: marks[2]}), Row([marks[3]] * 3), {1: marks[4]}, Order(a=marks[5], b=marks[5]), (marks[6],) * 4]
+kept[0].attribute = marks[7]
+kept[5].attribute = marks[8]
+for mark in marks:
+    assert memprobe.refcount(mark).residual == 0, memprobe.refcount(mark)
+accounting = memprobe.capture().accounting()
+known = accounting.residual_zero + accounting.residual_positive + accounting.residual_negative
+assert accounting.residual_zero / known > 0.97 and accounting.residual_negative == 0, accounting
+""",
+            MEMPROBE_FALLBACK=fallback,
+        )
+
+
 def test_each_fallback_alone() -> None:
     for name in ("gc_lists", "dict", "inline", "frames", "interpreter"):
         run(
