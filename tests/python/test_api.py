@@ -182,7 +182,9 @@ def test_gc_stats() -> None:
     assert stats.generations[0].collections is not None and stats.frozen >= 0
 
 
-@pytest.mark.skipif(os.environ.get("PYTHONMALLOC", "pymalloc") != "pymalloc", reason="pymalloc is not in use")
+@pytest.mark.skipif(
+    "t" in sys.abiflags or os.environ.get("PYTHONMALLOC", "pymalloc") != "pymalloc", reason="pymalloc is not in use"
+)
 def test_pymalloc_stats() -> None:
     stats = memprobe.pymalloc_stats()
     assert stats.used_blocks == sum(row.used for row in stats.classes) > 10_000
