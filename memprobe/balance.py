@@ -198,6 +198,9 @@ def balance(heap: Heap) -> Memory:
     facts = {name: value for name, value in graph.infos().items() if isinstance(value, int)}
     known = _with_other_malloc({name.removeprefix("mem_"): value for name, value in facts.items() if name.startswith("mem_")})
     footprint = graph.footprint(bool(known.get("pools_arenas", 1)))
+    in_heaps = "pools" in str(graph.infos().get("fallbacks", "")).split()
+    if in_heaps:
+        known, footprint = _in_heaps(known, footprint)
     if "resident" not in known:
         return _without_account(footprint, facts, known)
     parts = _parts(known, footprint)
@@ -212,7 +215,7 @@ def balance(heap: Heap) -> Memory:
         hugetlb_bytes=known.get("hugetlb"),
         cgroup_used_bytes=known.get("cgroup_used"),
         cgroup_limit_bytes=known.get("cgroup_limit"),
-        notes=tuple(_notes(known)),
+        notes=tuple(_notes(known, in_heaps)),
     )
 
 
@@ -223,6 +226,12 @@ OWNERS = {
     "c": "Python objects held by C code alone",
     "unreachable": "Python objects, unreachable and not yet collected",
 }
+
+
+def _in_heaps(known: Mapping[str, int], footprint: Footprint) -> tuple[dict[str, int], Footprint]:
+    """A free-threaded interpreter has all objects in heaps of mimalloc: none are in pools, nor in chunks of malloc."""
+    others = {name: value for name, value in known.items() if not name.startswith("pools")}
+    return others, {owner: (row[0], row[1], row[2] + row[3], 0) for owner, row in footprint.items()}
 
 
 def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
@@ -302,8 +311,10 @@ def is_worth(count: int, resident: int) -> bool:
     return count >= max(WORTH, resident // 10)
 
 
-def _notes(known: Mapping[str, int]) -> Iterator[str]:
-    if "pools" not in known:
+def _notes(known: Mapping[str, int], in_heaps: bool) -> Iterator[str]:
+    if in_heaps:
+        yield "Of the heaps that a free-threaded Python has its objects in, only the objects are known: the rest is not explained."
+    elif "pools" not in known:
         yield "The kernel does not let a process look for Python's arenas: what is free in them is not explained."
     if "malloc_used" not in known:
         yield "This C library does not say how much of malloc's memory is in use."

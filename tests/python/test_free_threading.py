@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""Threads that run beside questions: on every version, and what a free-threaded build has of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import memprobe
+
+FREE = "t" in sys.abiflags
+only_free = pytest.mark.skipif(not FREE, reason="this Python has a GIL")
+
+# Eight threads that allocate, link, free, start others and end, while `ask` runs.
+BESIDE = """
+import gc, random, sys, threading
+import memprobe
+
+class Node: pass
+
+stop = threading.Event()
+failures = []
+
+def mutate(seed):
+    try:
+        choose, kept, table = random.Random(seed), [], {}
+        while not stop.is_set():
+            node = Node()
+            node.pair, node.rest = [node, seed], {"self": node, seed: kept[-3:]}
+            kept.append(node)
+            table[choose.randrange(500)] = (node, str(seed), tuple(kept[-4:]))
+            if len(kept) > 2000:
+                kept.clear()
+            if choose.random() < 0.002:
+                thread = threading.Thread(target=lambda: [Node() for _ in range(50)])
+                thread.start()
+                thread.join()
+    except BaseException as problem:
+        failures.append(problem)
+
+threads = [threading.Thread(target=mutate, args=(seed,)) for seed in range(8)]
+for thread in threads: thread.start()
+try:
+    ask()
+finally:
+    stop.set()
+    for thread in threads: thread.join()
+assert not failures, failures
+"""
+
+
+def run(program: str, *arguments: str, seconds: float = 240) -> str:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "ignore", "-c", textwrap.dedent(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_question_beside_threads_that_mutate(tmp_path: Path) -> None:
+    """No crash, no deadlock, and what nothing explains stays rare: at most a hundredth of all objects."""
+    ask = """
+    def ask():
+        mark = Node()
+        holder = [mark]
+        for turn in range(4):
+            a = memprobe.capture().accounting()
+            known = a.residual_zero + a.residual_positive + a.residual_negative
+            assert a.residual_zero / known > 0.99, a
+            memprobe.snapshot(sys.argv[1])
+            assert memprobe.load(sys.argv[1]).find("__main__.Node")
+            assert memprobe.count("__main__.Node") > 0 and memprobe.summary()
+            assert memprobe.refcount(mark).residual == 0, memprobe.refcount(mark)
+            assert [r.holder for r in memprobe.referrers(mark)].count(holder) == 1
+            memprobe.find_cycles(limit=3), memprobe.why_alive(mark), memprobe.deep_sizeof(holder), memprobe.retained_sizeof(mark)
+    """
+    run(textwrap.dedent(ask) + BESIDE, str(tmp_path / "a.snap"))
+
+
+def test_threads_that_ask_at_once() -> None:
+    """Questions wait for each other; none sees another one's objects as the program's."""
+    run("""
+    import threading, memprobe
+    class Mark: pass
+    problems = []
+    def ask():
+        try:
+            for _ in range(5):
+                mark = Mark()
+                assert memprobe.refcount(mark).residual == 0
+                heap = memprobe.capture()
+                assert heap.find("__main__.Mark") and heap.suspects() is not None and heap.dominators() is not None
+        except BaseException as problem:
+            problems.append(problem)
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert not problems, problems
+    """)
+
+
+@only_free
+def test_the_gil_stays_off(tmp_path: Path) -> None:
+    """After importing, after each public function, and while the agent runs (T21)."""
+    run(
+        """
+    import gc, sys
+    def off(): assert not sys._is_gil_enabled()
+    import memprobe; off()
+    import memprobe.agent, memprobe.objgraph; off()
+    memprobe.agent.start(); off()
+    held = [[i] for i in range(10)]
+    heap = memprobe.capture(); off()
+    memprobe.snapshot(sys.argv[1]); off()
+    for ask in (memprobe.summary, memprobe.count, memprobe.gc_stats, memprobe.memory, memprobe.find_cycles): ask(); off()
+    for ask in (memprobe.deep_sizeof, memprobe.retained_sizeof, memprobe.refcount, memprobe.referrers, memprobe.why_alive): ask(held); off()
+    loaded = memprobe.load(sys.argv[1])
+    for ask in (loaded.suspects, loaded.dominators, loaded.waste, loaded.types, loaded.cycles, loaded.accounting): ask(); off()
+    memprobe.objgraph.count("list"); off()
+    memprobe.agent.stop(); off()
+    """,
+        str(tmp_path / "a.snap"),
+    )
+
+
+@only_free
+def test_tracked_objects_are_those_of_the_interpreter() -> None:
+    """Each type, against gc.get_objects(): the heaps of all threads, and of those that have ended."""
+    run("""
+    import gc, threading, collections, memprobe
+    class Mark: pass
+    kept = []
+    def work(): kept.extend(Mark() for _ in range(1000))
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    gc.disable(); gc.collect()
+    ours = memprobe.count()
+    theirs = collections.Counter(f"{type(o).__module__}.{type(o).__qualname__}" for o in gc.get_objects())
+    assert ours["__main__.Mark"] == theirs["__main__.Mark"] == 5000
+    gc.freeze()
+    assert memprobe.count("__main__.Mark") == 5000 and memprobe.gc_stats().frozen > 5000
+    assert all("frozen" in node.flags for node in memprobe.capture().find("__main__.Mark"))
+    """)
+
+
+@only_free
+def test_most_counts_are_explained() -> None:
+    """99 % of the mortal objects whose count is exact; the balance says of its heaps no more than it knows."""
+    held = [[number, str(number), {"number": number}] for number in range(20_000)]
+    heap = memprobe.capture()
+    accounting = heap.accounting()
+    known = accounting.residual_zero + accounting.residual_positive + accounting.residual_negative
+    assert accounting.residual_zero / known > 0.99, accounting
+    assert accounting.fallbacks == ("pools",)
+    memory = heap.memory()
+    assert sum(part.bytes for part in memory.parts if part.name == "Python objects") > memprobe.deep_sizeof(held)
+    assert any("free-threaded" in note for note in memory.notes)
