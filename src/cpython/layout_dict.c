@@ -41,6 +41,11 @@ const cpy_cost *cpy_layout_costs(void) {
         {"cost_dict_str_entry", sizeof(keys_entry)},
 #endif
         {"cost_set_entry", sizeof(setentry)},
+#ifdef Py_GIL_DISABLED /* elsewhere 16, 16 and 0, which are not told */
+        {"cost_object_head", sizeof(PyObject)},
+        {"cost_gc_head", CPY_GC_HEAD_BYTES},
+        {"cost_list_head", sizeof(Py_ssize_t)},
+#endif
 #if PY_VERSION_HEX >= 0x030C0000
         {"cost_instance", sizeof(PyObject)}, /* basicsize of a class that has neither slots nor a base with a layout */
         {"cost_weakref", 2 * sizeof(PyObject *)}, /* what an instance takes more for __slots__ with "__weakref__" */
