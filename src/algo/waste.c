@@ -46,6 +46,21 @@ static void know_types(waste_work *w) {
     }
 }
 
+/* Only a free-threaded build says these: elsewhere they are the same in every version. */
+static void know_heads(waste_work *w) {
+    const struct {
+        const char *key;
+        int64_t *cost, usual;
+    } rows[] = {{"cost_object_head", &w->costs.object_head, 2 * WASTE_WORD},
+                {"cost_gc_head", &w->costs.gc_head, 2 * WASTE_WORD},
+                {"cost_list_head", &w->costs.list_head, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const mpr_info *info = mpr_graph_info(w->g, rows[i].key);
+        bool known = info && !info->is_text && info->number >= 0 && info->number <= 1024;
+        *rows[i].cost = known ? info->number : rows[i].usual;
+    }
+}
+
 /* A fact is believed when it is a size that such a part may have. */
 static bool know_costs(waste_work *w) {
     waste_costs *c = &w->costs;
@@ -59,6 +74,7 @@ static bool know_costs(waste_work *w) {
         if (!info || info->is_text || info->number <= 0 || info->number > 1024) return false;
         *rows[i].cost = info->number;
     }
+    know_heads(w);
     return true;
 }
 
@@ -123,11 +139,11 @@ static bool count_entries(const waste_work *w, uint32_t node, uint64_t *entries,
 static bool measure_fresh(const waste_work *w, uint32_t node, uint64_t *fresh, uint64_t *entries) {
     const mpr_graph *g = w->g;
     bool all_str;
-    *fresh = WASTE_GC_HEAD + g->types[g->type[node]].basicsize;
+    *fresh = (uint64_t)w->costs.gc_head + g->types[g->type[node]].basicsize;
     *entries = mpr_graph_first(g, node + 1) - mpr_graph_first(g, node);
     switch (waste_what_of(w, node)) {
     case WHAT_LIST:
-        *fresh += WASTE_WORD * *entries;
+        *fresh += *entries > 0 ? (uint64_t)w->costs.list_head + WASTE_WORD * *entries : 0;
         return true;
     case WHAT_SET:
         *fresh += fresh_set(w, *entries);

@@ -149,7 +149,7 @@ static void count_instance(census *c, uint32_t node) {
     t->bytes += bytes;
     vote(t, node, &a);
     if (unshared) {
-        uint64_t head = WASTE_GC_HEAD + g->types[g->type[namespace]].basicsize;
+        uint64_t head = (uint64_t)c->w->costs.gc_head + g->types[g->type[namespace]].basicsize;
         count_unshared(t, node, bytes, own > head ? own - head : 0, &a);
     } else if (t->least == 0 || bytes < t->least) {
         t->least = bytes;
@@ -186,8 +186,8 @@ static uint64_t with_slots(const waste_work *w, uint32_t type, uint32_t names) {
     const mpr_type *t = &w->g->types[type];
     uint64_t slots = slots_of(w->g, t), plain = (uint64_t)w->costs.instance;
     if (t->itemsize != 0 || t->basicsize != plain + WASTE_WORD * slots) return 0;
-    uint64_t bytes = 2 * WASTE_WORD + WASTE_WORD * (slots + names);
-    return bytes + (slots + names > 0 ? WASTE_GC_HEAD : 0) + (w->weak[type] ? (uint64_t)w->costs.weakref : 0);
+    uint64_t bytes = (uint64_t)w->costs.object_head + WASTE_WORD * (slots + names);
+    return bytes + (slots + names > 0 ? (uint64_t)w->costs.gc_head : 0) + (w->weak[type] ? (uint64_t)w->costs.weakref : 0);
 }
 
 static mpr_waste_row row_of(mpr_waste_kind kind, uint32_t type, uint32_t node) {

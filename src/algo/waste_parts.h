@@ -5,7 +5,6 @@
 
 #include "algo/waste.h"
 
-#define WASTE_GC_HEAD 16 /* bytes before each object that the collector follows, in every version */
 #define WASTE_WORD 8
 
 /* The types that are known by name. */
@@ -24,6 +23,7 @@ typedef enum waste_what {
 
 typedef struct waste_costs {
     int64_t dict_head, dict_entry, dict_str_entry, set_entry, instance, weakref;
+    int64_t object_head, gc_head, list_head; /* in each object; before each that the collector follows; before a list's items */
 } waste_costs;
 
 /* An object that wastes: how much, and the best edge to it. */
