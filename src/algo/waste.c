@@ -15,7 +15,7 @@
 #define SPARSE_LEAST 64u    /* bytes */
 #define BOXED_LEAST 1000u   /* items */
 #define ARRAY_BYTES 80u     /* of an empty array */
-#define INT64_SIZE 32u      /* an int of at most this has at most 60 bits */
+#define INT64_BYTES 16u     /* an int of at most so many bytes behind its head has at most 60 bits */
 
 int waste_tick(waste_work *w, uint64_t steps) {
     w->done += steps;
@@ -74,7 +74,6 @@ static bool know_costs(waste_work *w) {
         if (!info || info->is_text || info->number <= 0 || info->number > 1024) return false;
         *rows[i].cost = info->number;
     }
-    know_heads(w);
     return true;
 }
 
@@ -169,7 +168,7 @@ static int take_container(waste_work *w, uint32_t node) {
 /* Is it a number that an array takes? Large ints are not. */
 static bool fits(const waste_work *w, uint32_t node) {
     waste_what what = waste_what_of(w, node);
-    return what == WHAT_FLOAT || what == WHAT_COMPLEX || (what == WHAT_INT && mpr_graph_size(w->g, node) <= INT64_SIZE);
+    return what == WHAT_FLOAT || what == WHAT_COMPLEX || (what == WHAT_INT && mpr_graph_size(w->g, node) <= (uint64_t)w->costs.object_head + INT64_BYTES);
 }
 
 /* The type that 9/10 of the items of a long list have, if it is one of numbers; else MPR_NO_TYPE. */
@@ -378,6 +377,7 @@ static int run(waste_work *w) {
     if (!w->what || !w->weak || !w->owner || !w->slot) return MPR_ENOMEM;
     know_types(w);
     w->out->has_hashes = g->hashed_count > 0;
+    know_heads(w);
     w->out->has_costs = know_costs(w);
     int status = know_owners(w);
     if (status == MPR_OK) status = find_containers(w);
