@@ -87,7 +87,7 @@ def test_what_has_a_formula_is_not_marked() -> None:
     kept = [make() for make in TRACED.values()]
     names = {type_name(one) for one in kept}
     assert not names & {row.type for row in memprobe.summary(None).every if row.may_hold_native}
-    assert memprobe.capture().accounting().fallbacks == ()
+    assert set(memprobe.capture().accounting().fallbacks) <= {"pools"}  # which a free-threaded build does not have
 
 
 # Another type in the place of the one that the formula is for: its layout is not what the proof finds.
