@@ -197,7 +197,7 @@ def balance(heap: Heap) -> Memory:
     graph = heap._graph
     facts = {name: value for name, value in graph.infos().items() if isinstance(value, int)}
     known = _with_other_malloc({name.removeprefix("mem_"): value for name, value in facts.items() if name.startswith("mem_")})
-    footprint = graph.footprint(bool(known.get("pools_arenas", 1)))
+    footprint: Footprint = graph.footprint(bool(known.get("pools_arenas", 1)))
     in_heaps = "pools" in str(graph.infos().get("fallbacks", "")).split()
     if in_heaps:
         known, footprint = _in_heaps(known, footprint)

@@ -168,7 +168,8 @@ static int take_container(waste_work *w, uint32_t node) {
 /* Is it a number that an array takes? Large ints are not. */
 static bool fits(const waste_work *w, uint32_t node) {
     waste_what what = waste_what_of(w, node);
-    return what == WHAT_FLOAT || what == WHAT_COMPLEX || (what == WHAT_INT && mpr_graph_size(w->g, node) <= (uint64_t)w->costs.object_head + INT64_BYTES);
+    return what == WHAT_FLOAT || what == WHAT_COMPLEX ||
+           (what == WHAT_INT && mpr_graph_size(w->g, node) <= (uint64_t)w->costs.object_head + INT64_BYTES);
 }
 
 /* The type that 9/10 of the items of a long list have, if it is one of numbers; else MPR_NO_TYPE. */

@@ -168,10 +168,11 @@ static int end_with(const cpy_capture *what, int status) {
     return status == MPR_OK && what->seen != NULL ? what->seen(what->of) : status;
 }
 
+/* Without pools it is not known what blocks of the interpreter's own allocator refer to: others would read as lost. */
 static int capture_whole(void *context) {
     capturing *c = context;
     int status = begin(&c->walk, c->what);
-    if (status == MPR_OK && c->what->contents.native && c->what->more != NULL) {
+    if (status == MPR_OK && c->what->contents.native && c->what->more != NULL && c->walk.emit.can[CPY_CAN_POOLS]) {
         status = begin_bodies(c);
     }
     if (status == MPR_OK) {

@@ -146,7 +146,8 @@ class Mark: pass
 class Order(collections.OrderedDict): pass
 marks = [Mark() for _ in range(9)]
 kept = [Table({(1, i): marks[0] for i in range(3)}), collections.OrderedDict((i, marks[1]) for i in range(3)),
-        collections.defaultdict(list, {1: marks[2]}), Row([marks[3]] * 3), {1: marks[4]}, Order(a=marks[5], b=marks[5]), (marks[6],) * 4]
+        collections.defaultdict(list, {1: marks[2]}), Row([marks[3]] * 3), {1: marks[4]},
+        Order(a=marks[5], b=marks[5]), (marks[6],) * 4]
 kept[0].attribute = marks[7]
 kept[5].attribute = marks[8]
 for mark in marks:
