@@ -91,7 +91,7 @@ static void emit_static_field(void *context, PyObject *object, int field) {
 
 static void edges_code(cpy_emit *emit, PyObject *object) { cpy_layout_code((PyCodeObject *)object, cpy_emit_field, emit); }
 
-/* A class: its struct is told field by field, because type_traverse aborts on a static one and leaves out what cannot be in a cycle. */
+/* A class: its struct is emitted field by field, because type_traverse aborts on a static one and leaves out what cannot be in a cycle. */
 static void edges_type(cpy_emit *emit, PyObject *object) {
     PyTypeObject *type = (PyTypeObject *)object;
     cpy_table keys;

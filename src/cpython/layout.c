@@ -101,32 +101,32 @@ void cpy_layout_prefetch(PyObject *object) {
 
 /* ---- code ---- */
 
-void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context) {
-    tell(context, code->co_consts, MPR_FIELD_CO_CONSTS);
-    tell(context, code->co_names, MPR_FIELD_CO_NAMES);
-    tell(context, code->co_filename, MPR_FIELD_CO_FILENAME);
-    tell(context, code->co_name, MPR_FIELD_CO_NAME);
-    tell(context, code->co_linetable, MPR_FIELD_CO_LINETABLE);
+void cpy_layout_code(PyCodeObject *code, cpy_owned emit, void *context) {
+    emit(context, code->co_consts, MPR_FIELD_CO_CONSTS);
+    emit(context, code->co_names, MPR_FIELD_CO_NAMES);
+    emit(context, code->co_filename, MPR_FIELD_CO_FILENAME);
+    emit(context, code->co_name, MPR_FIELD_CO_NAME);
+    emit(context, code->co_linetable, MPR_FIELD_CO_LINETABLE);
 #if PY_VERSION_HEX >= 0x030B0000
-    tell(context, code->co_exceptiontable, MPR_FIELD_CO_EXCEPTIONTABLE);
-    tell(context, code->co_localsplusnames, MPR_FIELD_CO_LOCALSPLUS);
-    tell(context, code->co_localspluskinds, MPR_FIELD_CO_KINDS);
-    tell(context, code->co_qualname, MPR_FIELD_CO_QUALNAME);
+    emit(context, code->co_exceptiontable, MPR_FIELD_CO_EXCEPTIONTABLE);
+    emit(context, code->co_localsplusnames, MPR_FIELD_CO_LOCALSPLUS);
+    emit(context, code->co_localspluskinds, MPR_FIELD_CO_KINDS);
+    emit(context, code->co_qualname, MPR_FIELD_CO_QUALNAME);
 #if PY_VERSION_HEX >= 0x030C0000
     if (code->_co_cached != NULL) {
-        tell(context, code->_co_cached->_co_code, MPR_FIELD_CO_CODE);
-        tell(context, code->_co_cached->_co_cellvars, MPR_FIELD_CO_CELLVARS);
-        tell(context, code->_co_cached->_co_freevars, MPR_FIELD_CO_FREEVARS);
-        tell(context, code->_co_cached->_co_varnames, MPR_FIELD_CO_VARNAMES);
+        emit(context, code->_co_cached->_co_code, MPR_FIELD_CO_CODE);
+        emit(context, code->_co_cached->_co_cellvars, MPR_FIELD_CO_CELLVARS);
+        emit(context, code->_co_cached->_co_freevars, MPR_FIELD_CO_FREEVARS);
+        emit(context, code->_co_cached->_co_varnames, MPR_FIELD_CO_VARNAMES);
     }
 #else
-    tell(context, code->_co_code, MPR_FIELD_CO_CODE);
+    emit(context, code->_co_code, MPR_FIELD_CO_CODE);
 #endif
 #else
-    tell(context, code->co_code, MPR_FIELD_CO_CODE);
-    tell(context, code->co_varnames, MPR_FIELD_CO_VARNAMES);
-    tell(context, code->co_freevars, MPR_FIELD_CO_FREEVARS);
-    tell(context, code->co_cellvars, MPR_FIELD_CO_CELLVARS);
+    emit(context, code->co_code, MPR_FIELD_CO_CODE);
+    emit(context, code->co_varnames, MPR_FIELD_CO_VARNAMES);
+    emit(context, code->co_freevars, MPR_FIELD_CO_FREEVARS);
+    emit(context, code->co_cellvars, MPR_FIELD_CO_CELLVARS);
 #endif
 }
 
@@ -206,19 +206,19 @@ static PyObject *subclasses_of(PyTypeObject *type) {
     return (PyObject *)type->tp_subclasses;
 }
 
-void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context) {
-    tell(context, cpy_type_namespace(type), MPR_FIELD_NAMESPACE);
-    tell(context, (PyObject *)type->tp_base, MPR_FIELD_BASE);
-    tell(context, type->tp_bases, MPR_FIELD_BASES);
-    tell(context, type->tp_mro, MPR_FIELD_MRO);
-    tell(context, type->tp_cache, MPR_FIELD_TYPE_CACHE);
-    tell(context, subclasses_of(type), MPR_FIELD_SUBCLASSES);
+void cpy_layout_type(PyTypeObject *type, cpy_owned emit, void *context) {
+    emit(context, cpy_type_namespace(type), MPR_FIELD_NAMESPACE);
+    emit(context, (PyObject *)type->tp_base, MPR_FIELD_BASE);
+    emit(context, type->tp_bases, MPR_FIELD_BASES);
+    emit(context, type->tp_mro, MPR_FIELD_MRO);
+    emit(context, type->tp_cache, MPR_FIELD_TYPE_CACHE);
+    emit(context, subclasses_of(type), MPR_FIELD_SUBCLASSES);
     if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
         PyHeapTypeObject *heap = (PyHeapTypeObject *)type;
-        tell(context, heap->ht_name, MPR_FIELD_NAME);
-        tell(context, heap->ht_qualname, MPR_FIELD_QUALNAME);
-        tell(context, heap->ht_slots, MPR_FIELD_SLOTS);
-        tell(context, heap->ht_module, MPR_FIELD_MODULE);
+        emit(context, heap->ht_name, MPR_FIELD_NAME);
+        emit(context, heap->ht_qualname, MPR_FIELD_QUALNAME);
+        emit(context, heap->ht_slots, MPR_FIELD_SLOTS);
+        emit(context, heap->ht_module, MPR_FIELD_MODULE);
     }
 }
 

@@ -142,7 +142,7 @@ static inline PyObject *cpy_table_value(const cpy_table *t, Py_ssize_t i) {
     return t->values != NULL ? t->values[i] : *(PyObject *const *)(t->entries + (size_t)i * t->stride + t->value_at);
 }
 
-/* What parts of objects take in this version, in bytes: a capture tells these facts (docs/FORMAT.md), and what a fresh container would take
+/* What parts of objects take in this version, in bytes: a capture emits these facts (docs/FORMAT.md), and what a fresh container would take
  * is computed of them. Ended by a NULL name. */
 typedef struct cpy_cost {
     const char *name;
@@ -156,8 +156,8 @@ const cpy_cost *cpy_layout_costs(void);
 /* What an instance with a managed dict holds outside its body. */
 typedef struct cpy_instance {
     PyObject *dict; /* materialised, or NULL */
-    PyObject *const *values; /* the inline values, or NULL: also when there is a dict, which then tells them */
-    PyObject *const *shadow; /* values that tp_traverse may visit though the dict tells them, or NULL */
+    PyObject *const *values; /* the inline values, or NULL: also when there is a dict, which then has them */
+    PyObject *const *shadow; /* values that tp_traverse may visit though the dict has them, or NULL */
     Py_ssize_t count; /* of values or shadow */
     size_t bytes; /* of the values */
     const void *block; /* that the values are in, or NULL: they lie behind the instance, in its own block */
@@ -248,28 +248,28 @@ bool cpy_layout_hides_stack(const cpy_frame *frame);
 
 typedef void (*cpy_owned)(void *context, PyObject *object, int field); /* field: an mpr_field */
 
-void cpy_layout_code(PyCodeObject *code, cpy_owned tell, void *context);
+void cpy_layout_code(PyCodeObject *code, cpy_owned emit, void *context);
 /* Bytes of private buffers that are no objects; each is given to `blocks` unless that is NULL. */
 size_t cpy_layout_code_bytes(PyCodeObject *code, cpy_blocks *blocks);
 /* Does what may be a code object have pointers where one has references, to a tuple and to bytes among them? Outside of its body only what is in memory is
  * read. */
 bool cpy_layout_code_is_sound(PyCodeObject *code);
-void cpy_layout_type(PyTypeObject *type, cpy_owned tell, void *context);
+void cpy_layout_type(PyTypeObject *type, cpy_owned emit, void *context);
 /* The same of a heap type: shared keys, docstring, name. */
 size_t cpy_layout_type_bytes(PyTypeObject *type, cpy_blocks *blocks);
 /* What a generator owns and its tp_traverse does not visit. */
-void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context);
+void cpy_layout_generator(PyObject *object, cpy_owned emit, void *context);
 
 /* The name that a module object keeps beside its namespace, or NULL. */
 PyObject *cpy_layout_module_name(PyObject *module);
-void cpy_layout_interpreter(cpy_owned tell, void *context);
-void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context);
+void cpy_layout_interpreter(cpy_owned emit, void *context);
+void cpy_layout_thread(PyThreadState *thread, cpy_owned emit, void *context);
 
 /* The names of attributes that were looked up lately, of 4,096 at most: the cache of all classes owns them. */
-void cpy_layout_attribute_cache(cpy_owned tell, void *context);
+void cpy_layout_attribute_cache(cpy_owned emit, void *context);
 
 /* The ints, strings and bytes of which the interpreter has one each: in 3.10 alone, for later they are static objects. */
-void cpy_layout_singletons(cpy_owned tell, void *context);
+void cpy_layout_singletons(cpy_owned emit, void *context);
 
 /* What an io.StringIO was written that was not read from yet, borrowed, or NULL. */
 PyObject *cpy_layout_accumulated(PyObject *stringio);

@@ -100,9 +100,9 @@ bool cpy_layout_hides_stack(const cpy_frame *frame) { return ((const PyFrameObje
 
 size_t cpy_layout_slots(PyObject *object) { return PyFrame_Check(object) ? (size_t)Py_SIZE(object) : 0; }
 
-void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context) {
+void cpy_layout_generator(PyObject *object, cpy_owned emit, void *context) {
     if (PyCoro_CheckExact(object)) {
-        tell(context, ((PyCoroObject *)object)->cr_origin, MPR_FIELD_ORIGIN);
+        emit(context, ((PyCoroObject *)object)->cr_origin, MPR_FIELD_ORIGIN);
     }
 }
 
@@ -286,14 +286,14 @@ size_t cpy_layout_slots(PyObject *object) {
     return code == NULL ? 0 : (size_t)code->co_nlocalsplus + (size_t)code->co_stacksize;
 }
 
-void cpy_layout_generator(PyObject *object, cpy_owned tell, void *context) {
+void cpy_layout_generator(PyObject *object, cpy_owned emit, void *context) {
     PyGenObject *generator = (PyGenObject *)object;
     if (PyCoro_CheckExact(object)) {
-        tell(context, ((PyCoroObject *)object)->cr_origin_or_finalizer, MPR_FIELD_ORIGIN);
+        emit(context, ((PyCoroObject *)object)->cr_origin_or_finalizer, MPR_FIELD_ORIGIN);
     }
 #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
     if (generator->gi_frame_state >= FRAME_CLEARED) {
-        tell(context, (PyObject *)code_of(object), MPR_FIELD_GI_CODE);
+        emit(context, (PyObject *)code_of(object), MPR_FIELD_GI_CODE);
     }
 #else
     (void)generator;

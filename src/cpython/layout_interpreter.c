@@ -73,14 +73,14 @@ uint64_t cpy_layout_free_float(void) {
 #endif
 }
 
-void cpy_layout_attribute_cache(cpy_owned tell, void *context) {
+void cpy_layout_attribute_cache(cpy_owned emit, void *context) {
 #if PY_VERSION_HEX >= 0x030C0000
     const struct type_cache *cache = &PyInterpreterState_Get()->types.type_cache;
 #else
     const struct type_cache *cache = &PyInterpreterState_Get()->type_cache;
 #endif
     for (size_t i = 0; i < sizeof cache->hashtable / sizeof *cache->hashtable; i++) {
-        tell(context, cache->hashtable[i].name, MPR_FIELD_ATTRIBUTE_CACHE);
+        emit(context, cache->hashtable[i].name, MPR_FIELD_ATTRIBUTE_CACHE);
     }
 }
 
@@ -104,97 +104,97 @@ PyObject *cpy_layout_module_name(PyObject *module) {
 }
 
 /* Types and singletons of the syntax tree: the struct ends with nothing but references. */
-static void tell_ast(struct ast_state *ast, cpy_owned tell, void *context) {
+static void emit_ast(struct ast_state *ast, cpy_owned emit, void *context) {
     PyObject **end = (PyObject **)(ast + 1);
     for (PyObject **at = &ast->AST_type; at < end; at++) {
-        tell(context, *at, MPR_FIELD_INTERP_STATE);
+        emit(context, *at, MPR_FIELD_INTERP_STATE);
     }
 }
 
-void cpy_layout_interpreter(cpy_owned tell, void *context) {
+void cpy_layout_interpreter(cpy_owned emit, void *context) {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
     struct _gc_runtime_state *gc = collector();
-    tell(context, interpreter->sysdict, MPR_FIELD_SYSDICT);
-    tell(context, interpreter->builtins, MPR_FIELD_BUILTINS_DICT);
-    tell(context, interpreter->dict, MPR_FIELD_INTERP_DICT);
-    tell(context, interpreter->builtins_copy, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->before_forkers, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->after_forkers_parent, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->after_forkers_child, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->audit_hooks, MPR_FIELD_INTERP_STATE);
-    tell_ast(&interpreter->ast, tell, context);
-    tell(context, gc->garbage, MPR_FIELD_GARBAGE);
-    tell(context, gc->callbacks, MPR_FIELD_CALLBACKS);
+    emit(context, interpreter->sysdict, MPR_FIELD_SYSDICT);
+    emit(context, interpreter->builtins, MPR_FIELD_BUILTINS_DICT);
+    emit(context, interpreter->dict, MPR_FIELD_INTERP_DICT);
+    emit(context, interpreter->builtins_copy, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->before_forkers, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->after_forkers_parent, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->after_forkers_child, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->audit_hooks, MPR_FIELD_INTERP_STATE);
+    emit_ast(&interpreter->ast, emit, context);
+    emit(context, gc->garbage, MPR_FIELD_GARBAGE);
+    emit(context, gc->callbacks, MPR_FIELD_CALLBACKS);
 #if PY_VERSION_HEX >= 0x030E0000
-    tell(context, interpreter->atexit.callbacks, MPR_FIELD_ATEXIT); /* before 3.14 no list */
+    emit(context, interpreter->atexit.callbacks, MPR_FIELD_ATEXIT); /* before 3.14 no list */
 #endif
 #if PY_VERSION_HEX >= 0x030D0000
-    tell(context, interpreter->codecs.search_path, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->codecs.search_cache, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->codecs.error_registry, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->codecs.search_path, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->codecs.search_cache, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->codecs.error_registry, MPR_FIELD_INTERP_STATE);
 #else
-    tell(context, interpreter->codec_search_path, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->codec_search_cache, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->codec_error_registry, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->codec_search_path, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->codec_search_cache, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->codec_error_registry, MPR_FIELD_INTERP_STATE);
 #endif
 #if PY_VERSION_HEX >= 0x030C0000
-    tell(context, interpreter->sysdict_copy, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->imports.modules_by_index, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->imports.importlib, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->imports.import_func, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->sysdict_copy, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->imports.modules_by_index, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->imports.importlib, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->imports.import_func, MPR_FIELD_INTERP_STATE);
     struct _Py_interp_cached_objects *cached = &interpreter->cached_objects; /* objreduce is borrowed */
-    tell(context, (PyObject *)cached->generic_type, MPR_FIELD_INTERP_STATE);
-    tell(context, (PyObject *)cached->typevar_type, MPR_FIELD_INTERP_STATE);
-    tell(context, (PyObject *)cached->typevartuple_type, MPR_FIELD_INTERP_STATE);
-    tell(context, (PyObject *)cached->paramspec_type, MPR_FIELD_INTERP_STATE);
-    tell(context, (PyObject *)cached->paramspecargs_type, MPR_FIELD_INTERP_STATE);
-    tell(context, (PyObject *)cached->paramspeckwargs_type, MPR_FIELD_INTERP_STATE);
+    emit(context, (PyObject *)cached->generic_type, MPR_FIELD_INTERP_STATE);
+    emit(context, (PyObject *)cached->typevar_type, MPR_FIELD_INTERP_STATE);
+    emit(context, (PyObject *)cached->typevartuple_type, MPR_FIELD_INTERP_STATE);
+    emit(context, (PyObject *)cached->paramspec_type, MPR_FIELD_INTERP_STATE);
+    emit(context, (PyObject *)cached->paramspecargs_type, MPR_FIELD_INTERP_STATE);
+    emit(context, (PyObject *)cached->paramspeckwargs_type, MPR_FIELD_INTERP_STATE);
 #else
-    tell(context, interpreter->modules_by_index, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->importlib, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->import_func, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->modules_by_index, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->importlib, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->import_func, MPR_FIELD_INTERP_STATE);
 #endif
 }
 
-void cpy_layout_singletons(cpy_owned tell, void *context) {
+void cpy_layout_singletons(cpy_owned emit, void *context) {
 #if PY_VERSION_HEX < 0x030B0000
     PyInterpreterState *interpreter = PyInterpreterState_Get();
     for (size_t i = 0; i < sizeof interpreter->small_ints / sizeof *interpreter->small_ints; i++) {
-        tell(context, (PyObject *)interpreter->small_ints[i], MPR_FIELD_INTERP_STATE);
+        emit(context, (PyObject *)interpreter->small_ints[i], MPR_FIELD_INTERP_STATE);
     }
-    tell(context, interpreter->bytes.empty_string, MPR_FIELD_INTERP_STATE);
-    tell(context, interpreter->unicode.empty_string, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->bytes.empty_string, MPR_FIELD_INTERP_STATE);
+    emit(context, interpreter->unicode.empty_string, MPR_FIELD_INTERP_STATE);
     for (size_t i = 0; i < 256; i++) {
-        tell(context, (PyObject *)interpreter->bytes.characters[i], MPR_FIELD_INTERP_STATE);
-        tell(context, interpreter->unicode.latin1[i], MPR_FIELD_INTERP_STATE);
+        emit(context, (PyObject *)interpreter->bytes.characters[i], MPR_FIELD_INTERP_STATE);
+        emit(context, interpreter->unicode.latin1[i], MPR_FIELD_INTERP_STATE);
     }
 #else
-    (void)tell, (void)context;
+    (void)emit, (void)context;
 #endif
 }
 
-void cpy_layout_thread(PyThreadState *thread, cpy_owned tell, void *context) {
-    tell(context, thread->dict, MPR_FIELD_THREAD_DICT);
-    tell(context, thread->context, MPR_FIELD_THREAD_CONTEXT);
-    tell(context, thread->c_profileobj, MPR_FIELD_THREAD_PROFILE);
-    tell(context, thread->c_traceobj, MPR_FIELD_THREAD_TRACE);
-    tell(context, thread->async_exc, MPR_FIELD_THREAD_EXC);
-    tell(context, thread->async_gen_firstiter, MPR_FIELD_ASYNC_HOOK);
-    tell(context, thread->async_gen_finalizer, MPR_FIELD_ASYNC_HOOK);
-    tell(context, thread->exc_state.exc_value, MPR_FIELD_EXC_STATE);
+void cpy_layout_thread(PyThreadState *thread, cpy_owned emit, void *context) {
+    emit(context, thread->dict, MPR_FIELD_THREAD_DICT);
+    emit(context, thread->context, MPR_FIELD_THREAD_CONTEXT);
+    emit(context, thread->c_profileobj, MPR_FIELD_THREAD_PROFILE);
+    emit(context, thread->c_traceobj, MPR_FIELD_THREAD_TRACE);
+    emit(context, thread->async_exc, MPR_FIELD_THREAD_EXC);
+    emit(context, thread->async_gen_firstiter, MPR_FIELD_ASYNC_HOOK);
+    emit(context, thread->async_gen_finalizer, MPR_FIELD_ASYNC_HOOK);
+    emit(context, thread->exc_state.exc_value, MPR_FIELD_EXC_STATE);
 #if PY_VERSION_HEX < 0x030B0000
-    tell(context, thread->exc_state.exc_type, MPR_FIELD_EXC_STATE);
-    tell(context, thread->exc_state.exc_traceback, MPR_FIELD_EXC_STATE);
+    emit(context, thread->exc_state.exc_type, MPR_FIELD_EXC_STATE);
+    emit(context, thread->exc_state.exc_traceback, MPR_FIELD_EXC_STATE);
 #endif
 #if PY_VERSION_HEX >= 0x030C0000
-    tell(context, thread->current_exception, MPR_FIELD_THREAD_EXC);
+    emit(context, thread->current_exception, MPR_FIELD_THREAD_EXC);
 #else
-    tell(context, thread->curexc_type, MPR_FIELD_THREAD_EXC);
-    tell(context, thread->curexc_value, MPR_FIELD_THREAD_EXC);
-    tell(context, thread->curexc_traceback, MPR_FIELD_THREAD_EXC);
+    emit(context, thread->curexc_type, MPR_FIELD_THREAD_EXC);
+    emit(context, thread->curexc_value, MPR_FIELD_THREAD_EXC);
+    emit(context, thread->curexc_traceback, MPR_FIELD_THREAD_EXC);
 #endif
 #if PY_VERSION_HEX >= 0x030D0000
-    tell(context, thread->threading_local_key, MPR_FIELD_THREAD_DICT);
-    tell(context, thread->threading_local_sentinel, MPR_FIELD_THREAD_DICT);
+    emit(context, thread->threading_local_key, MPR_FIELD_THREAD_DICT);
+    emit(context, thread->threading_local_sentinel, MPR_FIELD_THREAD_DICT);
 #endif
 }
