@@ -39,9 +39,17 @@ static void empty_state(region *r) {
     for (size_t i = 0; i < 126; i++) r->state[REGION_TOP + 2 + 2 * i] = r->state[REGION_TOP + 3 + 2 * i] = top + 16 * i;
 }
 
+/* Where nothing was mapped before in this process: what an earlier region left behind, on the stack or in a library's data, leads to none of the next. A
+ * hint, which a tool that has memory there may refuse. */
+static void *unused_place(void) {
+    static uint64_t next = UINT64_C(0x200000000000);
+    next += 4 * MPR_CHUNKS_HEAP;
+    return (void *)(uintptr_t)next;
+}
+
 bool region_new(region *r, uint64_t bytes, bool other) {
     *r = (region){.other = other, .chunks = calloc(REGION_CHUNKS, sizeof *r->chunks), .library = other ? NULL : map_library()};
-    r->reserved = mmap(NULL, 2 * MPR_CHUNKS_HEAP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    r->reserved = mmap(unused_place(), 2 * MPR_CHUNKS_HEAP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (r->reserved == MAP_FAILED || r->chunks == NULL || (!other && r->library == NULL)) return false;
     r->base = ((uint64_t)(uintptr_t)r->reserved + MPR_CHUNKS_HEAP - 1) & ~(MPR_CHUNKS_HEAP - 1);
     uint64_t from = other ? r->base : r->base + (UINT64_C(1) << 20);

@@ -189,17 +189,21 @@ static uint64_t count_jemalloc(test *t, mpr_alloc *alloc, mpr_account_more *more
 }
 
 static void counts_extents(test *t) {
-    uint64_t *leaf, before, during;
+    uint64_t *leaf, first, before, during;
     described *d;
     mpr_alloc a;
     mpr_alloc_pages(&a);
-    mpr_account_more more = {.alloc = &a}, *still = test_has_glibc() ? &more : NULL;
+    mpr_account_more more = {.alloc = &a}, unused = {.alloc = &a}, *still = test_has_glibc() ? &more : NULL;
     uint64_t at = extents_in_one_gigabyte(&leaf, &d);
     memset((void *)(uintptr_t)at, 1, 20 * PAGE); /* 17 of an extent, 3 of nobody */
     uint64_t head[] = {0, (256 << 10) | 2};      /* in an extent: as of a chunk of malloc's, which it is not */
     memcpy((void *)(uintptr_t)at, head, sizeof head);
     leaf[((at >> 12) + 16) % PLACES] = (uint64_t)(uintptr_t)&d[1] | (UINT64_C(28) << 48); /* one block of a page */
     d[1].address -= 64;
+    root[at >> 30] = (uint64_t)(uintptr_t)leaf; /* once for nothing: then all code that it runs is in memory, which is part of an image */
+    count_jemalloc(t, &a, still != NULL ? &unused : NULL, &first);
+    mpr_account_more_free(&unused);
+    root[at >> 30] = 0;
     CHECK(t, count_jemalloc(t, &a, NULL, &before) == 0);
     root[at >> 30] = (uint64_t)(uintptr_t)leaf;
     CHECK(t, count_jemalloc(t, &a, still, &during) == 17 * PAGE);
