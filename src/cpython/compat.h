@@ -12,6 +12,7 @@
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "cpython/blocks.h"
 
@@ -97,6 +98,20 @@ static inline bool cpy_is_plausible_count(uint64_t word) {
     uint32_t count = (uint32_t)word;
     bool immortal = PY_VERSION_HEX >= 0x030C0000 && (int32_t)count < 0;
     return above && ((count > 0 && count < most) || immortal);
+}
+
+/* Is what lies at the beginning of an object's memory a count that an object in use has? Whoever frees a block writes an address into its first
+ * words, or leaves a count of 0. */
+static inline bool cpy_is_plausible_head(const PyObject *object) {
+#ifdef Py_GIL_DISABLED
+    const int64_t most = 100000000;
+    int64_t shared = (int64_t)(object->ob_ref_shared >> _Py_REF_SHARED_SHIFT), count = shared + (int64_t)object->ob_ref_local;
+    return count > 0 && (count < most || object->ob_ref_local == UINT32_MAX);
+#else
+    uint64_t word;
+    memcpy(&word, object, sizeof word);
+    return cpy_is_plausible_count(word);
+#endif
 }
 
 #ifdef Py_GIL_DISABLED

@@ -43,9 +43,9 @@ MPR_MAPS_ANY_MEMORY static bool is_still(cpy_types *types, const struct cpy_leaf
             return false;
         }
     }
-    uint64_t count;
-    memcpy(&count, row->owner, sizeof count);
-    if (Py_TYPE(row->owner) != row->type || !cpy_is_plausible_count(count)) {
+    PyObject head;
+    memcpy(&head, row->owner, sizeof head);
+    if (head.ob_type != row->type || !cpy_is_plausible_head(&head)) {
         return false;
     }
     const cpy_type *type = cpy_type_of(types, row->type);
