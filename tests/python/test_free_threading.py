@@ -65,7 +65,7 @@ def run(program: str, *arguments: str, seconds: float = 240) -> str:
 
 
 def test_every_question_beside_threads_that_mutate(tmp_path: Path) -> None:
-    """No crash, no deadlock, and what nothing explains stays rare: objects whose count another thread is to merge have one too many."""
+    """No crash, no deadlock, and what nothing explains stays rare: counts that another thread is to merge are one too large."""
     ask = """
     def ask():
         mark = Node()
