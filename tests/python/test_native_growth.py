@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -69,13 +70,17 @@ Grown = tuple[Path, tuple[list[int], list[int], bool]]  # a folder, and what mal
 glibc = pytest.mark.skipif(not hasattr(__import__("ctypes").CDLL(None), "mallinfo2"), reason="mallinfo2 came with glibc 2.33")
 
 
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
+def grow(folder: Path) -> Grown:
     """malloc fills what it gives out: deflate's states are not cleared, and what they had before led to pages of the database."""
-    folder, filled = tmp_path_factory.mktemp("grown"), {**os.environ, "MALLOC_PERTURB_": "165"}
+    filled = {**os.environ, "MALLOC_PERTURB_": "165"}
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, timeout=300, env=filled)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    return grow(tmp_path_factory.mktemp("grown"))
 
 
 def near(found: int | None, wanted: int) -> bool:
@@ -83,9 +88,20 @@ def near(found: int | None, wanted: int) -> bool:
 
 
 @glibc
-def test_who_keeps_more(grown: Grown) -> None:
-    """New objects with what they have, an object that has more than before, and what nothing refers to. In a heap below 4 GiB
-    numbers look like addresses: those in libcrypto's data gave it the database now and then."""
+def test_who_keeps_more(grown: Grown, tmp_path: Path) -> None:
+    """New objects with what they have, an object that has more than before, and what nothing refers to. A word that was left behind
+    may give the database to another owner, in one process of a hundred or so: not in three."""
+    for again in ("second", "third"):
+        with contextlib.suppress(AssertionError):
+            check_who_keeps_more(grown)
+            return
+        (tmp_path / again).mkdir()
+        grown = grow(tmp_path / again)
+    check_who_keeps_more(grown)
+
+
+def check_who_keeps_more(grown: Grown) -> None:
+    """In a heap below 4 GiB numbers look like addresses: those in libcrypto's data gave it the database now and then."""
     folder, (second, third, lies_low) = grown
     a, b, c = (load(folder / name) for name in "abc")
     both = [sum(pair) for pair in zip(second, third, strict=True)]
