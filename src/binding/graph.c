@@ -45,6 +45,15 @@ bool binding_graph_lacks(const graph_object *self, uint32_t node) {
     return self->unheld.count > 0 && bsearch(&node, self->unheld.items, self->unheld.count, sizeof node, by_id) != NULL;
 }
 
+/* The object of the next node that is held, or NULL: nodes come in ascending order, and `next` is the place in the list of those that are not. */
+static PyObject *held_object(const graph_object *self, uint32_t node, uint32_t *next) {
+    if (*next < self->unheld.count && self->unheld.items[*next] == node) {
+        ++*next;
+        return NULL;
+    }
+    return counted_object(self->graph, node);
+}
+
 int binding_graph_hold_all(graph_object *self) {
     const mpr_graph *g = self->graph;
     if (!cpy_pause_ends()) {
@@ -57,11 +66,7 @@ int binding_graph_hold_all(graph_object *self) {
     }
     self->holds = true;
     for (uint32_t i = 0, next = 0; i < g->seen; i++) {
-        if (next < self->unheld.count && self->unheld.items[next] == i) {
-            next++;
-        } else {
-            Py_XINCREF(counted_object(g, i));
-        }
+        Py_XINCREF(held_object(self, i, &next));
     }
     return MPR_OK;
 }
@@ -72,11 +77,7 @@ void binding_graph_let_go(graph_object *self) {
     }
     self->holds = false;
     for (uint32_t i = 0, next = 0; i < self->graph->seen; i++) {
-        if (next < self->unheld.count && self->unheld.items[next] == i) {
-            next++;
-        } else {
-            Py_XDECREF(counted_object(self->graph, i));
-        }
+        Py_XDECREF(held_object(self, i, &next));
     }
     mpr_vec_free(&self->unheld, &self->alloc);
 }

@@ -68,7 +68,9 @@ static void begin(asked *a, PyObject *module) {
 }
 
 /* Without the collector's lists the interpreter makes one, and must not be paused for it. */
-static int run(asked *a, cpy_pause_work *work) { return a->proofs->can[CPY_CAN_GC_LISTS] ? cpy_pause_run(work, a) : work(a); }
+static int run(const cpy_proofs *proofs, cpy_pause_work *work, void *of) {
+    return proofs->can[CPY_CAN_GC_LISTS] ? cpy_pause_run(work, of) : work(of);
+}
 
 static void take_references(PyObject **items, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -123,7 +125,7 @@ static PyObject *tracked_types(PyObject *module, PyObject *unused) {
     asked a;
     (void)unused;
     begin(&a, module);
-    int status = run(&a, count_types);
+    int status = run(a.proofs, count_types, &a);
     mpr_vec_free(&a.objects, &a.alloc);
     PyObject *rows = status == MPR_OK ? count_rows(&a.counts) : binding_error(status);
     mpr_vec_free(&a.counts, &a.alloc);
@@ -163,7 +165,7 @@ static int find_kept(void *context) {
 }
 
 static PyObject *answer(asked *a, cpy_pause_work *work) {
-    int status = run(a, work);
+    int status = run(a->proofs, work, a);
     PyObject *list = status == MPR_OK ? object_list(a->objects.items, a->objects.count) : binding_error(status);
     mpr_vec_free(&a->objects, &a->alloc);
     return list;
@@ -281,7 +283,7 @@ static PyObject *holders(PyObject *module, PyObject *targets) {
     }
     use_memory(&self->alloc);
     making m = {self, &state->proofs, targets == Py_None ? NULL : targets};
-    int status = m.proofs->can[CPY_CAN_GC_LISTS] ? cpy_pause_run(make_holders, &m) : make_holders(&m);
+    int status = run(m.proofs, make_holders, &m);
     if (status != MPR_OK) {
         Py_DECREF(self);
         return binding_error(status);

@@ -130,17 +130,6 @@ static inline uint64_t cpy_refcount(PyObject *object) {
 #endif
 }
 
-/* Is that all of them? In a free-threaded 3.14 and later not where counting is deferred: references from stacks are not counted, and some are
- * counted by their thread. */
-static inline bool cpy_counts_all(PyObject *object) {
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
-    return (object->ob_gc_bits & CPY_GC_DEFERRED) == 0;
-#else
-    (void)object;
-    return true;
-#endif
-}
-
 /* A lock for what the GIL protects where there is one; {0} is free. A thread that waits for it does not keep others from stopping the world. It is
  * not recursive, and not held while Python runs. */
 #ifdef Py_GIL_DISABLED

@@ -112,8 +112,6 @@ static int visit_in_heaps(void *context, PyObject *object) {
 
 /* ---- by any of them ---- */
 
-bool cpy_heap_has_both_ends(const cpy_heap *heap) { return heap->has_lists && !CPY_GC_HEAPS && !cpy_layout_collecting(); }
-
 int cpy_heap_each(const cpy_heap *heap, cpy_heap_visit visit, void *context) {
     if (!heap->has_lists) {
         return visit_listed(heap, visit, context);
@@ -121,7 +119,7 @@ int cpy_heap_each(const cpy_heap *heap, cpy_heap_visit visit, void *context) {
     if (CPY_GC_HEAPS) {
         return cpy_layout_each_in_heaps(visit_in_heaps, &(visit_of_heaps){visit, context});
     }
-    return cpy_heap_has_both_ends(heap) ? visit_from_both(visit, context) : visit_from_old(visit, context);
+    return cpy_layout_collecting() ? visit_from_old(visit, context) : visit_from_both(visit, context);
 }
 
 /* ---- proof ---- */

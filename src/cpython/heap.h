@@ -29,9 +29,6 @@ typedef int (*cpy_heap_visit)(void *context, PyObject *object, int generation, b
  * visit returned. */
 int cpy_heap_each(const cpy_heap *heap, cpy_heap_visit visit, void *context);
 
-/* Can a visit be from the young end now? */
-bool cpy_heap_has_both_ends(const cpy_heap *heap);
-
 /* Are the lists what they should be, with this object on one of them? For the self-check. */
 bool cpy_heap_prove(const PyObject *wanted);
 

@@ -41,7 +41,7 @@ const cpy_cost *cpy_layout_costs(void) {
         {"cost_dict_str_entry", sizeof(keys_entry)},
 #endif
         {"cost_set_entry", sizeof(setentry)},
-#ifdef Py_GIL_DISABLED /* elsewhere 16, 16 and 0, which are not told */
+#ifdef Py_GIL_DISABLED /* elsewhere 16, 16 and 0, which are not emitted */
         {"cost_object_head", sizeof(PyObject)},
         {"cost_gc_head", CPY_GC_HEAD_BYTES},
         {"cost_list_head", sizeof(Py_ssize_t)},

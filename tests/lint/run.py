@@ -159,7 +159,7 @@ def included(path: Path) -> Iterator[str]:
 
 @rule
 def cpython_has_layers() -> Iterator[str]:
-    """Within cpython each file includes its own layer and those below, headers in no circle; heads of headers say who uses them."""
+    """Within cpython each file includes its own layer and those below, headers in no cycle; heads of headers say who uses them."""
     names = list(CPYTHON_LAYERS)
     for path in sources("cpython/*.c", "cpython/*.h"):
         own = cpython_layer(path.stem)
@@ -176,8 +176,8 @@ def cpython_has_layers() -> Iterator[str]:
             yield f"{name(path)}: more than {LONGEST_CPYTHON} lines"
     try:
         TopologicalSorter({path.stem: set(included(path)) for path in sources("cpython/*.h")}).prepare()
-    except CycleError as circle:
-        yield f"headers of cpython include each other: {' → '.join(circle.args[1])}"
+    except CycleError as cycle:
+        yield f"headers of cpython include each other: {' → '.join(cycle.args[1])}"
 
 
 @rule
