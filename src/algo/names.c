@@ -43,6 +43,15 @@ static void append(builder *b, const char *text, size_t length) {
 
 static void append_text(builder *b, const char *text) { append(b, text, strlen(text)); }
 
+/* "before['text']" */
+static void append_item(builder *b, const char *before, const char *text, size_t length) {
+    char quoted[1024];
+    append_text(b, before);
+    append_text(b, "[");
+    append(b, quoted, mpr_resolved_quote(text, length, quoted, sizeof quoted));
+    append_text(b, "]");
+}
+
 static void begin_part(builder *b) {
     if (b->status == MPR_OK) b->status = mpr_vec_push(&b->part, b->g->alloc, b->text.count);
     b->in_namespace = b->unnamed = false;
@@ -127,6 +136,16 @@ static bool is_word(const char *text, size_t length) {
     for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
         if (length == strlen(keywords[i]) && memcmp(text, keywords[i], length) == 0) return false;
     return length > 0;
+}
+
+static bool is_dotted_words(const char *text, size_t length) {
+    size_t begin = 0;
+    for (size_t i = 0; i <= length; i++) {
+        if (i < length && text[i] != '.') continue;
+        if (!is_word(text + begin, i - begin)) return false;
+        begin = i + 1;
+    }
+    return true;
 }
 
 /* ---- roots ------------------------------------------------------------------------------------------------------------ */
@@ -218,11 +237,9 @@ static bool join_module(builder *b) {
     if (!from_modules || !(b->g->flags[next_node(b)] & MPR_NODE_MODULE)) return false;
     if (text == NULL) text = mpr_graph_text(b->g, next_node(b), &length);
     if (text == NULL) return false;
-    if (is_hidden_module(b, text, length)) {
+    if (!is_dotted_words(text, length) || is_hidden_module(b, text, length)) { /* sysconfig's data are in a module with a "-" */
         restart(b, "sys", 3, true);
-        append_text(b, ".modules['");
-        append(b, text, length);
-        append_text(b, "']");
+        append_item(b, ".modules", text, length);
     } else {
         restart(b, text, length, true);
     }
@@ -386,9 +403,7 @@ static void join_attribute(builder *b) {
     b->evaluable = b->evaluable && is_word(b->label.name, b->label.length) && !is_doc(b); /* a class may make that of an instance */
     if (in_dict && mpr_lookup_is_shadowed(b->g, step->node, b->label.name, b->label.length)) {
         begin_part(b);
-        append_text(b, ".__dict__['");
-        append(b, b->label.name, b->label.length);
-        append_text(b, "']");
+        append_item(b, ".__dict__", b->label.name, b->label.length);
     } else {
         join_text(b);
     }

@@ -89,3 +89,16 @@ def test_a_module_that_its_package_hides_is_named_live_by_its_key(tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done
+
+
+def test_a_module_that_no_import_can_name_is_named_by_its_key(tmp_path: Path) -> None:
+    """As _sysconfigdata__linux_x86_64-linux-gnu: what cannot be typed as a name leads nowhere."""
+    names = ["odd-name", "class", "pack.2nd", "it's"]
+    source = f"import sys, types, memprobe\nnames = {names}\nfor name in names:\n"
+    source += "    sys.modules[name] = types.ModuleType(name)\n    sys.modules[name].kept = [object()]\n"
+    source += "heap = memprobe.capture()\nfor name in names:\n    kept = sys.modules[name].kept[0]\n"
+    source += "    for found in memprobe.why_alive(kept)[0], heap.paths(heap.at(id(kept)))[0]:\n"
+    source += "        assert found.expression == f'sys.modules[{name!r}].kept[0]' or name == \"it's\", found.expression\n"
+    source += "        assert eval(found.expression) is kept, found.expression\n"
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done
