@@ -19,21 +19,6 @@ int cpy_bodies_begin(cpy_bodies *bodies, cpy_emit *emit, const cpy_types *types,
     return status;
 }
 
-typedef struct excluding {
-    cpy_blocks blocks; /* first */
-    mpr_marking *marking;
-} excluding;
-
-static void exclude(cpy_blocks *self, const void *address, size_t bytes, size_t leaf) {
-    (void)bytes, (void)leaf;
-    mpr_marking_exclude(((excluding *)self)->marking, (uint64_t)(uintptr_t)address);
-}
-
-static void exclude_owned(cpy_bodies *bodies, PyObject *object, const cpy_type *type) {
-    excluding e = {.blocks = {.add = exclude}, .marking = &bodies->marking};
-    cpy_blocks_of(bodies->types, object, type, &e.blocks);
-}
-
 /* A program may have the address of a block as an int, as functions of ctypes and cffi return it. 0: it is too small or too large for one. */
 static uint64_t address_in(PyObject *integer) {
     size_t digits = cpy_int_digits(integer);
@@ -57,38 +42,89 @@ static void search_int(cpy_bodies *bodies, PyObject *object) {
 /* No tp_traverse and no formula tells to which objects an object refers: its words may. */
 static bool is_opaque(const cpy_type *type) { return !type->is_gc && !type->complete; }
 
-static void search_word(cpy_bodies *bodies, const cpy_type *type, uintptr_t word, size_t offset) {
+/* `doubted`: it may be left behind by what had the memory before. */
+static void search_word(cpy_bodies *bodies, const cpy_type *type, uintptr_t word, size_t offset, bool doubted) {
     bool object = mpr_workset_has(&bodies->emit->work, word);
     uint64_t block = object ? word : mpr_marking_mark(&bodies->marking, word);
     if (block != 0 && (!object || is_opaque(type))) {
-        cpy_emit_edge(bodies->emit, block, mpr_marking_label(block, word, offset));
+        mpr_label label = mpr_marking_label(block, word, offset);
+        cpy_emit_edge(bodies->emit, block, doubted ? mpr_label_make(MPR_LABEL_DOUBTED, offset) | MPR_LABEL_WEAK : label);
     }
 }
 
-static void search_words(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes) {
-    const uintptr_t *words = (const uintptr_t *)object;
-    for (size_t i = CPY_HEAD_WORDS; i < bytes / sizeof *words; i++) {
-        search_word(bodies, type, words[i], i * sizeof *words);
+/* The words in [begin, end) of what is counted as `offset` bytes behind the beginning of an object. */
+static void search_words(cpy_bodies *bodies, const cpy_type *type, const void *at, size_t begin, size_t end, size_t offset) {
+    const uintptr_t *words = at;
+    for (size_t i = begin / sizeof *words; i < end / sizeof *words; i++) {
+        search_word(bodies, type, words[i], offset + i * sizeof *words, false);
     }
+}
+
+static void search_body(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes) {
+    search_words(bodies, type, object, CPY_HEAD_WORDS * sizeof(uintptr_t), bytes, 0);
+}
+
+#define ROUNDING 16 /* less than this an allocator's block may have more than was asked for */
+
+/* An object of a type that no formula knows may have more behind it than the type says, up to where its block ends, as what ffi.new() of cffi
+ * gives has. What may not have been asked for is doubted. */
+static void search_behind(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes) {
+    mpr_blocks *blocks = &bodies->marking.blocks;
+    bool says_all = type->kind->body != NULL || type->type->tp_itemsize != 0 || type->has_managed_dict;
+    uint64_t address = (uint64_t)(uintptr_t)object, begin = says_all ? 0 : mpr_blocks_find(blocks, address);
+    if (begin == 0 || address - begin > 2 * bodies->marking.before + 2 * sizeof(cpy_gc_head)) {
+        return;
+    }
+    uint64_t end = begin + mpr_blocks_size(blocks, begin), doubted = mpr_blocks_doubted(blocks, begin);
+    doubted = end - (address + bytes) < ROUNDING ? 0 : doubted;
+    for (uint64_t at = address + bytes; at + sizeof(uintptr_t) <= end; at += sizeof(uintptr_t)) {
+        search_word(bodies, type, *(const uintptr_t *)(uintptr_t)at, at - address, at >= doubted);
+    }
+}
+
+/* ---- the blocks of an object ---- */
+
+typedef struct owning {
+    cpy_blocks blocks; /* first */
+    cpy_bodies *bodies;
+    const cpy_type *type;
+    size_t bytes; /* of the object, and of its blocks so far */
+} owning;
+
+/* A block that the size of an object has is no node; what it refers to, the object does. */
+static void own_block(cpy_blocks *self, const void *address, size_t bytes, size_t leaf) {
+    owning *o = (owning *)self;
+    mpr_marking_exclude(&o->bodies->marking, (uint64_t)(uintptr_t)address);
+    if (o->type->kind->addresses) {
+        search_words(o->bodies, o->type, address, 0, bytes - leaf, o->bytes);
+    }
+    o->bytes += bytes;
+}
+
+static void own_blocks(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes) {
+    owning o = {.blocks = {.add = own_block}, .bodies = bodies, .type = type, .bytes = bytes};
+    cpy_blocks_of(bodies->types, object, type, &o.blocks);
 }
 
 void cpy_bodies_search(cpy_bodies *bodies, PyObject *object, const cpy_type *type) {
-    exclude_owned(bodies, object, type);
+    size_t bytes = cpy_body_bytes(object, type);
+    own_blocks(bodies, object, type, bytes);
     if (type->type == &PyLong_Type) {
         search_int(bodies, object);
     }
     if (type->may_refer) {
-        search_words(bodies, object, type, cpy_body_bytes(object, type));
+        search_body(bodies, object, type, bytes);
+        search_behind(bodies, object, type, bytes);
     } else if (cpy_layout_is_dict(object)) { /* shared keys may outlive the class that they were of: then only dicts have them */
-        search_word(bodies, type, (uintptr_t)cpy_layout_shared_keys_of(object), offsetof(PyDictObject, ma_keys));
+        search_word(bodies, type, (uintptr_t)cpy_layout_shared_keys_of(object), offsetof(PyDictObject, ma_keys), false);
     }
 }
 
 void cpy_bodies_search_unseen(cpy_bodies *bodies, PyObject *object, const cpy_type *type, size_t bytes, bool formula) {
     if (formula) {
-        exclude_owned(bodies, object, type);
+        own_blocks(bodies, object, type, bytes);
     } else {
-        search_words(bodies, object, type, bytes);
+        search_body(bodies, object, type, bytes);
     }
 }
 

@@ -20,6 +20,7 @@ typedef struct cpy_kind {
     void (*edges)(cpy_emit *emit, PyObject *object);     /* emits what tp_traverse does not, or in better words */
     bool complete;       /* `edges` emits all: tp_traverse is not called for instances of exactly this type ... */
     bool complete_below; /* ... and of its subclasses */
+    bool addresses;      /* the blocks of `owned` may have addresses of what C code gave out: they are looked through for these */
     bool own_pool;       /* the buffers are in a pool of the library: MPR_TYPE_OWN_POOL */
     bool partial;        /* `owned` counts what is certain; instances may own more, and stay marked (marks.c) */
     const char *ignored; /* tp_name of a class that tp_traverse visits on behalf of others, whose type columns have it */

@@ -741,6 +741,28 @@ print(json.dumps([memprobe.retained_sizeof(handles, native=True), memprobe.lost(
     assert 100 * 20_000 < kept < 100 * 20_500 and lost < 100_000
 
 
+@glibc
+def test_addresses_in_structures_of_ctypes(child: Callable[..., Any]) -> None:
+    """As a program that uses a C library has them: in arrays, structures and pointers, whose memory is not in the object itself."""
+    *kept, lost = child(
+        """
+import json
+class Handles(ctypes.Structure): _fields_ = [("count", ctypes.c_int), ("handle", ctypes.c_void_p * 100)]
+array = (ctypes.c_void_p * 100)(*(libc.malloc(5000) for _ in range(100)))
+structure = Handles(100, (ctypes.c_void_p * 100)(*(libc.malloc(7000) for _ in range(100))))
+place = ctypes.c_void_p(libc.malloc(9000))
+pointer = ctypes.pointer(ctypes.c_void_p(libc.malloc(11_000)))
+view = Handles.from_buffer(structure)
+found = [memprobe.retained_sizeof(one, native=True) for one in (array, place, pointer)]
+del view
+print(json.dumps([*found, memprobe.retained_sizeof(structure, native=True), memprobe.lost().bytes]))
+"""
+    )
+    for found, wanted in zip(kept, (100 * 5000, 9000, 11_000, 100 * 7000), strict=True):
+        assert wanted <= found < wanted * 1.02 + 3000
+    assert lost < 5000
+
+
 def test_who_cannot_fork_says_so(child: Callable[..., Any]) -> None:
     said = child(
         """

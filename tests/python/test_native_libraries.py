@@ -98,6 +98,24 @@ result = (*native_of(kept), pyarrow.total_allocated_bytes() - before)"""
     assert lost < 64 << 10
 
 
+def test_addresses_in_memory_of_cffi() -> None:
+    """What ffi.new() gives has its memory behind it, of which the type says nothing."""
+    source = f"""{SLOTS}
+import cffi
+ffi = cffi.FFI()
+ffi.cdef("void *calloc(size_t, size_t); struct handles {{ int count; void *handle[100]; }};")
+C = ffi.dlopen(None)
+array, structure, pointer = ffi.new("void *[100]"), ffi.new("struct handles *"), ffi.new("void **")
+pointer[0] = C.calloc(1, 9000)
+for n in range(100): array[n], structure.handle[n] = C.calloc(1, 5000), C.calloc(1, 7000)
+found = [memprobe.retained_sizeof(one, native=True) for one in (array, structure, pointer)]
+result = (*found, memprobe.lost().bytes)"""
+    *kept, lost = answers(source, "cffi")
+    for found, wanted in zip(kept, (500_000, 700_000, 9000), strict=True):
+        assert wanted <= found < 1.01 * wanted + 3000
+    assert lost < 5000
+
+
 def test_no_slot_is_lost_through_a_lost_block() -> None:
     """It may have been given back since, and only be kept ready."""
     source = f"""{SLOTS}
