@@ -2,6 +2,8 @@
  * See graph/native.h. */
 #include "graph/native.h"
 
+#include <stdlib.h>
+
 #include "base/map.h"
 #include "base/vec.h"
 
@@ -16,58 +18,131 @@ static bool is_claim(const mpr_graph *g, uint64_t edge) {
            is_block(g, g->target[edge]);
 }
 
-/* ---- the shortest ways to blocks ---- */
+/* ---- the best ways to blocks ---- */
 
-/* Of each node: how many steps over claims it is from what is no block, and the last of them. */
+/* What a way costs: of two that is the better one which has fewer words that look left behind, then fewer in places where few blocks have
+ * one, then fewer steps. Ways that cost more than can be counted are alike. */
+#define STEP UINT64_C(1)
+#define IN_ODD_PLACE (UINT64_C(1) << 24)
+#define LEFT_BEHIND (UINT64_C(1) << 44)
+#define NO_WAY UINT64_MAX
+
+static uint64_t sum(uint64_t cost, uint64_t step) { return cost < NO_WAY - step ? cost + step : NO_WAY - 1; }
+
+typedef struct entry {
+    uint64_t cost;
+    uint32_t holder, target, place;
+} entry;
+
+typedef MPR_VEC(entry) entries;
+
+/* Of each node: the cost of the best way from what is no block, and the last step of that. */
 typedef struct ways {
     mpr_alloc *alloc;
     uint32_t nodes;
-    uint32_t *distance; /* MPR_NO_NODE: no way leads to it */
+    uint64_t *cost; /* NO_WAY: none leads to it */
     uint32_t *holder, *place;
-    uint32_t *queue;
+    uint32_t *queue; /* nodes to go on from, by cost */
+    size_t at, count;
+    entries odd, behind; /* doubted steps from them, to be taken when there is no better one */
+    entries taken;       /* those that are */
+    int status;
 } ways;
 
 static void ways_free(ways *w) {
-    mpr_alloc_free(w->alloc, w->distance, w->nodes, sizeof *w->distance);
+    mpr_alloc_free(w->alloc, w->cost, w->nodes, sizeof *w->cost);
     mpr_alloc_free(w->alloc, w->holder, w->nodes, sizeof *w->holder);
     mpr_alloc_free(w->alloc, w->place, w->nodes, sizeof *w->place);
     mpr_alloc_free(w->alloc, w->queue, w->nodes, sizeof *w->queue);
+    mpr_vec_free(&w->odd, w->alloc);
+    mpr_vec_free(&w->behind, w->alloc);
+    mpr_vec_free(&w->taken, w->alloc);
 }
 
 static int ways_make(ways *w, const mpr_graph *g) {
     *w = (ways){.alloc = g->alloc, .nodes = g->nodes};
-    w->distance = mpr_alloc_array(g->alloc, g->nodes, sizeof *w->distance);
+    w->cost = mpr_alloc_array(g->alloc, g->nodes, sizeof *w->cost);
     w->holder = mpr_alloc_array(g->alloc, g->nodes, sizeof *w->holder);
     w->place = mpr_alloc_array(g->alloc, g->nodes, sizeof *w->place);
     w->queue = mpr_alloc_array(g->alloc, g->nodes, sizeof *w->queue);
-    return w->distance != NULL && w->holder != NULL && w->place != NULL && w->queue != NULL ? MPR_OK : MPR_ENOMEM;
+    return w->cost != NULL && w->holder != NULL && w->place != NULL && w->queue != NULL ? MPR_OK : MPR_ENOMEM;
 }
 
-/* Go on from a node; the end of the queue afterwards. */
-static size_t leave(const mpr_graph *g, ways *w, uint32_t node, size_t count) {
+/* What a step over an edge to a block costs; 0: it is none. */
+static uint64_t cost_of(const mpr_graph *g, uint64_t edge) {
+    if (!mpr_label_found(g->label[edge]) || !is_block(g, g->target[edge])) {
+        return 0;
+    }
+    bool exact = mpr_label_kind_of(g->label[edge]) == MPR_LABEL_NATIVE;
+    return STEP + (!exact ? LEFT_BEHIND : mpr_label_strong(g->label[edge]) ? 0 : IN_ODD_PLACE);
+}
+
+/* A way to a node, if it is the first. */
+static void enter(ways *w, const entry *e) {
+    if (w->cost[e->target] == NO_WAY) {
+        w->cost[e->target] = e->cost;
+        w->holder[e->target] = e->holder;
+        w->place[e->target] = e->place;
+        w->queue[w->count++] = e->target;
+    }
+}
+
+/* Go on from a node: over claims at once. */
+static void leave(const mpr_graph *g, ways *w, uint32_t node) {
     for (uint64_t k = mpr_graph_first(g, node); k < mpr_graph_first(g, node + 1); k++) {
-        uint32_t target = g->target[k];
-        if (is_claim(g, k) && w->distance[target] == MPR_NO_NODE) {
-            w->distance[target] = w->distance[node] + 1;
-            w->holder[target] = node;
-            w->place[target] = mpr_label_payload(g->label[k]);
-            w->queue[count++] = target;
+        uint64_t cost = cost_of(g, k);
+        entry e = {sum(w->cost[node], cost), node, g->target[k], mpr_label_payload(g->label[k])};
+        if (cost == 0 || w->cost[e.target] != NO_WAY) {
+            continue;
+        }
+        if (cost == STEP) {
+            enter(w, &e);
+        } else if (mpr_vec_push(cost > LEFT_BEHIND ? &w->behind : &w->odd, w->alloc, e) != MPR_OK) {
+            w->status = MPR_ENOMEM;
         }
     }
-    return count;
 }
 
-static void find_ways(const mpr_graph *g, ways *w) {
-    size_t count = 0;
+static int by_cost(const void *left, const void *right) {
+    const entry *a = left, *b = right;
+    return a->cost != b->cost ? (a->cost < b->cost ? -1 : 1) : (a->holder > b->holder) - (a->holder < b->holder);
+}
+
+/* Take doubted steps, and go on from where they lead: from what costs least first. Those that are found meanwhile are listed anew. */
+static void take(const mpr_graph *g, ways *w, entries *list) {
+    entries taken = *list;
+    *list = w->taken;
+    list->count = 0;
+    w->taken = taken;
+    if (taken.count > 1) {
+        qsort(taken.items, taken.count, sizeof *taken.items, by_cost);
+    }
+    for (size_t i = 0; i < taken.count || w->at < w->count;) {
+        bool queued = w->at < w->count && (i == taken.count || w->cost[w->queue[w->at]] < taken.items[i].cost);
+        if (queued) {
+            leave(g, w, w->queue[w->at++]);
+        } else {
+            enter(w, &taken.items[i++]);
+        }
+    }
+}
+
+/* Dijkstra's algorithm, whose heap is a queue here: without doubts each step costs one. */
+static int find_ways(const mpr_graph *g, ways *w) {
+    w->at = w->count = 0;
     for (uint32_t i = 0; i < g->seen; i++) {
-        w->distance[i] = is_block(g, i) ? MPR_NO_NODE : 0;
+        w->cost[i] = is_block(g, i) ? NO_WAY : 0;
     }
     for (uint32_t i = 0; i < g->seen; i++) {
-        count = is_block(g, i) ? count : leave(g, w, i, count);
+        if (!is_block(g, i)) {
+            leave(g, w, i);
+        }
     }
-    for (size_t at = 0; at < count; at++) {
-        count = leave(g, w, w->queue[at], count);
+    take(g, w, &w->odd);
+    while (w->odd.count + w->behind.count > 0 && w->status == MPR_OK) {
+        take(g, w, w->odd.count > 0 ? &w->odd : &w->behind);
     }
+    return w->status;
 }
 
 /* ---- places ---- */
@@ -84,7 +159,7 @@ static uint64_t class_of(const mpr_graph *g, uint32_t node) { return mpr_map_mix
 
 /* Those of them to which the same place of alike holders leads: of one structure, where a size has many. */
 static uint64_t structure_of(const places *p, uint32_t node) {
-    bool reached = p->ways->distance[node] != MPR_NO_NODE;
+    bool reached = p->ways->cost[node] != NO_WAY;
     uint64_t holder = reached ? class_of(p->g, p->ways->holder[node]) : 0;
     return mpr_map_mix(class_of(p->g, node), mpr_map_mix(holder, p->ways->place[node]));
 }
@@ -167,13 +242,14 @@ static int doubt_places(mpr_graph *g, const ways *w) {
 
 /* ---- all of it ---- */
 
-static void doubt_distant(mpr_graph *g, const ways *w) {
+/* What is a last step of a best way to a block retains it, whether it is doubted or not. Nothing else does, where there is a way. */
+static void keep_best(mpr_graph *g, const ways *w) {
     for (uint32_t i = 0; i < g->seen; i++) {
-        uint64_t end = is_block(g, i) ? mpr_graph_first(g, i + 1) : 0;
-        for (uint64_t k = mpr_graph_first(g, i); k < end; k++) {
-            uint32_t distance = w->distance[g->target[k]];
-            if (is_claim(g, k) && distance <= w->distance[i] && distance != MPR_NO_NODE) {
-                g->label[k] |= MPR_LABEL_WEAK;
+        for (uint64_t k = mpr_graph_first(g, i); k < mpr_graph_first(g, i + 1); k++) {
+            uint64_t step = cost_of(g, k), best = step == 0 ? NO_WAY : w->cost[g->target[k]];
+            if (best != NO_WAY) {
+                bool is_best = w->cost[i] != NO_WAY && sum(w->cost[i], step) == best;
+                g->label[k] = is_best ? g->label[k] & ~MPR_LABEL_WEAK : g->label[k] | MPR_LABEL_WEAK;
             }
         }
     }
@@ -185,13 +261,11 @@ int mpr_native_doubt(mpr_graph *g) {
         return MPR_OK;
     }
     int status = ways_make(&w, g);
+    status = status == MPR_OK ? find_ways(g, &w) : status;
+    status = status == MPR_OK ? doubt_places(g, &w) : status;
+    status = status == MPR_OK ? find_ways(g, &w) : status;
     if (status == MPR_OK) {
-        find_ways(g, &w);
-        status = doubt_places(g, &w);
-    }
-    if (status == MPR_OK) {
-        find_ways(g, &w);
-        doubt_distant(g, &w);
+        keep_best(g, &w);
     }
     ways_free(&w);
     return status;

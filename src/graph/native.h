@@ -10,19 +10,22 @@
  *                                          an address in more than a few of them
  *   a longer way from objects and images   an owner leads to what it owns; what leads back, or to a sibling, lies deeper
  *
- * An edge of such a sort is doubted: it retains a block that nothing else retains which is reached. */
+ * So ways from objects and images to blocks have a cost, in this order of what counts, and a block is retained by the last steps of its best
+ * ways alone: by several when these cost the same. An owner may be doubted itself, for a size may have blocks of many structures: then it
+ * still is better than what lies behind it, as the pages of a database that lead back to their pager.
+ */
 #ifndef MPR_GRAPH_NATIVE_H
 #define MPR_GRAPH_NATIVE_H
 
 #include "graph/graph.h"
 #include "graph/sweep.h"
 
-/* Make edges weak that are doubted, of a graph whose edges are settled. Those inside of a block are weak before. MPR_OK or
- * MPR_ENOMEM. */
+/* Make edges to blocks strong that are on a best way, and the others weak, of a graph whose edges are settled. Cost: two passes over the
+ * edges for each of two searches, 24 bytes a node while it runs. MPR_OK or MPR_ENOMEM. */
 int mpr_native_doubt(mpr_graph *g);
 
-/* When a sweep has reached what it reaches: make doubted edges strong that lead from there to blocks that nothing has reached,
- * and go on, until there are no more. MPR_OK or MPR_ENOMEM. */
+/* When a sweep has reached what it reaches: make weak edges strong that lead from there to blocks that nothing has reached, as those of which
+ * garbage has the best way, and go on, until there are no more. MPR_OK or MPR_ENOMEM. */
 int mpr_native_sweep(mpr_sweep *sweep, mpr_graph *g);
 
 #endif

@@ -56,10 +56,16 @@ static int begin_group(mpr_graph *g, uint32_t type, mpr_group group) {
     }
     g->group[group] = (uint32_t)s->type.count;
     int status = mpr_collected_push_group(s, type);
-    return status != MPR_OK ? status : s->sink.text(&s->sink, mpr_group_text(group), __builtin_strlen(mpr_group_text(group)));
+    status = status != MPR_OK ? status : s->sink.text(&s->sink, mpr_group_text(group), __builtin_strlen(mpr_group_text(group)));
+    mpr_collected_view(g);
+    return status;
 }
 
-static int end_group(mpr_graph *g) { return mpr_collected_push_first(g->storage); }
+static int end_group(mpr_graph *g) {
+    int status = mpr_collected_push_first(g->storage);
+    mpr_collected_view(g);
+    return status;
+}
 
 /* A group whose members are all nodes with one of these flags. */
 static int flag_group(mpr_graph *g, uint32_t type, mpr_group group, uint32_t flags, mpr_label label) {
@@ -198,7 +204,6 @@ static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
     sweep.mark = LOST;
     status = status == MPR_OK ? lost_group(g, type, &sweep) : status;
     if (status == MPR_OK) {
-        mpr_collected_view(g);
         flag_reached(g, reached);
     }
     mpr_sweep_end(&sweep);
@@ -240,7 +245,6 @@ int mpr_roots_add(mpr_graph *g) {
     if (status == MPR_OK) {
         status = residual_group(g, type);
     }
-    mpr_collected_view(g);
     uint8_t *reached = status == MPR_OK ? mpr_alloc_array(g->alloc, g->nodes, 1) : NULL;
     if (reached == NULL) {
         return status == MPR_OK ? MPR_ENOMEM : status;
@@ -251,6 +255,5 @@ int mpr_roots_add(mpr_graph *g) {
     if (status == MPR_OK) {
         status = super_root(g, type);
     }
-    mpr_collected_view(g);
     return status;
 }

@@ -32,6 +32,7 @@ static const struct {
     {"native", test_native},
     {"slots", test_slots},
     {"marking", test_marking},
+    {"owners", test_owners},
     {"adversarial", test_adversarial},
     {"headroom", test_headroom},
     {"snapshot", test_snapshot},

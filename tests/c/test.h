@@ -147,6 +147,7 @@ void test_growth(test *t);
 void test_native(test *t);
 void test_slots(test *t);
 void test_marking(test *t);
+void test_owners(test *t);
 void test_adversarial(test *t);
 void test_headroom(test *t);
 void test_snapshot(test *t);
