@@ -178,11 +178,14 @@ static void look_at_chunk(void *context, const mpr_block *block) {
     look_at(context, &inner);
 }
 
-/* A pool with an object that was seen stays as long as we have the interpreter's lock; it may have no block but those of such objects. */
-static mpr_pools_wish choose(void *context, uint64_t base, uint32_t used) {
-    const scan *s = context;
-    uint32_t seen = mpr_addrset_count_16k(&s->walk->emit.work.seen, base);
-    return seen == used ? MPR_POOLS_SKIP : seen > 0 ? MPR_POOLS_LOOK_IN_PLACE : MPR_POOLS_LOOK;
+/* A pool with an object that was seen stays as long as we have the interpreter's lock. */
+static bool is_kept(void *context, uint64_t base) {
+    return mpr_addrset_count_16k(&((const scan *)context)->walk->emit.work.seen, base) > 0;
+}
+
+/* It may have no block but those of such objects. */
+static bool is_wanted(void *context, uint64_t base, uint32_t used) {
+    return mpr_addrset_count_16k(&((const scan *)context)->walk->emit.work.seen, base) != used;
 }
 
 /* ---- emitting ---- */
@@ -295,7 +298,8 @@ static bool is_only_interpreter(void) {
 static int look_at_all(scan *s, const mpr_account_more *more) {
     bool native = s->walk->bodies != NULL;
     s->looks_for_gone = native;
-    int status = mpr_pools_each_block(more != NULL, choose, look_at, s);
+    const mpr_pools_asker asker = {.kept = is_kept, .wanted = is_wanted, .each = look_at, .context = s};
+    int status = mpr_pools_each_block(more != NULL, &asker);
     s->looks_for_gone = native && more->arenas.count == 0; /* else malloc gives them no memory */
     for (size_t i = 0; more != NULL && i < more->regions.region.count; i++) {
         mpr_chunks_each_block(&more->regions.region.items[i], look_at_chunk, s);

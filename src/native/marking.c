@@ -20,9 +20,9 @@ static void fail(mpr_marking *m, int status) { m->status = m->status == MPR_OK ?
 
 /* ---- begin ---- */
 
-static mpr_pools_wish every_pool(void *context, uint64_t base, uint32_t used) {
+static bool every_pool(void *context, uint64_t base, uint32_t used) {
     (void)context, (void)base, (void)used;
-    return MPR_POOLS_LOOK;
+    return true;
 }
 
 static void add_pooled(void *context, const mpr_block *block) {
@@ -59,7 +59,7 @@ int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *
     }
     mpr_blocks_add_slots(&m->blocks, &more->slots);
     if (status == MPR_OK) {
-        status = mpr_pools_each_block(true, every_pool, add_pooled, m);
+        status = mpr_pools_each_block(true, &(mpr_pools_asker){.wanted = every_pool, .each = add_pooled, .context = m});
         status = status == MPR_EUNSUPPORTED || status == MPR_EIO ? MPR_OK : status;
     }
     return status == MPR_OK ? m->status : status;

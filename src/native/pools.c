@@ -64,29 +64,35 @@ static void count_pool(mpr_pools *out, const pool *p) {
 /* What is done with each pool of a mapping; other than MPR_OK ends it. */
 typedef int each_pool(void *context, const pool *header, uint64_t base);
 
-/* Up to MPR_MAPS_PEEK places where a pool may begin. */
-static int look_at(bool still, const uint64_t *place, size_t count, each_pool *each, void *context) {
+static int look_at(void *context, const pool *header, uint64_t base, each_pool *each) {
+    return is_pool(header, base) ? each(context, header, base) : MPR_OK;
+}
+
+MPR_MAPS_ANY_MEMORY static int look_in_place(void *context, uint64_t base, each_pool *each) {
+    pool header = *(const pool *)(uintptr_t)base;
+    return look_at(context, &header, base, each);
+}
+
+/* Up to MPR_MAPS_PEEK places where a pool may begin, and where memory may go. */
+static int look_carefully(void *context, const uint64_t *place, size_t count, each_pool *each) {
     pool headers[MPR_MAPS_PEEK];
-    for (size_t done = 0; done < count;) {
-        int got = mpr_maps_peek(still, place + done, count - done, sizeof *headers, headers);
-        if (got < 0) {
-            return got;
-        }
-        for (int i = 0; i < got; i++) {
-            uint64_t base = place[done + (size_t)i];
-            int status = is_pool(&headers[i], base) ? each(context, &headers[i], base) : MPR_OK;
-            if (status != MPR_OK) {
-                return status;
-            }
+    int status = MPR_OK;
+    for (size_t done = 0; status == MPR_OK && done < count;) {
+        int got = mpr_maps_peek(false, place + done, count - done, sizeof *headers, headers);
+        for (int i = 0; status == MPR_OK && i < got; i++) {
+            status = look_at(context, &headers[i], place[done + (size_t)i], each);
         }
         done += (size_t)got + 1; /* one that is gone */
+        status = got < 0 ? got : status;
     }
-    return MPR_OK;
+    return status;
 }
 
 bool mpr_pools_is_reserved(uint64_t size, uint64_t resident) { return size > 16 * resident + RESERVED_LEAST; }
 
-static int look_into(bool still, const mpr_mapping *m, uint64_t rss, each_pool *each, void *context) {
+/* `kept`: see mpr_pools_asker. */
+static int look_into(bool still, const mpr_mapping *m, uint64_t rss, bool (*kept)(void *context, uint64_t base), each_pool *each,
+                     void *context) {
     unsigned char resident[MPR_MAPS_WINDOW];
     uint64_t place[MPR_MAPS_PEEK];
     int status = MPR_OK;
@@ -97,13 +103,18 @@ static int look_into(bool still, const mpr_mapping *m, uint64_t rss, each_pool *
         uint64_t stop = m->end - part < MPR_POOLS_ARENA ? m->end : part + MPR_POOLS_ARENA;
         size_t count = 0;
         mpr_maps_resident(part, (stop - part) / PAGE_BYTES, resident);
-        for (uint64_t at = (part + POOL_BYTES - 1) & ~(uint64_t)(POOL_BYTES - 1); at + POOL_BYTES <= m->end && at < stop;
-             at += POOL_BYTES) {
-            if (resident[(at - part) / PAGE_BYTES] & 1) {
+        for (uint64_t at = (part + POOL_BYTES - 1) & ~(uint64_t)(POOL_BYTES - 1);
+             status == MPR_OK && at + POOL_BYTES <= m->end && at < stop; at += POOL_BYTES) {
+            if (!(resident[(at - part) / PAGE_BYTES] & 1)) {
+                continue;
+            }
+            if (still || (kept != NULL && kept(context, at))) {
+                status = look_in_place(context, at, each);
+            } else {
                 place[count++] = at;
             }
         }
-        status = look_at(still, place, count, each, context);
+        status = status == MPR_OK ? look_carefully(context, place, count, each) : status;
     }
     return status;
 }
@@ -129,7 +140,7 @@ static int count_one(void *context, const pool *p, uint64_t base) {
 
 int mpr_pools_add(mpr_pools *out, mpr_alloc *alloc, bool still, const mpr_mapping *m, uint64_t rss) {
     counting c = {out, alloc, rss};
-    return look_into(still, m, rss, count_one, &c);
+    return look_into(still, m, rss, NULL, count_one, &c);
 }
 
 /* pymalloc keeps one arena of which nothing is in use: its headers are those of free pools. A few such headers may be anybody's bytes. */
@@ -150,7 +161,7 @@ void mpr_pools_finish(mpr_pools *out) {
 
 static int count_mapping(void *context, const mpr_mapping *mapping) {
     counting *c = context;
-    return look_into(false, mapping, c->rss, count_one, c);
+    return look_into(false, mapping, c->rss, NULL, count_one, c);
 }
 
 int mpr_pools_scan(mpr_pools *out, mpr_alloc *alloc) {
@@ -172,9 +183,7 @@ MPR_MAPS_ANY_MEMORY uint64_t mpr_pools_block_size(uint64_t address) {
 typedef struct visiting {
     bool still;
     uint64_t rss;
-    mpr_pools_choose *choose;
-    mpr_block_each *each;
-    void *context;
+    const mpr_pools_asker *asker;
     uint64_t copy[POOL_BYTES / 8];
 } visiting;
 
@@ -192,16 +201,21 @@ static int find_free(const pool *p, const uint64_t *words, uint64_t base, uint64
     return count;
 }
 
+static bool is_kept(void *context, uint64_t base) {
+    const mpr_pools_asker *asker = ((const visiting *)context)->asker;
+    return asker->kept != NULL && asker->kept(asker->context, base);
+}
+
 MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t base) {
     visiting *v = context;
+    const mpr_pools_asker *asker = v->asker;
     bool is_free[POOL_BYTES / 16] = {false};
     const uint64_t *words = (const uint64_t *)(uintptr_t)base;
     uint64_t size = 16 * ((uint64_t)p->size_class + 1);
-    mpr_pools_wish wish = p->count == 0 ? MPR_POOLS_SKIP : v->choose(v->context, base, p->count);
-    if (wish == MPR_POOLS_SKIP) {
+    if (p->count == 0 || !asker->wanted(asker->context, base, p->count)) {
         return MPR_OK;
     }
-    if (wish != MPR_POOLS_LOOK_IN_PLACE && !v->still) {
+    if (!v->still && !is_kept(v, base)) {
         if (mpr_maps_peek(false, &base, 1, POOL_BYTES, v->copy) != 1) {
             return MPR_OK;
         }
@@ -215,7 +229,7 @@ MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t
     for (uint64_t i = 0; i < made; i++) {
         uint64_t offset = sizeof *p + i * size;
         if (!is_free[i]) {
-            v->each(v->context, &(mpr_block){.address = base + offset, .size = size, .words = words + offset / 8});
+            asker->each(asker->context, &(mpr_block){.address = base + offset, .size = size, .words = words + offset / 8});
         }
     }
     return MPR_OK;
@@ -223,10 +237,10 @@ MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t
 
 static int visit_mapping(void *context, const mpr_mapping *mapping) {
     const visiting *v = context;
-    return look_into(v->still, mapping, v->rss, visit_pool, context);
+    return look_into(v->still, mapping, v->rss, is_kept, visit_pool, context);
 }
 
-int mpr_pools_each_block(bool still, mpr_pools_choose *choose, mpr_block_each *each, void *context) {
-    visiting v = {.still = still, .rss = mpr_process_rss(), .choose = choose, .each = each, .context = context};
+int mpr_pools_each_block(bool still, const mpr_pools_asker *asker) {
+    visiting v = {.still = still, .rss = mpr_process_rss(), .asker = asker};
     return mpr_maps_read(0, MPR_MAPS_PLAIN, visit_mapping, &v);
 }

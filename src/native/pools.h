@@ -40,15 +40,18 @@ int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapp
 /* When all mappings have been added: which arenas there are, and pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);
 
-/* What is to be done with a pool: nothing; look into it; the same where it is, for the caller keeps it from being given back. */
-typedef enum mpr_pools_wish { MPR_POOLS_SKIP, MPR_POOLS_LOOK, MPR_POOLS_LOOK_IN_PLACE } mpr_pools_wish;
+/* Who asks for blocks. A pool that is `kept` from being given back is read where it is, and not copied first; NULL: none is. Of a pool with `used` blocks in
+ * use, is it `wanted`? */
+typedef struct mpr_pools_asker {
+    bool (*kept)(void *context, uint64_t base);
+    bool (*wanted)(void *context, uint64_t base, uint32_t used);
+    mpr_block_each *each;
+    void *context;
+} mpr_pools_asker;
 
-/* Of a pool at `base`, with so many blocks in use. */
-typedef mpr_pools_wish mpr_pools_choose(void *context, uint64_t base, uint32_t used);
-
-/* Each block in use of all pools that are chosen, those of a pool in their order. A pool whose free blocks do not agree with its header is left out. Unless
- * the process stands `still`, or a pool is kept, it is copied first. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
-int mpr_pools_each_block(bool still, mpr_pools_choose *choose, mpr_block_each *each, void *context);
+/* Each block in use of all pools that are wanted, those of a pool in their order. A pool whose free blocks do not agree with its header is left out. Where
+ * the process stands `still`, all are kept. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
+int mpr_pools_each_block(bool still, const mpr_pools_asker *asker);
 
 /* The size of the block at an address that is in use, in bytes: by the head of its pool, read in place. */
 uint64_t mpr_pools_block_size(uint64_t address);

@@ -676,10 +676,12 @@ static void lay_pools(pools *p) {
     for (uint32_t i = 0; i < POOLS; i++) p->used += lay_pool(p->begin + i * MPR_POOLS_POOL, 4 * i, 20 + i, 2 + i);
 }
 
-static mpr_pools_wish is_ours(void *context, uint64_t base, uint32_t used) {
+static bool is_ours(void *context, uint64_t base) {
     const seen *s = context;
-    return base >= s->begin && base < s->end && used > 0 ? MPR_POOLS_LOOK_IN_PLACE : MPR_POOLS_SKIP;
+    return base >= s->begin && base < s->end;
 }
+
+static bool is_wanted(void *context, uint64_t base, uint32_t used) { return is_ours(context, base) && used > 0; }
 
 static uint64_t check_pools(test *t, const pools *p) {
     mpr_alloc a;
@@ -688,7 +690,8 @@ static uint64_t check_pools(test *t, const pools *p) {
     seen s = {.begin = p->begin, .end = p->begin + POOLS * MPR_POOLS_POOL, .sound = true};
     uint64_t at = (uint64_t)(uintptr_t)p->memory;
     mpr_mapping m = {.begin = at, .end = at + (POOLS + 1) * MPR_POOLS_POOL, .read = true, .write = true, .name = ""};
-    CHECK(t, mpr_pools_each_block(can_mark(), is_ours, see_block, &s) == MPR_OK && s.sound);
+    const mpr_pools_asker asker = {.kept = is_ours, .wanted = is_wanted, .each = see_block, .context = &s};
+    CHECK(t, mpr_pools_each_block(can_mark(), &asker) == MPR_OK && s.sound);
     CHECK(t, mpr_pools_add(&all, &a, can_mark(), &m, 1 << 30) == MPR_OK && all.used_blocks >= s.count && all.pools <= POOLS);
     CHECK(t, all.used_bytes + all.free_bytes + all.lost_bytes == all.pools * MPR_POOLS_POOL && all.used_bytes >= s.bytes);
     mpr_pools_free(&all, &a);

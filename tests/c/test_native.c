@@ -135,15 +135,21 @@ static void finds_thinly_filled_pieces(test *t) {
 typedef struct bounded {
     uint64_t base; /* of the only pool that is wanted */
     tally *sum;
-    mpr_pools_wish wish;
+    bool wanted;
 } bounded;
 
-static mpr_pools_wish is_at(void *context, uint64_t base, uint32_t used) {
-    const bounded *b = context;
-    return base == b->base && used > 0 ? b->wish : MPR_POOLS_SKIP;
+static bool is_at(void *context, uint64_t base) { return base == ((const bounded *)context)->base; }
+
+static bool is_wanted(void *context, uint64_t base, uint32_t used) {
+    return is_at(context, base) && used > 0 && ((const bounded *)context)->wanted;
 }
 
 static void add_block_of_arena(void *context, const mpr_block *block) { add_block(((bounded *)context)->sum, block); }
+
+/* The blocks of the pool at `base`: where it is, or copied. */
+static int each_block(bool still, bool kept, bounded *b) {
+    return mpr_pools_each_block(still, &(mpr_pools_asker){kept ? is_at : NULL, is_wanted, add_block_of_arena, b});
+}
 
 /* A pool of 48-byte blocks, of which 10 were given out, and 3 given back. */
 static void gives_blocks_of_pools(test *t) {
@@ -157,18 +163,19 @@ static void gives_blocks_of_pools(test *t) {
     *(uint64_t *)(uintptr_t)(base + 8) = free_at[0];
     head[8] = 1, head[9] = 2, head[10] = (uint32_t)(48 + 10 * size), head[11] = (uint32_t)(MPR_POOLS_POOL - size);
     for (int still = 0; still <= test_has_glibc(); still++) { /* valgrind watches what is read directly */
-        for (mpr_pools_wish wish = MPR_POOLS_SKIP; wish <= MPR_POOLS_LOOK_IN_PLACE; wish++) {
-            tally sum = {0};
-            CHECK(t, mpr_pools_each_block(still, is_at, add_block_of_arena, (bounded[]){{base, &sum, wish}}) == MPR_OK);
-            CHECK(t, wish == MPR_POOLS_SKIP ? sum.count == 0 : sum.count == 7 && sum.bytes == 7 * size && sum.ordered);
+        for (int kept = 0; kept <= 1; kept++) {
+            tally sum = {0}, nothing = {0};
+            CHECK(t, each_block(still, kept, &(bounded){base, &sum, true}) == MPR_OK);
+            CHECK(t, sum.count == 7 && sum.bytes == 7 * size && sum.ordered);
+            CHECK(t, each_block(still, kept, &(bounded){base, &nothing, false}) == MPR_OK && nothing.count == 0);
         }
     }
     *(uint64_t *)(uintptr_t)free_at[1] = free_at[0]; /* a circle */
     tally none = {0};
-    mpr_pools_each_block(test_has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none, MPR_POOLS_LOOK}});
+    each_block(test_has_glibc(), true, &(bounded){base, &none, true});
     CHECK(t, none.count == 0);
     *(uint64_t *)(uintptr_t)free_at[1] = base - 16; /* a block's size further it has gone around */
-    mpr_pools_each_block(test_has_glibc(), is_at, add_block_of_arena, (bounded[]){{base, &none, MPR_POOLS_LOOK}});
+    each_block(test_has_glibc(), true, &(bounded){base, &none, true});
     CHECK(t, none.count == 0);
     munmap(arena, 64 * PAGE);
 }
