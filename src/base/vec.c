@@ -4,18 +4,20 @@
 
 #include <string.h>
 
-#ifndef MPR_VEC_SMALLEST
-#define MPR_VEC_SMALLEST 64 /* items; the C tests build with 1 */
+/* Below this there is no room to spare, so that whoever points into an array that grows is found out: the C tests with sanitizers have more. */
+#ifndef MPR_VEC_TIGHT
+#define MPR_VEC_TIGHT 1 /* bytes */
 #endif
 
+#define SMALLEST 64 /* items */
 #define LARGE ((size_t)1 << 20) /* bytes */
 
 /* A large one grows by a quarter, by remapping, without a copy: what is not used of it counts as taken. */
 static size_t next_capacity(size_t capacity, size_t item) {
     if (capacity == 0) {
-        return MPR_VEC_SMALLEST;
+        return MPR_VEC_TIGHT > 1 ? 1 : SMALLEST;
     }
-    size_t more = capacity < LARGE / item ? capacity : capacity / 4;
+    size_t more = capacity * item < MPR_VEC_TIGHT ? 1 : capacity < LARGE / item ? capacity : capacity / 4;
     return capacity <= SIZE_MAX - more ? capacity + more : SIZE_MAX;
 }
 
