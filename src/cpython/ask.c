@@ -173,8 +173,9 @@ static void resolve_name(finder *f, uint64_t address, cpy_found *found) {
     mpr_resolved *out = &found->label;
     char text[LONGEST_NAME * 4 + 4];
     PyObject *name = (PyObject *)(uintptr_t)address;
-    out->type = Py_TYPE(name)->tp_name;
-    out->type_length = strlen(out->type);
+    const char *type = Py_TYPE(name)->tp_name;
+    found->has_type = true;
+    found->type = put_texts(f, type, out->type_length = strlen(type));
     out->is_text = PyUnicode_CheckExact(name);
     if (out->is_text) {
         set_name(f, found, text, cpy_str_utf8(text, sizeof text, name, LONGEST_NAME));
@@ -291,6 +292,9 @@ static void place_names(cpy_findings *findings) {
         cpy_found *found = &findings->found.items[i];
         if (found->has_name) {
             found->label.name = findings->texts.items + found->name;
+        }
+        if (found->has_type) {
+            found->label.type = findings->texts.items + found->type;
         }
     }
 }
