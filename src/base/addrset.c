@@ -133,9 +133,9 @@ bool mpr_addrset_contains(const mpr_addrset *set, uint64_t address) {
     return find_member(set, address, &handle);
 }
 
-uint32_t mpr_addrset_count_16k(const mpr_addrset *set, uint64_t address) {
+uint32_t mpr_addrset_count(const mpr_addrset *set, uint64_t address, uint32_t bytes) {
     uint32_t index = mpr_addrset_look_up(set, address >> MPR_PAGE_SHIFT), count = 0;
-    for (uint32_t i = 0; index != NO_PAGE && i < 16; i++) {
+    for (uint32_t i = 0; index != NO_PAGE && i < bytes / 1024; i++) {
         count += mpr_addrset_bits(set->bits.items[index << 10 | (((uint32_t)(address >> 10) & 0x3FF) + i)]);
     }
     return count;

@@ -115,8 +115,8 @@ static inline unsigned mpr_addrset_three(const mpr_addrset *set, uint64_t addres
     return (unsigned)(set->bits.items[index << 10 | ((uint32_t)(address >> 10) & 0x3FF)] >> bit) & 7;
 }
 
-/* How many members begin in the 16 KiB from an address that is a multiple of that. */
-uint32_t mpr_addrset_count_16k(const mpr_addrset *set, uint64_t address);
+/* How many members begin in so many bytes, a multiple of 1 KiB, from an address that is a multiple of them. */
+uint32_t mpr_addrset_count(const mpr_addrset *set, uint64_t address, uint32_t bytes);
 
 /* The address behind a handle, given by this set. */
 static inline uint64_t mpr_addrset_address(const mpr_addrset *set, uint32_t handle) {

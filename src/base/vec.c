@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Below this there is no room to spare, so that whoever points into an array that grows is found out: the C tests with sanitizers have more. */
+/* Smaller arrays have no room to spare: the C tests with sanitizers set it, so that whoever points into an array that grows is found out. */
 #ifndef MPR_VEC_TIGHT
 #define MPR_VEC_TIGHT 1 /* bytes */
 #endif

@@ -31,7 +31,8 @@ int cpy_ask_blocks(cpy_owned_blocks *out, mpr_alloc *alloc, cpy_proofs *proofs, 
 typedef struct cpy_found {
     uint64_t holder;     /* MPR_SYNTHETIC and above: a root, thread or frame */
     mpr_resolved label;
-    bool has_name, has_type; /* the label's: they begin at `name` and `type` in the texts, for the classes may be gone when these are read */
+    bool has_name,
+        has_type; /* the label's: they begin at `name` and `type` in the texts, for the classes may be gone when these are read */
     size_t name, type;
     size_t root, root_length; /* what a holder that is no object is called */
     bool callers; /* a variable of the frame that asked */

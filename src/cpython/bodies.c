@@ -76,7 +76,7 @@ static void search_behind(cpy_bodies *bodies, PyObject *object, const cpy_type *
         return;
     }
     uint64_t end = begin + mpr_blocks_size(blocks, begin), doubted = mpr_blocks_doubted(blocks, begin);
-    doubted = end - (address + bytes) < ROUNDING ? 0 : doubted;
+    doubted = end - (address + bytes) < ROUNDING || mpr_blocks_is_slot(blocks, begin) ? 0 : doubted;
     for (uint64_t at = address + bytes; at + sizeof(uintptr_t) <= end; at += sizeof(uintptr_t)) {
         search_word(bodies, type, *(const uintptr_t *)(uintptr_t)at, at - address, at >= doubted);
     }

@@ -178,15 +178,15 @@ static void look_at_chunk(void *context, const mpr_block *block) {
     look_at(context, &inner);
 }
 
-/* A pool with an object that was seen stays as long as we have the interpreter's lock. */
-static bool is_kept(void *context, uint64_t base) {
-    return mpr_addrset_count_16k(&((const scan *)context)->walk->emit.work.seen, base) > 0;
+static uint32_t seen_in(const scan *s, uint64_t base, uint32_t bytes) {
+    return mpr_addrset_count(&s->walk->emit.work.seen, base, bytes);
 }
 
-/* It may have no block but those of such objects. */
-static bool is_wanted(void *context, uint64_t base, uint32_t used) {
-    return mpr_addrset_count_16k(&((const scan *)context)->walk->emit.work.seen, base) != used;
-}
+/* A page with an object that was seen stays as long as we have the interpreter's lock, and so does such a pool. */
+static bool is_kept(void *context, uint64_t base, uint32_t bytes) { return seen_in(context, base, bytes) > 0; }
+
+/* A pool may have no block but those of such objects. */
+static bool is_wanted(void *context, uint64_t base, uint32_t used) { return seen_in(context, base, MPR_POOLS_POOL) != used; }
 
 /* ---- emitting ---- */
 

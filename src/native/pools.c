@@ -90,7 +90,7 @@ static int look_carefully(void *context, const uint64_t *place, size_t count, ea
 
 bool mpr_pools_is_reserved(uint64_t size, uint64_t resident) { return size > 16 * resident + RESERVED_LEAST; }
 
-/* `kept`: see mpr_pools_asker. */
+/* `kept`: is the first page of what may be a pool? */
 static int look_into(bool still, const mpr_mapping *m, uint64_t rss, bool (*kept)(void *context, uint64_t base), each_pool *each,
                      void *context) {
     unsigned char resident[MPR_MAPS_WINDOW];
@@ -201,10 +201,12 @@ static int find_free(const pool *p, const uint64_t *words, uint64_t base, uint64
     return count;
 }
 
-static bool is_kept(void *context, uint64_t base) {
-    const mpr_pools_asker *asker = ((const visiting *)context)->asker;
-    return asker->kept != NULL && asker->kept(asker->context, base);
+static bool is_kept(const visiting *v, uint64_t base, uint32_t bytes) {
+    return v->still || (v->asker->kept != NULL && v->asker->kept(v->asker->context, base, bytes));
 }
+
+/* What is no pool may have been given back but for a page with an object. */
+static bool is_page_kept(void *context, uint64_t base) { return is_kept(context, base, PAGE_BYTES); }
 
 MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t base) {
     visiting *v = context;
@@ -215,7 +217,7 @@ MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t
     if (p->count == 0 || !asker->wanted(asker->context, base, p->count)) {
         return MPR_OK;
     }
-    if (!v->still && !is_kept(v, base)) {
+    if (!is_kept(v, base, POOL_BYTES)) {
         if (mpr_maps_peek(false, &base, 1, POOL_BYTES, v->copy) != 1) {
             return MPR_OK;
         }
@@ -237,7 +239,7 @@ MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t
 
 static int visit_mapping(void *context, const mpr_mapping *mapping) {
     const visiting *v = context;
-    return look_into(v->still, mapping, v->rss, is_kept, visit_pool, context);
+    return look_into(v->still, mapping, v->rss, is_page_kept, visit_pool, context);
 }
 
 int mpr_pools_each_block(bool still, const mpr_pools_asker *asker) {

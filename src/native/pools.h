@@ -40,10 +40,10 @@ int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapp
 /* When all mappings have been added: which arenas there are, and pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);
 
-/* Who asks for blocks. A pool that is `kept` from being given back is read where it is, and not copied first; NULL: none is. Of a pool with `used` blocks in
- * use, is it `wanted`? */
+/* Who asks for blocks. Memory that is `kept` from being given back, `bytes` from an address on, is read where it is, and not copied first: a page, and a pool.
+ * NULL: none is. Of a pool with `used` blocks in use, is it `wanted`? */
 typedef struct mpr_pools_asker {
-    bool (*kept)(void *context, uint64_t base);
+    bool (*kept)(void *context, uint64_t base, uint32_t bytes);
     bool (*wanted)(void *context, uint64_t base, uint32_t used);
     mpr_block_each *each;
     void *context;

@@ -676,12 +676,12 @@ static void lay_pools(pools *p) {
     for (uint32_t i = 0; i < POOLS; i++) p->used += lay_pool(p->begin + i * MPR_POOLS_POOL, 4 * i, 20 + i, 2 + i);
 }
 
-static bool is_ours(void *context, uint64_t base) {
+static bool is_ours(void *context, uint64_t base, uint32_t bytes) {
     const seen *s = context;
-    return base >= s->begin && base < s->end;
+    return bytes <= MPR_POOLS_POOL && base >= s->begin && base < s->end;
 }
 
-static bool is_wanted(void *context, uint64_t base, uint32_t used) { return is_ours(context, base) && used > 0; }
+static bool is_wanted(void *context, uint64_t base, uint32_t used) { return is_ours(context, base, 0) && used > 0; }
 
 static uint64_t check_pools(test *t, const pools *p) {
     mpr_alloc a;

@@ -214,7 +214,7 @@ static void looks_at_several(test *t) {
     uint32_t handle;
     const uint64_t first = 0x500000, last = first + (2 << MPR_PAGE_SHIFT);
     mpr_addrset_init(&set, &a.alloc);
-    CHECK(t, mpr_addrset_three(&set, first) == 0 && mpr_addrset_count_16k(&set, first) == 0);
+    CHECK(t, mpr_addrset_three(&set, first) == 0 && mpr_addrset_count(&set, first, 16384) == 0);
     for (uint64_t at = first; at < last; at += 16 * (1 + at % 7)) CHECK(t, mpr_addrset_add(&set, at + (at % 5 == 0 ? 8 : 0), &handle) == 1);
     for (uint64_t at = first - 64; at < last; at += 16) {
         unsigned expected = 0;
@@ -222,9 +222,12 @@ static void looks_at_several(test *t) {
             expected |= mpr_addrset_contains(&set, at + 16 * i) || mpr_addrset_contains(&set, at + 16 * i + 8) ? 1u << i : 0;
         CHECK(t, mpr_addrset_three(&set, at) == expected && mpr_addrset_three_slowly(&set, at) == expected);
     }
-    uint64_t sum = 0;
-    for (uint64_t at = first - (1 << MPR_PAGE_SHIFT); at < last + (1 << MPR_PAGE_SHIFT); at += 16384) sum += mpr_addrset_count_16k(&set, at);
-    CHECK(t, sum == set.members);
+    for (uint32_t bytes = 1024; bytes <= 65536; bytes *= 4) {
+        uint64_t sum = 0;
+        for (uint64_t at = first - (1 << MPR_PAGE_SHIFT); at < last + (1 << MPR_PAGE_SHIFT); at += bytes)
+            sum += mpr_addrset_count(&set, at, bytes);
+        CHECK(t, sum == set.members);
+    }
     mpr_addrset_free(&set);
 }
 

@@ -138,10 +138,10 @@ typedef struct bounded {
     bool wanted;
 } bounded;
 
-static bool is_at(void *context, uint64_t base) { return base == ((const bounded *)context)->base; }
+static bool is_at(void *context, uint64_t base, uint32_t bytes) { return base == ((const bounded *)context)->base && bytes <= MPR_POOLS_POOL; }
 
 static bool is_wanted(void *context, uint64_t base, uint32_t used) {
-    return is_at(context, base) && used > 0 && ((const bounded *)context)->wanted;
+    return is_at(context, base, 0) && used > 0 && ((const bounded *)context)->wanted;
 }
 
 static void add_block_of_arena(void *context, const mpr_block *block) { add_block(((bounded *)context)->sum, block); }
