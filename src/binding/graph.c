@@ -42,6 +42,9 @@ static int by_id(const void *left, const void *right) {
 }
 
 bool binding_graph_lacks(const graph_object *self, uint32_t node) {
+    if (!self->holds) { /* nothing has run since the capture */
+        return must_not_hold(self->graph, node);
+    }
     return self->unheld.count > 0 && bsearch(&node, self->unheld.items, self->unheld.count, sizeof node, by_id) != NULL;
 }
 

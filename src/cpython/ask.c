@@ -312,6 +312,18 @@ void cpy_findings_free(cpy_findings *findings, mpr_alloc *alloc) {
     mpr_vec_free(&findings->texts, alloc);
 }
 
+/* A reference to a holder that is an object; of one that may not have it is said what it is. */
+static void hold(finder *f, cpy_found *found) {
+    static const char being_made[] = "a tuple that is being made";
+    PyObject *object = object_of(found);
+    if (object != NULL && cpy_is_being_made(object)) {
+        found->holder = MPR_SYNTHETIC;
+        found->root = put_texts(f, being_made, found->root_length = sizeof being_made - 1);
+    } else {
+        Py_XINCREF(object);
+    }
+}
+
 static int find_whole(void *context) {
     finder *f = context;
     int status = cpy_walk_enter(f->walk);
@@ -320,9 +332,9 @@ static int find_whole(void *context) {
         status = cpy_walk_whole(f->walk);
     }
     for (size_t i = 0; i < f->out->found.count; i++) {
-        Py_XINCREF(object_of(&f->out->found.items[i]));
+        hold(f, &f->out->found.items[i]);
     }
-    return status;
+    return status == MPR_OK ? f->walk->emit.status : status;
 }
 
 int cpy_ask_referrers(cpy_findings *findings, mpr_alloc *alloc, cpy_proofs *proofs, const cpy_question *question) {

@@ -44,6 +44,14 @@ PyObject *cpy_frame_globals(PyFrameObject *frame) {
 #endif
 }
 
+bool cpy_is_being_made(PyObject *object) {
+    bool whole = true;
+    for (Py_ssize_t i = PyTuple_Check(object) ? PyTuple_GET_SIZE(object) : 0; whole && i > 0; i--) {
+        whole = PyTuple_GET_ITEM(object, i - 1) != NULL;
+    }
+    return !whole;
+}
+
 size_t cpy_int_digits(PyObject *integer) {
 #if PY_VERSION_HEX >= 0x030C0000
     size_t digits = ((PyLongObject *)integer)->long_value.lv_tag >> 3;

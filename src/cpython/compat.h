@@ -39,6 +39,10 @@
 /* The type's own namespace, borrowed; NULL if it has none. Static builtin types keep it in the interpreter since 3.12. */
 PyObject *cpy_type_namespace(PyTypeObject *type);
 
+/* Is it a tuple that is not filled yet? Whoever fills it expects to have the only reference, and fails when somebody else has one (T2); and it has
+ * holes. Nobody may have a reference to it, nor may a program get it. */
+bool cpy_is_being_made(PyObject *object);
+
 /* True for a class made by a class statement (or type()): its memory is laid out by the interpreter, whatever its name says. */
 bool cpy_is_python_class(PyTypeObject *type);
 

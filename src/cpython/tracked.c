@@ -20,6 +20,9 @@ static int gather(void *context, PyObject *object, int generation, bool from_you
     if (generation == CPY_HEAP_PERMANENT) {
         return MPR_OK;
     }
+    if (cpy_is_being_made(object)) {
+        return MPR_OK;
+    }
     g->counts[generation]++;
     cpy_objects *end = from_young ? g->young : &g->old;
     return mpr_vec_push(end, g->alloc, object);

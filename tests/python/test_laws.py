@@ -229,6 +229,34 @@ def test_t2_inside_a_generator_that_feeds_tuple() -> None:
     assert [*numbers(15)] == list(range(15))
 
 
+ASKED = {
+    "referrers": memprobe.referrers,
+    "refcount": memprobe.refcount,
+    "why_alive": lambda one: memprobe.why_alive(one, limit=10),
+    "show_backrefs": memprobe.show_backrefs,
+    "by_type": lambda one: memprobe.objgraph.by_type("tuple"),
+    "find_backref_chain": lambda one: memprobe.objgraph.find_backref_chain(one, lambda holder: isinstance(holder, tuple)),
+    "get_leaking_objects": lambda one: memprobe.objgraph.get_leaking_objects(),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_t2_the_answer_has_no_tuple_that_is_being_made(name: str) -> None:
+    """tuple() could not resize it: SystemError in who called it, until 3.14."""
+    answers = []
+    wanted: list[int] = []
+
+    def numbers(count: int) -> Iterator[list[int]]:
+        for i in range(count):
+            if i == 11:
+                answers.append(ASKED[name](wanted))
+            yield wanted if i == 3 else [i]
+
+    assert len(tuple(numbers(15))) == 15
+    if name == "referrers":
+        assert sum(one.holder == "a tuple that is being made" for one in answers[0]) == (sys.version_info < (3, 14))
+
+
 def test_t15_inside_del_a_weakref_callback_and_a_gc_callback() -> None:
     heaps: list[memprobe.Heap] = []
 
