@@ -298,8 +298,8 @@ static bool is_only_interpreter(void) {
 static int look_at_all(scan *s, const mpr_account_more *more) {
     bool native = s->walk->bodies != NULL;
     s->looks_for_gone = native;
-    const mpr_pools_asker asker = {.kept = is_kept, .wanted = is_wanted, .each = look_at, .context = s};
-    int status = mpr_pools_each_block(more != NULL, &asker);
+    const mpr_pools_client client = {.kept = is_kept, .wanted = is_wanted, .each = look_at, .context = s};
+    int status = mpr_pools_each_block(more != NULL, &client);
     s->looks_for_gone = native && more->arenas.count == 0; /* else malloc gives them no memory */
     for (size_t i = 0; more != NULL && i < more->regions.region.count; i++) {
         mpr_chunks_each_block(&more->regions.region.items[i], look_at_chunk, s);

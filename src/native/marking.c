@@ -59,7 +59,7 @@ int mpr_marking_begin(mpr_marking *m, mpr_alloc *alloc, const mpr_account_more *
     }
     mpr_blocks_add_slots(&m->blocks, &more->slots);
     if (status == MPR_OK) {
-        status = mpr_pools_each_block(true, &(mpr_pools_asker){.wanted = every_pool, .each = add_pooled, .context = m});
+        status = mpr_pools_each_block(true, &(mpr_pools_client){.wanted = every_pool, .each = add_pooled, .context = m});
         status = status == MPR_EUNSUPPORTED || status == MPR_EIO ? MPR_OK : status;
     }
     return status == MPR_OK ? m->status : status;

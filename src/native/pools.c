@@ -183,7 +183,7 @@ MPR_MAPS_ANY_MEMORY uint64_t mpr_pools_block_size(uint64_t address) {
 typedef struct visiting {
     bool still;
     uint64_t rss;
-    const mpr_pools_asker *asker;
+    const mpr_pools_client *client;
     uint64_t copy[POOL_BYTES / 8];
 } visiting;
 
@@ -202,7 +202,7 @@ static int find_free(const pool *p, const uint64_t *words, uint64_t base, uint64
 }
 
 static bool is_kept(const visiting *v, uint64_t base, uint32_t bytes) {
-    return v->still || (v->asker->kept != NULL && v->asker->kept(v->asker->context, base, bytes));
+    return v->still || (v->client->kept != NULL && v->client->kept(v->client->context, base, bytes));
 }
 
 /* What is no pool may have been given back but for a page with an object. */
@@ -210,11 +210,11 @@ static bool is_page_kept(void *context, uint64_t base) { return is_kept(context,
 
 MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t base) {
     visiting *v = context;
-    const mpr_pools_asker *asker = v->asker;
+    const mpr_pools_client *client = v->client;
     bool is_free[POOL_BYTES / 16] = {false};
     const uint64_t *words = (const uint64_t *)(uintptr_t)base;
     uint64_t size = 16 * ((uint64_t)p->size_class + 1);
-    if (p->count == 0 || !asker->wanted(asker->context, base, p->count)) {
+    if (p->count == 0 || !client->wanted(client->context, base, p->count)) {
         return MPR_OK;
     }
     if (!is_kept(v, base, POOL_BYTES)) {
@@ -231,7 +231,7 @@ MPR_MAPS_ANY_MEMORY static int visit_pool(void *context, const pool *p, uint64_t
     for (uint64_t i = 0; i < made; i++) {
         uint64_t offset = sizeof *p + i * size;
         if (!is_free[i]) {
-            asker->each(asker->context, &(mpr_block){.address = base + offset, .size = size, .words = words + offset / 8});
+            client->each(client->context, &(mpr_block){.address = base + offset, .size = size, .words = words + offset / 8});
         }
     }
     return MPR_OK;
@@ -242,7 +242,7 @@ static int visit_mapping(void *context, const mpr_mapping *mapping) {
     return look_into(v->still, mapping, v->rss, is_page_kept, visit_pool, context);
 }
 
-int mpr_pools_each_block(bool still, const mpr_pools_asker *asker) {
-    visiting v = {.still = still, .rss = mpr_process_rss(), .asker = asker};
+int mpr_pools_each_block(bool still, const mpr_pools_client *client) {
+    visiting v = {.still = still, .rss = mpr_process_rss(), .client = client};
     return mpr_maps_read(0, MPR_MAPS_PLAIN, visit_mapping, &v);
 }

@@ -40,18 +40,18 @@ int mpr_pools_add(mpr_pools *pools, mpr_alloc *alloc, bool still, const mpr_mapp
 /* When all mappings have been added: which arenas there are, and pools that are free, which nothing but the arenas' size tells. */
 void mpr_pools_finish(mpr_pools *pools);
 
-/* Who asks for blocks. Memory that is `kept` from being given back, `bytes` from an address on, is read where it is, and not copied first: a page, and a pool.
+/* Who wants blocks. Memory that is `kept` from being given back, `bytes` from an address on, is read where it is, and not copied first: a page, and a pool.
  * NULL: none is. Of a pool with `used` blocks in use, is it `wanted`? */
-typedef struct mpr_pools_asker {
+typedef struct mpr_pools_client {
     bool (*kept)(void *context, uint64_t base, uint32_t bytes);
     bool (*wanted)(void *context, uint64_t base, uint32_t used);
     mpr_block_each *each;
     void *context;
-} mpr_pools_asker;
+} mpr_pools_client;
 
 /* Each block in use of all pools that are wanted, those of a pool in their order. A pool whose free blocks do not agree with its header is left out. Where
  * the process stands `still`, all are kept. MPR_OK, MPR_EIO, MPR_EUNSUPPORTED. */
-int mpr_pools_each_block(bool still, const mpr_pools_asker *asker);
+int mpr_pools_each_block(bool still, const mpr_pools_client *client);
 
 /* The size of the block at an address that is in use, in bytes: by the head of its pool, read in place. */
 uint64_t mpr_pools_block_size(uint64_t address);

@@ -690,8 +690,8 @@ static uint64_t check_pools(test *t, const pools *p) {
     seen s = {.begin = p->begin, .end = p->begin + POOLS * MPR_POOLS_POOL, .sound = true};
     uint64_t at = (uint64_t)(uintptr_t)p->memory;
     mpr_mapping m = {.begin = at, .end = at + (POOLS + 1) * MPR_POOLS_POOL, .read = true, .write = true, .name = ""};
-    const mpr_pools_asker asker = {.kept = is_ours, .wanted = is_wanted, .each = see_block, .context = &s};
-    CHECK(t, mpr_pools_each_block(can_mark(), &asker) == MPR_OK && s.sound);
+    const mpr_pools_client client = {.kept = is_ours, .wanted = is_wanted, .each = see_block, .context = &s};
+    CHECK(t, mpr_pools_each_block(can_mark(), &client) == MPR_OK && s.sound);
     CHECK(t, mpr_pools_add(&all, &a, can_mark(), &m, 1 << 30) == MPR_OK && all.used_blocks >= s.count && all.pools <= POOLS);
     CHECK(t, all.used_bytes + all.free_bytes + all.lost_bytes == all.pools * MPR_POOLS_POOL && all.used_bytes >= s.bytes);
     mpr_pools_free(&all, &a);

@@ -148,7 +148,7 @@ static void add_block_of_arena(void *context, const mpr_block *block) { add_bloc
 
 /* The blocks of the pool at `base`: where it is, or copied. */
 static int each_block(bool still, bool kept, bounded *b) {
-    return mpr_pools_each_block(still, &(mpr_pools_asker){kept ? is_at : NULL, is_wanted, add_block_of_arena, b});
+    return mpr_pools_each_block(still, &(mpr_pools_client){kept ? is_at : NULL, is_wanted, add_block_of_arena, b});
 }
 
 /* A pool of 48-byte blocks, of which 10 were given out, and 3 given back. */

@@ -90,7 +90,7 @@ def near(found: int | None, wanted: int) -> bool:
 @glibc
 def test_who_keeps_more(grown: Grown, tmp_path: Path) -> None:
     """New objects with what they have, an object that has more than before, and what nothing refers to. A word that was left behind
-    may give the database to another owner, in one process of a hundred or so: not in three."""
+    may have as good a claim to the database as its owner: not in three processes."""
     for again in ("second", "third"):
         with contextlib.suppress(AssertionError):
             check_who_keeps_more(grown)
