@@ -763,6 +763,36 @@ print(json.dumps([*found, memprobe.retained_sizeof(structure, native=True), memp
     assert lost < 5000
 
 
+@glibc
+def test_what_threads_have_of_their_own_is_not_lost(child: Callable[..., Any]) -> None:
+    """A hundred pthread keys, of two threads: the first are in a thread's own block, the others in one that it has besides."""
+    lost = child(
+        """
+import json, threading
+libc.pthread_setspecific.argtypes = [ctypes.c_uint, ctypes.c_void_p]
+key = [ctypes.c_uint() for _ in range(100)]
+for one in key: assert libc.pthread_key_create(ctypes.byref(one), None) == 0
+def fill():
+    for one in key: libc.pthread_setspecific(one.value, libc.malloc(20_000))
+filled, end = threading.Event(), threading.Event()
+def run(): fill(); filled.set(); end.wait()
+thread = threading.Thread(target=run)
+thread.start(); filled.wait(); fill(); gc.collect()
+lost = memprobe.lost()
+end.set(); thread.join()
+print(json.dumps(lost.bytes))
+"""
+    )
+    assert lost < 20_000
+
+
+@glibc
+def test_blocks_are_in_pictures(child: Callable[..., Any], tmp_path: Path, command: Callable[..., Any]) -> None:
+    child("import sqlite3\ndb = sqlite3.connect(':memory:')\nsnap('a')\nprint(0)")
+    said = command("graph", "--refs", str(tmp_path / "a"), "sqlite3.Connection")
+    assert said.code == 0 and "<native>" in said.out.replace("&lt;", "<").replace("&gt;", ">")
+
+
 def test_who_cannot_fork_says_so(child: Callable[..., Any]) -> None:
     said = child(
         """
