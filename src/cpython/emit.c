@@ -71,12 +71,17 @@ static void emit_dict_publicly(cpy_emit *emit, PyObject *dict, mpr_label weak) {
     cpy_emit_check(emit, cpy_replay_dict(&emit->replay, dict));
 }
 
+#define AHEAD 8 /* keys: each is looked at, for it may be a name */
+
 static void emit_table(cpy_emit *emit, const cpy_table *table, mpr_label weak) {
     bool shared = table->values != NULL; /* the class owns the keys */
     mpr_label key_label = (shared ? mpr_label_make(MPR_LABEL_NAME, 0) | MPR_LABEL_WEAK : mpr_label_make(MPR_LABEL_KEY, 0)) | weak;
     mpr_label value_label = mpr_label_make(MPR_LABEL_VALUE, 0) | weak;
     for (Py_ssize_t i = 0; i < table->count; i++) {
         PyObject *key = cpy_table_key(table, i), *value = cpy_table_value(table, i);
+        if (i + AHEAD < table->count) {
+            __builtin_prefetch(cpy_table_key(table, i + AHEAD));
+        }
         if (key != NULL && value != NULL) {
             cpy_emit_check(emit, weak ? MPR_OK : cpy_names_note(&emit->names, key));
             cpy_emit_reference(emit, key, key_label);
