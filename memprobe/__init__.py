@@ -14,8 +14,6 @@
 Sizes are bytes; times are seconds unless a name ends in `_ms`. Importing memprobe costs next to nothing: the rest is loaded when
 it is first used."""
 
-import sys
-
 from memprobe.errors import AttachError, Error, SnapshotError, UnsupportedError
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without importing typing
@@ -59,12 +57,6 @@ if TYPE_CHECKING:
     from memprobe.waste import Waste, WasteRow
 
 __version__ = "0.1.0"
-
-if "t" in sys.abiflags and sys.version_info >= (3, 14):
-    raise UnsupportedError(
-        "memprobe supports free-threaded Python 3.13 alone yet: use a standard build of this version, "
-        f"for example python{sys.version_info[0]}.{sys.version_info[1]}."
-    )
 
 # Where each public name lives. A module is loaded when one of its names is first asked for.
 _HOMES = {

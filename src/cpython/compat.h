@@ -123,12 +123,21 @@ static inline bool cpy_is_plausible_head(const PyObject *object) {
 #define CPY_GC_DEFERRED 64u
 #endif
 
-/* How many references there are to a mortal object. Where counting is deferred (functions, methods and other descriptors, code, modules and
- * their namespaces, classes) a free-threaded 3.13 adds one for that, so that the count is never 0 before a collection; and a collection that is
- * under way in another thread holds what it has found unreachable. Neither is a reference of the program. */
+/* What the count of an object has beyond its references, where counting is deferred (functions, methods and other descriptors, code, modules and
+ * their namespaces, classes), so that it is never 0 before a collection: 1 in a free-threaded 3.13, later very many. From 3.14 on each thread
+ * counts the references that it makes to classes, code and namespaces by itself, and what is on a stack need not be counted at all.
+ * The world must be stopped. */
+#ifdef Py_GIL_DISABLED
+int64_t cpy_deferred_count(PyObject *object);
+#endif
+
+/* How many references there are to a mortal object. A collection that is under way in another thread of a free-threaded build holds what it has
+ * found unreachable: that is no reference of the program. */
 static inline uint64_t cpy_refcount(PyObject *object) {
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
-    return (uint64_t)Py_REFCNT(object) - ((object->ob_gc_bits & (CPY_GC_DEFERRED | CPY_GC_UNREACHABLE)) != 0);
+#ifdef Py_GIL_DISABLED
+    int64_t beyond =
+        object->ob_gc_bits & CPY_GC_DEFERRED ? cpy_deferred_count(object) : (object->ob_gc_bits & CPY_GC_UNREACHABLE) != 0;
+    return (uint64_t)((int64_t)Py_REFCNT(object) - beyond);
 #else
     return (uint64_t)Py_REFCNT(object);
 #endif

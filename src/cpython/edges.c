@@ -57,6 +57,23 @@ static bool emit_local(const cpy_edges *e, PyObject *target, uint32_t word) {
     return true;
 }
 
+/* The code and the function of a frame that an object owns, and whether it owns those, too. */
+static bool emit_callable(const cpy_edges *e, PyObject *target, uint32_t word) {
+    cpy_frame frame;
+    if (e->frame == NULL || e->body + word < (const uintptr_t *)e->frame) {
+        return false;
+    }
+    cpy_layout_frame(e->frame, &frame);
+    bool is_code = target == (PyObject *)frame.code;
+    if (!is_code && target != frame.function) {
+        return false;
+    }
+    bool owned = is_code ? frame.code_owned : frame.function_owned;
+    cpy_emit_reference(e->emit, target,
+                       mpr_label_field(is_code ? MPR_FIELD_F_CODE : MPR_FIELD_F_FUNCOBJ) | (owned ? 0 : MPR_LABEL_WEAK));
+    return true;
+}
+
 /* For a sink that wants no edges, when all are followed: what is visited twice does not matter. */
 static int follow(PyObject *target, void *context) {
     if (target != NULL) {
@@ -88,7 +105,7 @@ static int visit(PyObject *target, void *context) {
         return 0;
     }
     e->cursor = word + 1;
-    if (!emit_local(e, target, word)) {
+    if (!emit_local(e, target, word) && !emit_callable(e, target, word)) {
         bool named = word < e->type->words;
         cpy_emit_reference(e->emit, target,
                            named ? e->type->labels[word] : mpr_label_make(MPR_LABEL_OFFSET, word * sizeof(void *)));

@@ -160,9 +160,28 @@ bool cpy_layout_code_is_sound(PyCodeObject *code) {
            has_type(code->co_linetable, &PyBytes_Type);
 }
 
+/* The copies of the bytecode that threads of a free-threaded build specialize, each its own. The first is in the code object itself. */
+static size_t copies_of_bytecode(PyCodeObject *code, cpy_blocks *blocks) {
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    const _PyCodeArray *copies = code->co_tlbc;
+    size_t units = (size_t)Py_SIZE(code), bytes = 0;
+    if (copies == NULL) {
+        return 0;
+    }
+    for (Py_ssize_t i = 1; i < copies->size; i++) {
+        bytes += copies->entries[i] == NULL ? 0 : cpy_block(blocks, copies->entries[i], units * sizeof(uint16_t));
+    }
+    return bytes + cpy_block(blocks, copies, sizeof copies->size + (size_t)copies->size * sizeof *copies->entries);
+#else
+    (void)code, (void)blocks;
+    return 0;
+#endif
+}
+
 size_t cpy_layout_code_bytes(PyCodeObject *code, cpy_blocks *blocks) {
 #if PY_VERSION_HEX >= 0x030C0000
-    return code->_co_cached != NULL ? cpy_block(blocks, code->_co_cached, sizeof *code->_co_cached) : 0;
+    size_t cached = code->_co_cached != NULL ? cpy_block(blocks, code->_co_cached, sizeof *code->_co_cached) : 0;
+    return cached + copies_of_bytecode(code, blocks);
 #elif PY_VERSION_HEX >= 0x030B0000
     (void)code, (void)blocks;
     return 0;

@@ -16,10 +16,14 @@
 
 #include <string.h>
 
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
+#ifdef Py_GIL_DISABLED
 
 #include <internal/pycore_interp.h>
 #include <internal/pycore_tstate.h>
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_dict.h>
+#include <internal/pycore_object.h>
+#endif
 
 #define MOST_BLOCKS (MI_SMALL_PAGE_SIZE / sizeof(void *)) /* of a page */
 
@@ -138,10 +142,44 @@ int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context) {
     return status == 0 ? visit_abandoned(pool, _Py_MIMALLOC_HEAP_GC_PRE, &with_pre) : status;
 }
 
+/* ---- counts ---- */
+
+#if PY_VERSION_HEX < 0x030E0000
+
+int64_t cpy_deferred_count(PyObject *object) {
+    (void)object;
+    return 1;
+}
+
 #else
 
-/* There are none; or, since 3.14, of a newer mimalloc, whose list of the pages that ended threads left is no part of any header: then the self-check
- * sees no object, and the interpreter's own list is used. */
+/* The number of an object in each thread's own counts; 0: it is in none. */
+static Py_ssize_t number_of(PyObject *object) {
+    if (PyType_Check(object)) {
+        PyTypeObject *type = (PyTypeObject *)object;
+        return type->tp_flags & Py_TPFLAGS_HEAPTYPE ? ((PyHeapTypeObject *)type)->unique_id : 0;
+    }
+    if (PyCode_Check(object)) {
+        return ((PyCodeObject *)object)->_co_unique_id;
+    }
+    return PyDict_Check(object) ? _PyDict_UniqueId((PyDictObject *)object) : 0;
+}
+
+int64_t cpy_deferred_count(PyObject *object) {
+    int64_t beyond = _Py_REF_DEFERRED;
+    Py_ssize_t number = number_of(object);
+    PyThreadState *thread = number > 0 ? PyInterpreterState_ThreadHead(PyInterpreterState_Get()) : NULL;
+    for (; thread != NULL; thread = PyThreadState_Next(thread)) {
+        const _PyThreadStateImpl *counts = (const _PyThreadStateImpl *)thread;
+        beyond -= number <= counts->refcounts.size ? counts->refcounts.values[number - 1] : 0;
+    }
+    return beyond;
+}
+
+#endif
+
+#else
+
 int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context) {
     (void)each, (void)context;
     return 0;

@@ -205,6 +205,12 @@ static void edges_time(cpy_emit *emit, PyObject *object) { emit_zone(emit, objec
 static bool check_datetime(PyObject *time) { return WORD(time, 5) != NULL && BYTE(time, 24) == 1; }
 static bool check_time(PyObject *time) { return WORD(time, 4) != NULL && BYTE(time, 24) == 1; }
 
+/* { offset, name or NULL }, and no tp_traverse */
+static bool check_timezone(PyObject *zone) {
+    return WORD(zone, 2) != NULL && strcmp(Py_TYPE(WORD(zone, 2))->tp_name, "datetime.timedelta") == 0 && WORD(zone, 3) != NULL &&
+           PyUnicode_CheckExact(WORD(zone, 3));
+}
+
 /* A naive datetime is allocated without the time zone's word. */
 static size_t body_datetime(PyObject *object, PyTypeObject *type) {
     bool short_one = BYTE(object, 24) == 0 && !cpy_is_python_class(type);
@@ -245,6 +251,7 @@ static bool check_lru(PyObject *wrapper) {
 /* ---- the table ---- */
 
 static const struct cpy_place places_defaultdict[] = {WORD_PLACE(6, DEFAULT_FACTORY), END};
+static const struct cpy_place places_timezone[] = {WORD_PLACE(2, UTC_OFFSET), WORD_PLACE(3, ZONE_NAME), END};
 static const struct cpy_place places_partial[] = {WORD_PLACE(2, PARTIAL_FUNC), WORD_PLACE(3, ARGS), WORD_PLACE(4, KEYWORDS), END};
 
 const cpy_library cpy_library_python[] = {
@@ -281,6 +288,11 @@ const cpy_library cpy_library_python[] = {
      "time",
      "T(1, tzinfo=__import__('datetime').timezone.utc)",
      check_time},
+    {{.name = "datetime.timezone", .places = places_timezone},
+     "_datetime",
+     "timezone",
+     "T(__import__('datetime').timedelta(0, 60), 'one minute')",
+     check_timezone},
     {{.name = "_struct.Struct", .owned = owned_struct, .edges = edges_struct}, "_struct", "Struct", "T('<id')", check_struct},
     {{.name = "functools._lru_cache_wrapper", .edges = edges_lru, .ignored = "functools._lru_list_elem"},
      "_functools",

@@ -20,6 +20,9 @@ typedef int cpy_pause_work(void *context);
 /* Call the work once, with all other threads stopped: what it returns. */
 int cpy_pause_run(cpy_pause_work *work, void *context);
 
+/* The object that the pause was made with, which is no object of the program; or NULL, mostly. */
+const PyObject *cpy_pause_marker(void);
+
 /* Do other threads run between two pauses? If so, what a walk has seen may be gone when its pause is over, unless a reference was taken. */
 bool cpy_pause_ends(void);
 

@@ -144,7 +144,9 @@ typedef enum mpr_label_kind {
     X(ATEXIT, "<atexit callbacks>", 0, 0)                                                                                          \
     X(ATTRIBUTE_CACHE, "<attribute cache>", 0, 1)                                                                                  \
     X(INTERNED_STRINGS, "<interned strings>", 0, 0)                                                                                \
-    X(TEMPORARY, "<temporary value>", 1, 0)
+    X(TEMPORARY, "<temporary value>", 1, 0)                                                                                        \
+    X(UTC_OFFSET, "<UTC offset>", 0, 0)                                                                                            \
+    X(ZONE_NAME, "<name of the zone>", 0, 0)
 
 typedef enum mpr_field {
 #define MPR_FIELD_ENUM(id, text, weak, housekeeping) MPR_FIELD_##id,

@@ -107,6 +107,46 @@ static void sweep_alive(mpr_sweep *sweep, const mpr_graph *g) {
     mpr_sweep_run(sweep, g, NULL, NULL);
 }
 
+/* The node that an edge is of. */
+static uint32_t holder_of(const mpr_graph *g, uint64_t edge) {
+    uint32_t low = 0, high = g->nodes;
+    while (low + 1 < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (mpr_graph_first(g, middle) <= edge) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Is it a reference of a frame that is not counted? */
+static bool is_borrowed(mpr_label label) {
+    const uint32_t kinds = 1u << MPR_LABEL_LOCAL | 1u << MPR_LABEL_CELL | 1u << MPR_LABEL_STACK;
+    uint32_t field = mpr_label_kind_of(label) == MPR_LABEL_FIELD ? mpr_label_payload(label) : MPR_FIELD_NONE;
+    bool of_frame = (kinds >> mpr_label_kind_of(label) & 1) || field == MPR_FIELD_F_CODE || field == MPR_FIELD_F_FUNCOBJ;
+    return of_frame && (label & MPR_LABEL_WEAK);
+}
+
+/* What is on a stack need not be counted: mostly another reference keeps the object. A function, class or module of a free-threaded build may have none:
+ * the collector then finds it by the stack. So what nothing else reaches is retained by what stands there. */
+static void sweep_borrowed(mpr_sweep *sweep, mpr_graph *g) {
+    mpr_label *label = g->storage->label.items;
+    bool again = true;
+    while (again) {
+        again = false;
+        for (uint64_t k = 0; k < g->edges; k++) {
+            if (is_borrowed(label[k]) && sweep->reached[g->target[k]] == 0 && sweep->reached[holder_of(g, k)] == ALIVE) {
+                label[k] &= ~MPR_LABEL_WEAK;
+                mpr_sweep_enter(sweep, g->target[k]);
+                again = true;
+            }
+        }
+        mpr_sweep_run(sweep, g, NULL, NULL);
+    }
+}
+
 static void sweep_own(mpr_sweep *sweep, const mpr_graph *g) {
     sweep->mark = OWN;
     for (uint32_t i = 0; (i = mpr_sweep_next(sweep->reached, i, g->seen, WALL)) < g->seen; i++) {
@@ -190,6 +230,7 @@ static int sort_reached(mpr_graph *g, uint32_t type, uint8_t *reached) {
     status = status == MPR_OK ? mpr_native_doubt(g) : status;
     if (status == MPR_OK) {
         sweep_alive(&sweep, g);
+        sweep_borrowed(&sweep, g);
         status = mpr_native_sweep(&sweep, g);
     }
     if (status == MPR_OK) {

@@ -117,6 +117,51 @@ static void empty_heap(test *t) {
     CHECK(t, a.live == 0);
 }
 
+/* What a frame refers to without counting it is retained by the frame when nothing else does, and not by a frame that is garbage itself. */
+static void retains_what_frames_borrow(test *t) {
+    enum { FRAME = 16, NAME = 32, FUNCTION = 48, GENERATOR = 64, CODE = 80, LIST = 96, LOST = 112, ONLY_ITS = 128 };
+    const mpr_label weak = MPR_LABEL_WEAK, child = mpr_label_make(MPR_LABEL_CHILD, 0), name = mpr_label_make(MPR_LABEL_NAME, 0) | weak;
+    const mpr_label local = mpr_label_make(MPR_LABEL_LOCAL, 0) | weak, code = mpr_label_field(MPR_FIELD_F_CODE) | weak;
+    const struct {
+        uint64_t address;
+        mpr_seen_edge edges[5];
+    } nodes[] = {
+        {MPR_SYNTHETIC + 16 * MPR_GROUP_THREADS, {{FRAME, child}}},
+        {FRAME, {{NAME, name}, {FUNCTION, local}, {LIST, mpr_label_make(MPR_LABEL_STACK, 0) | weak}, {LIST, mpr_label_make(MPR_LABEL_STACK, 1)}}},
+        {FUNCTION, {{GENERATOR, mpr_label_field(MPR_FIELD_DICT)}}},
+        {GENERATOR, {{CODE, code}}},
+        {LOST, {{LOST, mpr_label_make(MPR_LABEL_INDEX, 0)}, {ONLY_ITS, code}, {LIST, mpr_label_field(MPR_FIELD_REFERENT)}}},
+        {NAME, {{0}}}, {CODE, {{0}}}, {LIST, {{0}}}, {ONLY_ITS, {{0}}},
+    };
+    test_alloc a;
+    mpr_builder *b = NULL;
+    mpr_graph *g = NULL;
+    test_alloc_init(&a);
+    if (!CHECK(t, mpr_builder_new(&b, &a.alloc) == MPR_OK)) return;
+    mpr_sink *sink = mpr_builder_sink(b);
+    CHECK(t, sink->type(sink, &(mpr_seen_type){.name = "t", .name_length = 1}) == MPR_OK);
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
+        uint64_t at = nodes[i].address, count = 0;
+        mpr_seen_node node = {.address = at, .size = 16, .flags = at >= MPR_SYNTHETIC || at == FRAME ? MPR_NODE_SYNTHETIC : MPR_NODE_TRACKED};
+        node.refcount = at == GENERATOR || at == LIST || at == LOST || at == NAME;
+        while (count < 5 && nodes[i].edges[count].target != 0) count++;
+        CHECK(t, sink->node(sink, &node) == MPR_OK && (count == 0 || sink->edges(sink, nodes[i].edges, count) == MPR_OK));
+    }
+    if (CHECK(t, mpr_builder_freeze(b, &g) == MPR_OK)) {
+        CHECK(t, mpr_graph_check(g) == NULL && g->totals.residual_negative == 0 && g->totals.residual_positive == 1);
+        uint32_t frame = 1;
+        uint64_t first = mpr_graph_first(g, frame);
+        CHECK(t, g->label[first + 1] == (local & ~weak) && mpr_label_strong(g->label[first + 3]) && !mpr_label_strong(g->label[first + 2]));
+        for (uint32_t i = 0; i < g->seen; i++) {
+            uint64_t at = mpr_graph_address(g, i);
+            CHECK(t, !(g->flags[i] & MPR_NODE_UNREACHABLE) == (at != LOST && at != ONLY_ITS));
+        }
+    }
+    mpr_builder_free(b);
+    mpr_graph_free(g);
+    CHECK(t, a.live == 0);
+}
+
 /* An edge TEMPORARY stays, and is counted, where it explains a reference that nothing else does; no other's name is borrowed by what stands
  * behind one that goes. */
 static void settles_temporaries(test *t) {
@@ -188,6 +233,7 @@ void test_graph(test *t) {
     every_allocation(t);
     out_of_order(t);
     empty_heap(t);
+    retains_what_frames_borrow(t);
     settles_temporaries(t);
     describes(t);
 }

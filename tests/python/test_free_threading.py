@@ -85,7 +85,8 @@ def test_every_question_beside_threads_that_mutate(tmp_path: Path) -> None:
 
 
 def test_threads_that_ask_at_once() -> None:
-    """Questions wait for each other; none sees another one's objects as the program's."""
+    """Questions wait for each other; none sees another one's objects as the program's. The first of them finds the heaps in the order in which the
+    interpreter visits them, though one thread has freed what another made."""
     run("""
     import threading, memprobe
     class Mark: pass
@@ -103,6 +104,7 @@ def test_threads_that_ask_at_once() -> None:
     for thread in threads: thread.start()
     for thread in threads: thread.join()
     assert not problems, problems
+    assert memprobe.capture().accounting().fallbacks in ((), ("pools",))
     """)
 
 
@@ -150,6 +152,62 @@ def test_tracked_objects_are_those_of_the_interpreter() -> None:
     assert memprobe.count("__main__.Mark") == 5000 and memprobe.gc_stats().frozen > 5000
     assert all("frozen" in node.flags for node in memprobe.capture().find("__main__.Mark"))
     """)
+
+
+@only_free
+def test_what_threads_count_on_their_own() -> None:
+    """From 3.14 on each thread counts its references to classes, code and namespaces by itself: the sum is right, and C's are seen."""
+    run("""
+    import ctypes, threading, memprobe
+    kept, gate, end = [], threading.Barrier(5), threading.Event()
+    class Mark: pass
+    def make(): return lambda: None
+    def work():
+        kept.extend(Mark() for _ in range(1000)), kept.extend(make() for _ in range(1000))
+        gate.wait(), end.wait()
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads: thread.start()
+    gate.wait()
+    heap = memprobe.capture()
+    for one in (Mark, make.__code__, make().__code__, globals()):
+        assert heap.at(id(one)).residual == 0, (one, heap.at(id(one)))
+    ctypes.pythonapi.Py_IncRef.argtypes = [ctypes.py_object]
+    for _ in range(3): ctypes.pythonapi.Py_IncRef(Mark)
+    assert memprobe.capture().at(id(Mark)).residual == 3 == memprobe.refcount(Mark).residual
+    end.set()
+    for thread in threads: thread.join()
+    """)
+
+
+@only_free
+def test_a_function_that_lives_by_a_stack_alone(tmp_path: Path) -> None:
+    """What a frame, or a generator, refers to need not be counted: it is nobody's garbage, and has a name."""
+    run(
+        """
+    import sys, memprobe
+    def frame():
+        def only(): pass
+        mine = only
+        del only
+        return ask(id(mine))
+    def generator():
+        def only(): pass
+        mine = only
+        del only
+        yield id(mine)
+    def ask(address):
+        memprobe.snapshot(sys.argv[1])
+        for heap in (memprobe.capture(), memprobe.load(sys.argv[1])):
+            node = heap.at(address)
+            assert node.residual == 0 and "unreachable" not in node.flags, node
+            assert "mine" in str(heap.paths(node)), heap.paths(node)
+            assert heap.accounting().residual_negative == 0
+    frame()
+    kept = generator()
+    ask(next(kept))
+    """,
+        str(tmp_path / "a.snap"),
+    )
 
 
 @only_free
