@@ -197,10 +197,10 @@ def balance(heap: Heap) -> Memory:
     graph = heap._graph
     facts = {name: value for name, value in graph.infos().items() if isinstance(value, int)}
     known = _with_other_malloc({name.removeprefix("mem_"): value for name, value in facts.items() if name.startswith("mem_")})
-    footprint: Footprint = graph.footprint(bool(known.get("pools_arenas", 1)))
     in_heaps = "pools" in str(graph.infos().get("fallbacks", "")).split()
+    footprint: Footprint = graph.footprint(HEAPS if in_heaps else POOLS if known.get("pools_arenas", 1) else MALLOC)
     if in_heaps:
-        known, footprint = _in_heaps(known, footprint)
+        known = _in_heaps(known)
     if "resident" not in known:
         return _without_account(footprint, facts, known)
     parts = _parts(known, footprint)
@@ -221,6 +221,8 @@ def balance(heap: Heap) -> Memory:
 
 Footprint = Mapping[str, tuple[int, int, int, int]]  # owner -> objects, bytes, bytes in pools, bytes in chunks of malloc
 
+MALLOC, POOLS, HEAPS = range(3)  # who serves small blocks, for footprint()
+
 OWNERS = {
     "program": "Python objects",
     "c": "Python objects held by C code alone",
@@ -228,10 +230,10 @@ OWNERS = {
 }
 
 
-def _in_heaps(known: Mapping[str, int], footprint: Footprint) -> tuple[dict[str, int], Footprint]:
-    """A free-threaded interpreter has all objects in heaps of mimalloc: none are in pools, nor in chunks of malloc."""
+def _in_heaps(known: Mapping[str, int]) -> dict[str, int]:
+    """A free-threaded interpreter has all objects in heaps of mimalloc: these are its allocator, where a snapshot knows them."""
     others = {name: value for name, value in known.items() if not name.startswith("pools")}
-    return others, {owner: (row[0], row[1], row[2] + row[3], 0) for owner, row in footprint.items()}
+    return {**others, "pools": known["heaps"], "pools_used": known["heaps_used"]} if "heaps" in known else others
 
 
 def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
@@ -313,7 +315,8 @@ def is_worth(count: int, resident: int) -> bool:
 
 def _notes(known: Mapping[str, int], in_heaps: bool) -> Iterator[str]:
     if in_heaps:
-        yield "Of the heaps that a free-threaded Python has its objects in, only the objects are known: the rest is not explained."
+        if "pools" not in known:
+            yield "Of the heaps that a free-threaded Python has its objects in, only the objects are known: the rest is not explained."
     elif "pools" not in known:
         yield "The kernel does not let a process look for Python's arenas: what is free in them is not explained."
     if "malloc_used" not in known:

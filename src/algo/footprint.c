@@ -23,11 +23,22 @@ static bool is_one_block(const mpr_graph *g, const mpr_type *type) {
     return type->itemsize > 0 && !(type->flags & MPR_TYPE_HEAP);
 }
 
-static void add_block(mpr_footprint *out, uint64_t size, bool pools) {
+/* A block of mimalloc's: pairs of words up to 64 bytes, then four sizes between one power of two and the next. */
+static uint64_t rounded_in_heap(uint64_t size) {
+    if (size <= 64) {
+        return size <= 8 ? 8 : rounded(size, 16);
+    }
+    unsigned highest = 63 - (unsigned)__builtin_clzll(size - 1);
+    return rounded(size, UINT64_C(1) << (highest - 2));
+}
+
+static void add_block(mpr_footprint *out, uint64_t size, mpr_footprint_allocator allocator) {
     if (size == 0) {
         return;
     }
-    if (pools && size <= POOLS_MOST) {
+    if (allocator == MPR_FOOTPRINT_HEAPS) {
+        out->pools += rounded_in_heap(size);
+    } else if (allocator == MPR_FOOTPRINT_POOLS && size <= POOLS_MOST) {
         out->pools += rounded(size, 16);
     } else {
         uint64_t chunk = rounded(size + 8, 16);
@@ -57,7 +68,8 @@ static uint64_t *find_bodies(const mpr_graph *g) {
     return body;
 }
 
-int mpr_footprint_find(const mpr_graph *g, const mpr_ranks *ranks, bool pools, mpr_footprint out[MPR_FOOTPRINT_OWNERS]) {
+int mpr_footprint_find(const mpr_graph *g, const mpr_ranks *ranks, mpr_footprint_allocator allocator,
+                       mpr_footprint out[MPR_FOOTPRINT_OWNERS]) {
     uint64_t *body = find_bodies(g);
     if (body == NULL) {
         return MPR_ENOMEM;
@@ -77,9 +89,9 @@ int mpr_footprint_find(const mpr_graph *g, const mpr_ranks *ranks, bool pools, m
         if (size <= POOLS_MOST) {
             first = size; /* small as it is, it makes no difference how it divides */
         }
-        add_block(&out[owner], first, pools);
+        add_block(&out[owner], first, allocator);
         if (!(g->types[g->type[node]].flags & MPR_TYPE_OWN_POOL)) { /* else the account has it with the library's pool */
-            add_block(&out[owner], size - first, pools);
+            add_block(&out[owner], size - first, allocator);
         }
     }
     mpr_alloc_free(g->alloc, body, g->type_count, sizeof *body);

@@ -200,7 +200,7 @@ static void key_members(work *w) {
         uint32_t c = g->group[MPR_GROUP_C_REFERENCES];
         uint64_t way = 0;
         if (c != MPR_NO_NODE && w->d->parent[m->node] == c)
-            way = 1;
+            way = c; /* as key_by_dominator says of builtin ones: of no other node */
         else if (is_builtin(g, type))
             way = key_by_dominator(w, m->node);
         m->key = way == NOBODY ? NOBODY : mix(way, type) >> 1;

@@ -202,14 +202,18 @@ PyObject *binding_graph_children(PyObject *self, PyObject *args, PyObject *keywo
     return list;
 }
 
-/* What objects take of the allocators, by who has them. */
+/* What objects take of the allocators, by who has them. The argument: an mpr_footprint_allocator. */
 PyObject *binding_graph_footprint(PyObject *self, PyObject *argument) {
     static const char *const owners[MPR_FOOTPRINT_OWNERS] = {"program", "c", "unreachable", "self", "image"};
     graph_object *o = cast(self);
     mpr_footprint found[MPR_FOOTPRINT_OWNERS];
-    int pools = PyObject_IsTrue(argument), status = pools < 0 ? MPR_OK : find_ranks(o);
-    status = status == MPR_OK && pools >= 0 ? mpr_footprint_find(o->graph, &o->ranks, pools > 0, found) : status;
-    PyObject *dict = pools < 0 || raised(status) < 0 ? NULL : PyDict_New();
+    long allocator = PyLong_AsLong(argument);
+    if (allocator < MPR_FOOTPRINT_MALLOC || allocator > MPR_FOOTPRINT_HEAPS) {
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no allocator has the number %ld", allocator);
+    }
+    int status = find_ranks(o);
+    status = status == MPR_OK ? mpr_footprint_find(o->graph, &o->ranks, (mpr_footprint_allocator)allocator, found) : status;
+    PyObject *dict = raised(status) < 0 ? NULL : PyDict_New();
     for (int i = 0; dict != NULL && i < MPR_FOOTPRINT_OWNERS; i++) {
         PyObject *row = Py_BuildValue("(KKKK)", (unsigned long long)found[i].objects, (unsigned long long)found[i].bytes,
                                       (unsigned long long)found[i].pools, (unsigned long long)found[i].malloc);

@@ -529,7 +529,7 @@ static PyMethodDef methods[] = {
     {"dominator", binding_graph_dominator_alone, METH_O, "The immediate dominator of a node, or None."},
     {"dominated", KEYWORDS(binding_graph_dominated_alone), "Nodes that a node immediately dominates, biggest first."},
     {"footprint", binding_graph_footprint_alone, METH_O,
-     "What objects take of pymalloc (if it is in use) and of malloc, by who has them."},
+     "What objects take of Python's allocator (0: there is none; 1: pymalloc; 2: mimalloc) and of malloc, by who has them."},
     {"survivors", binding_graph_survivors_alone, METH_VARARGS,
      "Which variables have objects in some pieces of memory, most pieces first, and how many pieces have none."},
     {"noted", binding_graph_noted_alone, METH_VARARGS,

@@ -142,6 +142,16 @@ static int finish_bodies(capturing *c) {
     return cpy_bodies_finish(&c->bodies, &roots->synthetic, &c->walk.types.count, c->what->sharing, c->stack);
 }
 
+static int emit_heaps(const cpy_emit *emit) {
+    cpy_heaps_total total;
+    if (!CPY_GC_HEAPS || !emit->can[CPY_CAN_GC_LISTS]) {
+        return MPR_OK;
+    }
+    cpy_layout_heaps_total(&total);
+    int status = mpr_sink_number(emit->sink, "mem_heaps", (int64_t)total.resident);
+    return status == MPR_OK ? mpr_sink_number(emit->sink, "mem_heaps_used", (int64_t)total.used) : status;
+}
+
 /* What can be said when the walk has seen everything. */
 static int finish(capturing *c) {
     const cpy_capture *what = c->what;
@@ -160,6 +170,7 @@ static int finish(capturing *c) {
     if (status == MPR_OK && what->sharing != NULL) {
         status = cpy_copied_emit(&walk->emit, what->sharing);
     }
+    status = status == MPR_OK ? emit_heaps(&walk->emit) : status;
     return status == MPR_OK ? mpr_sink_number(walk->emit.sink, "native_types", walk->types.native_types) : status;
 }
 

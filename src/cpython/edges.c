@@ -57,20 +57,23 @@ static bool emit_local(const cpy_edges *e, PyObject *target, uint32_t word) {
     return true;
 }
 
-/* The code and the function of a frame that an object owns, and whether it owns those, too. */
+/* The code and the function of a frame that an object owns, or of a generator that has ended, and whether it owns those, too. */
 static bool emit_callable(const cpy_edges *e, PyObject *target, uint32_t word) {
-    cpy_frame frame;
-    if (e->frame == NULL || e->body + word < (const uintptr_t *)e->frame) {
+    cpy_frame frame = {0};
+    bool owned = true;
+    if (!e->type->has_frame) {
         return false;
     }
-    cpy_layout_frame(e->frame, &frame);
-    bool is_code = target == (PyObject *)frame.code;
+    cpy_slot_object(e->body[word], &owned);
+    if (e->frame != NULL && e->body + word >= (const uintptr_t *)e->frame) {
+        cpy_layout_frame(e->frame, &frame);
+    }
+    bool is_code = target == (PyObject *)frame.code || (!owned && PyCode_Check(target));
     if (!is_code && target != frame.function) {
         return false;
     }
-    bool owned = is_code ? frame.code_owned : frame.function_owned;
-    cpy_emit_reference(e->emit, target,
-                       mpr_label_field(is_code ? MPR_FIELD_F_CODE : MPR_FIELD_F_FUNCOBJ) | (owned ? 0 : MPR_LABEL_WEAK));
+    mpr_field code = PyFrame_Check(e->object) ? MPR_FIELD_F_CODE : MPR_FIELD_GI_CODE;
+    cpy_emit_reference(e->emit, target, mpr_label_field(is_code ? code : MPR_FIELD_F_FUNCOBJ) | (owned ? 0 : MPR_LABEL_WEAK));
     return true;
 }
 

@@ -8,19 +8,21 @@
 #define CPY_LAYOUT_H
 
 #include "cpython/compat.h"
+#include "native/block.h"
 
 #include <stddef.h>
 
 /* One private source of truth each. */
-#define CPY_CAPABILITIES(X)                                                                                                        \
-    X(GC_LISTS, "gc_lists")   /* the collector's lists or heaps; else gc.get_objects(), without frozen objects */                  \
-    X(DICT, "dict")           /* tables of dicts and shared keys; else PyDict_Next, and sizes estimated */                         \
-    X(INLINE, "inline")       /* inline values and managed dicts; else tp_traverse alone, and attributes by offset */              \
-    X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                              \
-    X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */                                    \
-    X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */              \
-    X(SINGLETONS, "singletons") /* 3.10: small ints, strings and bytes of one character; else they are held by C code */           \
-    X(POOLS,                                                                                                                       \
+#define CPY_CAPABILITIES(X)                                                                                                                \
+    X(GC_LISTS, "gc_lists")   /* the collector's lists or heaps; else gc.get_objects(), without frozen objects */                          \
+    X(DICT, "dict")           /* tables of dicts and shared keys; else PyDict_Next, and sizes estimated */                                 \
+    X(INLINE, "inline")       /* inline values and managed dicts; else tp_traverse alone, and attributes by offset */                      \
+    X(FRAMES, "frames")       /* frames of running threads; else PyFrame_GetLocals before the walk */                                      \
+    X(INTERPRETER, "interpreter") /* fields of the interpreter state; else sys.modules alone */                                            \
+    X(ATTRIBUTE_CACHE, "attribute_cache") /* names in the cache of attribute lookups; else they are held by C code */                      \
+    X(SINGLETONS,                                                                                                                          \
+      "singletons") /* small ints, strings and bytes of one character (3.10), constants of code (without a GIL); else C code holds them */ \
+    X(POOLS,                                                                                                                               \
       "pools") /* blocks of small objects are in pools of pymalloc; else untracked objects that C code alone holds are not found */
 
 typedef enum cpy_capability {
@@ -105,6 +107,15 @@ int cpy_layout_gc_heads(cpy_gc_head *heads[CPY_GENERATIONS]);
  * PyUnstable_GC_VisitObjects. In a free-threaded build alone; no other thread may run meanwhile, and nothing be made or freed. */
 typedef int cpy_layout_visit(void *context, PyObject *object);
 int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context);
+
+/* Each block in use of the heaps that have objects: in a free-threaded build alone, and under the same conditions. */
+void cpy_layout_each_block_in_heaps(mpr_block_each *each, void *context);
+
+/* What a free-threaded build's heaps have in memory, and of that the blocks in use: bytes. Under the same conditions. */
+typedef struct cpy_heaps_total {
+    uint64_t resident, used;
+} cpy_heaps_total;
+void cpy_layout_heaps_total(cpy_heaps_total *out);
 
 /* True while a collection runs: the lists' back links are then in other use. */
 bool cpy_layout_collecting(void);
@@ -270,6 +281,9 @@ void cpy_layout_attribute_cache(cpy_owned emit, void *context);
 
 /* The ints, strings and bytes of which the interpreter has one each: in 3.10 alone, for later they are static objects. */
 void cpy_layout_singletons(cpy_owned emit, void *context);
+
+/* The constants of all code that was ever made, of which a free-threaded build has one each, for good. The world must be stopped. */
+void cpy_layout_constants(cpy_owned emit, void *context);
 
 /* What an io.StringIO was written that was not read from yet, borrowed, or NULL. */
 PyObject *cpy_layout_accumulated(PyObject *stringio);

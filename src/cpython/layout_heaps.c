@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include "base/os/maps.h"
+
 #ifdef Py_GIL_DISABLED
 
 #include <internal/pycore_interp.h>
@@ -28,7 +30,9 @@
 #define MOST_BLOCKS (MI_SMALL_PAGE_SIZE / sizeof(void *)) /* of a page */
 
 typedef struct visit {
-    cpy_layout_visit *each;
+    cpy_layout_visit *each; /* objects that are tracked, or else ... */
+    mpr_block_each *block;  /* ... blocks, or else ... */
+    cpy_heaps_total *total; /* ... what pages have of both */
     void *context;
     size_t offset; /* of an object in its block */
 } visit;
@@ -57,9 +61,58 @@ static void note_free(free_blocks *out, const mi_page_t *page, const mi_block_t 
     }
 }
 
+static int visit_block(const visit *v, char *block, size_t size) {
+    PyObject *object = (PyObject *)(uintptr_t)(block + v->offset);
+    if (v->block != NULL) {
+        v->block(v->context, &(mpr_block){(uint64_t)(uintptr_t)block, size, (const uint64_t *)block});
+        return 0;
+    }
+    return cpy_layout_is_tracked(object) ? v->each(v->context, object) : 0;
+}
+
+/* So large a block may never have been touched: what of it is in memory is the kernel's to say. It is alone in its page. */
+#define LARGE ((size_t)1 << 20)
+
+static uint64_t resident_bytes(uintptr_t begin, size_t size) {
+    return mpr_maps_resident_bytes(begin & ~(uintptr_t)4095, (begin + size) & ~(uintptr_t)4095);
+}
+
+/* The first slice at or behind one that is a page in use, or the segment's end. */
+static const mi_slice_t *first_page(const mi_segment_t *segment, const mi_slice_t *slice) {
+    const mi_slice_t *end = segment->slices + segment->slice_entries;
+    while (slice < end && slice->slice_count > 0 && slice->xblock_size == 0) {
+        slice += slice->slice_count;
+    }
+    return slice < end && slice->slice_count > 0 ? slice : end;
+}
+
+/* Blocks in use: what other threads gave back is not taken off yet. */
+static size_t used_blocks(const mi_page_t *page) {
+    size_t used = page->used;
+    for (const mi_block_t *block = mi_page_thread_free(page); block != NULL && used > 0;
+         block = mi_block_nextx(page, block, NULL)) {
+        used--;
+    }
+    return used;
+}
+
+/* A segment is counted with its first page: all of it that is in memory. */
+static void add_page(cpy_heaps_total *total, const mi_page_t *page) {
+    const mi_segment_t *segment = _mi_ptr_segment(page);
+    size_t size = page->xblock_size, used = used_blocks(page);
+    if (first_page(segment, segment->slices + segment->slices->slice_count) == (const mi_slice_t *)page) {
+        total->resident += resident_bytes((uintptr_t)segment, segment->segment_slices * MI_SEGMENT_SLICE_SIZE);
+    }
+    total->used += size < LARGE ? size * used : used > 0 ? resident_bytes((uintptr_t)blocks_of(page), size) : 0;
+}
+
 static int visit_page(const mi_page_t *page, const visit *v) {
+    if (v->total != NULL) {
+        add_page(v->total, page);
+        return 0;
+    }
     free_blocks unused;
-    const char *block = blocks_of(page);
+    char *block = blocks_of(page);
     size_t size = page->xblock_size, count = page->capacity < MOST_BLOCKS ? page->capacity : MOST_BLOCKS;
     int status = 0;
     memset(&unused, 0, sizeof unused);
@@ -67,9 +120,8 @@ static int visit_page(const mi_page_t *page, const visit *v) {
     note_free(&unused, page, page->local_free);
     note_free(&unused, page, mi_page_thread_free(page));
     for (size_t i = 0; status == 0 && i < count; i++, block += size) {
-        PyObject *object = (PyObject *)(uintptr_t)(block + v->offset);
-        if (!(unused.bits[i / 64] >> i % 64 & 1) && cpy_layout_is_tracked(object)) {
-            status = v->each(v->context, object);
+        if (!(unused.bits[i / 64] >> i % 64 & 1)) {
+            status = visit_block(v, block, size);
         }
     }
     return status;
@@ -124,22 +176,47 @@ static size_t bytes_of_hooks(const PyObject *object) {
     return ((uintptr_t)object - (uintptr_t)blocks_of(page)) % page->xblock_size;
 }
 
-int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context) {
-    PyInterpreterState *interpreter = PyInterpreterState_Get();
-    const size_t hooks = bytes_of_hooks(interpreter->sysdict), pre = 2 * sizeof(PyObject *);
-    visit plain = {each, context, hooks}, with_pre = {each, context, hooks + pre};
+/* The heaps from `first` to `last` of each thread, and then the pages that were of such heaps: `v` has what is done in each, by its number. */
+static int visit_heaps(PyInterpreterState *interpreter, unsigned first, unsigned last, const visit *v) {
     int status = 0;
     for (PyThreadState *thread = PyInterpreterState_ThreadHead(interpreter); status == 0 && thread != NULL;
          thread = PyThreadState_Next(thread)) {
         const struct _mimalloc_thread_state *mimalloc = &((_PyThreadStateImpl *)thread)->mimalloc;
-        if (mimalloc->initialized) {
-            status = visit_heap(&mimalloc->heaps[_Py_MIMALLOC_HEAP_GC], &plain);
-            status = status == 0 ? visit_heap(&mimalloc->heaps[_Py_MIMALLOC_HEAP_GC_PRE], &with_pre) : status;
+        for (unsigned heap = first; mimalloc->initialized && status == 0 && heap <= last; heap++) {
+            status = visit_heap(&mimalloc->heaps[heap], &v[heap]);
         }
     }
-    const mi_abandoned_pool_t *pool = &interpreter->mimalloc.abandoned_pool;
-    status = status == 0 ? visit_abandoned(pool, _Py_MIMALLOC_HEAP_GC, &plain) : status;
-    return status == 0 ? visit_abandoned(pool, _Py_MIMALLOC_HEAP_GC_PRE, &with_pre) : status;
+    for (unsigned heap = first; status == 0 && heap <= last; heap++) {
+        status = visit_abandoned(&interpreter->mimalloc.abandoned_pool, heap, &v[heap]);
+    }
+    return status;
+}
+
+int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context) {
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    const size_t hooks = bytes_of_hooks(interpreter->sysdict), pre = 2 * sizeof(PyObject *);
+    const visit v[_Py_MIMALLOC_HEAP_COUNT] = {
+        [_Py_MIMALLOC_HEAP_GC] = {.each = each, .context = context, .offset = hooks},
+        [_Py_MIMALLOC_HEAP_GC_PRE] = {.each = each, .context = context, .offset = hooks + pre},
+    };
+    return visit_heaps(interpreter, _Py_MIMALLOC_HEAP_GC, _Py_MIMALLOC_HEAP_GC_PRE, v);
+}
+
+void cpy_layout_each_block_in_heaps(mpr_block_each *each, void *context) {
+    const visit blocks = {.block = each, .context = context};
+    const visit v[_Py_MIMALLOC_HEAP_COUNT] = {
+        [_Py_MIMALLOC_HEAP_OBJECT] = blocks, [_Py_MIMALLOC_HEAP_GC] = blocks, [_Py_MIMALLOC_HEAP_GC_PRE] = blocks};
+    visit_heaps(PyInterpreterState_Get(), _Py_MIMALLOC_HEAP_OBJECT, _Py_MIMALLOC_HEAP_GC_PRE, v);
+}
+
+void cpy_layout_heaps_total(cpy_heaps_total *out) {
+    const visit pages = {.total = out};
+    const visit v[_Py_MIMALLOC_HEAP_COUNT] = {[_Py_MIMALLOC_HEAP_MEM] = pages,
+                                              [_Py_MIMALLOC_HEAP_OBJECT] = pages,
+                                              [_Py_MIMALLOC_HEAP_GC] = pages,
+                                              [_Py_MIMALLOC_HEAP_GC_PRE] = pages};
+    *out = (cpy_heaps_total){0, 0};
+    visit_heaps(PyInterpreterState_Get(), _Py_MIMALLOC_HEAP_MEM, _Py_MIMALLOC_HEAP_GC_PRE, v);
 }
 
 /* ---- counts ---- */
@@ -184,5 +261,9 @@ int cpy_layout_each_in_heaps(cpy_layout_visit *each, void *context) {
     (void)each, (void)context;
     return 0;
 }
+
+void cpy_layout_each_block_in_heaps(mpr_block_each *each, void *context) { (void)each, (void)context; }
+
+void cpy_layout_heaps_total(cpy_heaps_total *out) { *out = (cpy_heaps_total){0, 0}; }
 
 #endif

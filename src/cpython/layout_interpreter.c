@@ -11,6 +11,9 @@
 #if PY_VERSION_HEX >= 0x030B0000
 #include <internal/pycore_moduleobject.h>
 #endif
+#ifdef Py_GIL_DISABLED
+#include <internal/pycore_hashtable.h>
+#endif
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interp_structs.h>
 #endif
@@ -167,6 +170,19 @@ void cpy_layout_singletons(cpy_owned emit, void *context) {
     for (size_t i = 0; i < 256; i++) {
         emit(context, (PyObject *)interpreter->bytes.characters[i], MPR_FIELD_INTERP_STATE);
         emit(context, interpreter->unicode.latin1[i], MPR_FIELD_INTERP_STATE);
+    }
+#else
+    (void)emit, (void)context;
+#endif
+}
+
+void cpy_layout_constants(cpy_owned emit, void *context) {
+#ifdef Py_GIL_DISABLED
+    const _Py_hashtable_t *constants = PyInterpreterState_Get()->code_state.constants;
+    for (size_t i = 0; constants != NULL && i < constants->nbuckets; i++) {
+        for (const _Py_slist_item_t *at = constants->buckets[i].head; at != NULL; at = at->next) {
+            emit(context, (PyObject *)((const _Py_hashtable_entry_t *)at)->key, MPR_FIELD_CONSTANT);
+        }
     }
 #else
     (void)emit, (void)context;

@@ -282,6 +282,7 @@ static void emit_interpreter(cpy_roots *roots) {
     }
     if (emit->can[CPY_CAN_SINGLETONS]) {
         cpy_layout_singletons(cpy_emit_field, emit);
+        cpy_layout_constants(cpy_emit_field, emit);
     }
 }
 

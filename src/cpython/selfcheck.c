@@ -8,6 +8,7 @@
 
 #include "cpython/heap.h"
 #include "cpython/library.h"
+#include "cpython/pause.h"
 #include "graph/label.h"
 
 /* Python objects for the proofs: an instance with attributes, one whose dict is materialised, and a generator suspended with a local. */
@@ -162,6 +163,25 @@ static bool prove_singletons(void) {
     return seen.next == 257 || seen.count == 0;
 }
 
+/* ---- constants ---- */
+
+static int look_for_constant(void *wanted) {
+    cpy_layout_constants(compare_name, wanted);
+    return MPR_OK;
+}
+
+/* Where code shares its constants, one that nobody else has is among them. */
+static bool prove_constants(void) {
+    PyObject *code = CPY_GC_HEAPS ? Py_CompileString("(31415926535, 'memprobe')", "<memprobe>", Py_eval_input) : NULL;
+    PyObject *constants = code == NULL ? NULL : ((PyCodeObject *)code)->co_consts; /* the tuple is the last */
+    PyObject *wanted = constants == NULL ? NULL : PyTuple_GET_ITEM(constants, PyTuple_GET_SIZE(constants) - 1);
+    bool made = wanted != NULL && PyTuple_CheckExact(wanted);
+    bool right = !CPY_GC_HEAPS || (made && cpy_pause_run(look_for_constant, &wanted) == MPR_OK && wanted == NULL);
+    Py_XDECREF(code);
+    PyErr_Clear();
+    return right;
+}
+
 /* ---- all of it ---- */
 
 static const char *const names[] = {
@@ -215,7 +235,7 @@ int cpy_selfcheck(cpy_proofs *out) {
     out->can[CPY_CAN_FRAMES] = prove_frames(&p);
     out->can[CPY_CAN_INTERPRETER] = prove_interpreter();
     out->can[CPY_CAN_ATTRIBUTE_CACHE] = prove_attribute_cache(&p);
-    out->can[CPY_CAN_SINGLETONS] = prove_singletons();
+    out->can[CPY_CAN_SINGLETONS] = prove_singletons() && prove_constants();
     out->can[CPY_CAN_POOLS] = cpy_layout_has_pools();
     out->instance_dealloc = ((PyTypeObject *)get(&p, "Probe"))->tp_dealloc;
     out->record_dealloc = dealloc_of_records();

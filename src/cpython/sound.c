@@ -112,7 +112,7 @@ static size_t sound_code(const cpy_type *record, const PyObject *object, size_t 
 bool cpy_sound_knows(const cpy_type *record) {
     PyTypeObject *type = record->type;
     bool whole = record->is_class || record->is_module || record->has_frame || record->self;
-    return !whole && (!record->is_gc || type == &PyTuple_Type || type == &PyDict_Type);
+    return !whole && (!record->is_gc || type == &PyTuple_Type || type == &PyDict_Type || record->is_code);
 }
 
 size_t cpy_sound_bytes(const cpy_type *record, const PyObject *object, size_t bytes) {

@@ -72,7 +72,8 @@ static size_t bytes_of_object(scan *s, const mpr_block *block, size_t offset) {
     uint64_t count, type;
     memcpy(&count, at, sizeof count);
     memcpy(&type, at + offsetof(PyObject, ob_type), sizeof type);
-    cpy_type *record = cpy_is_plausible_count(count) && !is_address(s, count) ? class_at(s, type) : NULL;
+    bool counted = CPY_GC_HEAPS ? cpy_is_plausible_head(object) : cpy_is_plausible_count(count) && !is_address(s, count);
+    cpy_type *record = counted ? class_at(s, type) : NULL;
     if (record == NULL || record->preheader != offset) {
         return 0;
     }
@@ -294,10 +295,15 @@ static bool is_only_interpreter(void) {
     return head != NULL && PyInterpreterState_Next(head) == NULL;
 }
 
-/* Look at each block in use: of Python's allocator, and of malloc where its regions are known. MPR_OK or MPR_ENOMEM. */
+/* Look at each block in use: of Python's allocator, and of malloc where its regions are known. In a free-threaded build malloc has no objects. MPR_OK
+ * or MPR_ENOMEM. */
 static int look_at_all(scan *s, const mpr_account_more *more) {
     bool native = s->walk->bodies != NULL;
     s->looks_for_gone = native;
+    if (CPY_GC_HEAPS) { /* the world has stopped */
+        cpy_layout_each_block_in_heaps(look_at, s);
+        return MPR_OK;
+    }
     const mpr_pools_client client = {.kept = is_kept, .wanted = is_wanted, .each = look_at, .context = s};
     int status = mpr_pools_each_block(more != NULL, &client);
     s->looks_for_gone = native && more->arenas.count == 0; /* else malloc gives them no memory */
@@ -327,7 +333,7 @@ static int emit_facts(const scan *s, bool counted, int64_t start) {
 int cpy_unseen_emit(cpy_walk *walk, const mpr_account_more *more) {
     scan s = {.walk = walk};
     int64_t start = mpr_process_monotonic_ns();
-    if (walk->emit.status != MPR_OK || !walk->emit.can[CPY_CAN_POOLS] || !is_only_interpreter()) {
+    if (walk->emit.status != MPR_OK || !walk->emit.can[CPY_GC_HEAPS ? CPY_CAN_GC_LISTS : CPY_CAN_POOLS] || !is_only_interpreter()) {
         return walk->emit.status;
     }
     cpy_hooks_find(&s.before, &s.hooks);

@@ -145,6 +145,7 @@ typedef enum mpr_label_kind {
     X(ATTRIBUTE_CACHE, "<attribute cache>", 0, 1)                                                                                  \
     X(INTERNED_STRINGS, "<interned strings>", 0, 0)                                                                                \
     X(TEMPORARY, "<temporary value>", 1, 0)                                                                                        \
+    X(CONSTANT, "<constant of code>", 0, 0)                                                                                        \
     X(UTC_OFFSET, "<UTC offset>", 0, 0)                                                                                            \
     X(ZONE_NAME, "<name of the zone>", 0, 0)
 

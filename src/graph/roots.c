@@ -125,8 +125,8 @@ static uint32_t holder_of(const mpr_graph *g, uint64_t edge) {
 static bool is_borrowed(mpr_label label) {
     const uint32_t kinds = 1u << MPR_LABEL_LOCAL | 1u << MPR_LABEL_CELL | 1u << MPR_LABEL_STACK;
     uint32_t field = mpr_label_kind_of(label) == MPR_LABEL_FIELD ? mpr_label_payload(label) : MPR_FIELD_NONE;
-    bool of_frame = (kinds >> mpr_label_kind_of(label) & 1) || field == MPR_FIELD_F_CODE || field == MPR_FIELD_F_FUNCOBJ;
-    return of_frame && (label & MPR_LABEL_WEAK);
+    bool callable = field == MPR_FIELD_F_CODE || field == MPR_FIELD_GI_CODE || field == MPR_FIELD_F_FUNCOBJ;
+    return (callable || (kinds >> mpr_label_kind_of(label) & 1)) && (label & MPR_LABEL_WEAK);
 }
 
 /* What is on a stack need not be counted: mostly another reference keeps the object. A function, class or module of a free-threaded build may have none:

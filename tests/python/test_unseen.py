@@ -24,6 +24,7 @@ incref, decref = ctypes.pythonapi.Py_IncRef, ctypes.pythonapi.Py_DecRef
 incref.argtypes = decref.argtypes = [ctypes.py_object]
 incref.restype = decref.restype = None
 
+FREE = "t" in sys.abiflags
 MANY = 2000
 # What a C function forgets to give back, and how many objects that are not tracked each leaves behind.
 KINDS: dict[str, tuple[Callable[[int], Any], int]] = {
@@ -121,7 +122,7 @@ def test_code_and_what_it_holds() -> None:
         truth = [ctypes.cast(address, ctypes.py_object).value for address in leaked.addresses]
     assert {node.type for node in codes} == {"code"} and all("C code" in heap.name(node) for node in codes)
     for node, code in zip(codes, truth, strict=True):
-        assert abs(node.size - sys.getsizeof(code)) <= 64
+        assert abs(node.size - sys.getsizeof(code)) <= (160 if FREE else 64)  # with what threads have of it
         held = {reference.target.address for reference in node.references()}
         assert {id(code.co_consts), id(code.co_filename), id(code.co_name)} <= held
     assert not [residual for node in codes for residual in [heap.columns()["residual"][node.id]] if residual < 0]
@@ -169,7 +170,7 @@ def test_at_most_a_thousandth_of_a_program(tmp_path: Path) -> None:
     assert unseen(heap) - interned <= heap.info.objects / 500, (unseen(heap), interned, heap.info.objects)
 
 
-@pytest.mark.parametrize("allocator", ["malloc", "debug", "malloc_debug", "pymalloc"])
+@pytest.mark.parametrize("allocator", ["debug"] if FREE else ["malloc", "debug", "malloc_debug", "pymalloc"])
 def test_allocators(allocator: str, tmp_path: Path) -> None:
     source = """
         import ctypes, memprobe
