@@ -38,8 +38,9 @@ def gauges(detail: bool = False) -> dict[str, int | None]:
     found["threads"] = _number(status.get("Threads", []))
     found["cgroup_used_bytes"], found["cgroup_limit_bytes"] = _core.cgroup_memory()
     account = _core.account() if detail else {}
-    if not _core.capabilities()["pools"]:  # a free-threaded interpreter has its objects elsewhere: not known
+    if not _core.capabilities()["pools"]:  # a free-threaded interpreter has heaps instead
         account = {fact: value for fact, value in account.items() if not fact.startswith("pools")}
+        account = {fact.replace("heaps", "pools"): value for fact, value in account.items()}
     found.update({name: account.get(fact) for name, fact in ACCOUNT.items()})
     return found
 

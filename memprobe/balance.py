@@ -314,9 +314,8 @@ def is_worth(count: int, resident: int) -> bool:
 
 
 def _notes(known: Mapping[str, int], in_heaps: bool) -> Iterator[str]:
-    if in_heaps:
-        if "pools" not in known:
-            yield "Of the heaps that a free-threaded Python has its objects in, only the objects are known: the rest is not explained."
+    if "pools" not in known and in_heaps:
+        yield "Of the heaps of a free-threaded Python only the objects are known: the rest is not explained."
     elif "pools" not in known:
         yield "The kernel does not let a process look for Python's arenas: what is free in them is not explained."
     if "malloc_used" not in known:

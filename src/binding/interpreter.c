@@ -68,21 +68,31 @@ void binding_account(mpr_account *out, mpr_account_more *more) {
     mpr_snapshot_account(out, more, NULL, &mpr_headroom_here, &gil);
 }
 
-/* {name: number} of what is known. */
+/* Add a number to a dict, which goes when that fails. */
+static void put_number(PyObject **dict, const char *name, uint64_t value) {
+    PyObject *number = *dict == NULL ? NULL : PyLong_FromUnsignedLongLong(value);
+    if (number == NULL || PyDict_SetItemString(*dict, name, number) < 0) {
+        Py_CLEAR(*dict);
+    }
+    Py_XDECREF(number);
+}
+
+/* {name: number} of what is known: heaps in place of pools where the interpreter has these. */
 static PyObject *account(PyObject *module, PyObject *unused) {
     mpr_account found;
-    (void)module, (void)unused;
+    cpy_heaps_total heaps;
+    (void)unused;
     binding_account(&found, NULL);
+    bool in_heaps = cpy_heap_measure(&binding_state(module)->proofs, &heaps);
     PyObject *dict = PyDict_New();
-    for (int i = 0; dict != NULL && i < MPR_ACCOUNT_COUNT; i++) {
-        if (found.value[i] == MPR_ACCOUNT_UNKNOWN) {
-            continue;
+    for (int i = 0; i < MPR_ACCOUNT_COUNT; i++) {
+        if (found.value[i] != MPR_ACCOUNT_UNKNOWN) {
+            put_number(&dict, mpr_account_name((mpr_account_item)i), found.value[i]);
         }
-        PyObject *number = PyLong_FromUnsignedLongLong(found.value[i]);
-        if (number == NULL || PyDict_SetItemString(dict, mpr_account_name((mpr_account_item)i), number) < 0) {
-            Py_CLEAR(dict);
-        }
-        Py_XDECREF(number);
+    }
+    if (in_heaps) {
+        put_number(&dict, "heaps", heaps.resident);
+        put_number(&dict, "heaps_used", heaps.used);
     }
     return dict;
 }

@@ -123,6 +123,15 @@ int cpy_heap_each(const cpy_heap *heap, cpy_heap_visit visit, void *context) {
     return cpy_layout_collecting() ? visit_from_old(visit, context) : visit_from_both(visit, context);
 }
 
+static int measure(void *out) {
+    cpy_layout_heaps_total(out);
+    return MPR_OK;
+}
+
+bool cpy_heap_measure(const cpy_proofs *proofs, cpy_heaps_total *out) {
+    return CPY_GC_HEAPS && proofs->can[CPY_CAN_GC_LISTS] && cpy_pause_run(measure, out) == MPR_OK;
+}
+
 /* ---- proof ---- */
 
 #ifdef Py_GIL_DISABLED

@@ -29,6 +29,9 @@ typedef int (*cpy_heap_visit)(void *context, PyObject *object, int generation, b
  * visit returned. */
 int cpy_heap_each(const cpy_heap *heap, cpy_heap_visit visit, void *context);
 
+/* What the interpreter's own heaps have in memory, in a pause of its own; false, where there are none or they are not known: it has pools. */
+bool cpy_heap_measure(const cpy_proofs *proofs, cpy_heaps_total *out);
+
 /* Are the lists what they should be, with this object on one of them? For the self-check. */
 bool cpy_heap_prove(const PyObject *wanted);
 

@@ -85,8 +85,8 @@ def test_every_question_beside_threads_that_mutate(tmp_path: Path) -> None:
 
 
 def test_threads_that_ask_at_once() -> None:
-    """Questions wait for each other; none sees another one's objects as the program's. The first of them finds the heaps in the order
-    in which the interpreter visits them, though one thread has freed what another made."""
+    """Questions wait for each other; none sees another one's objects as the program's. The first of them finds the heaps in the
+    order in which the interpreter visits them, though one thread has freed what another made."""
     run("""
     import threading, memprobe
     class Mark: pass
@@ -156,7 +156,7 @@ def test_tracked_objects_are_those_of_the_interpreter() -> None:
 
 @pytest.mark.skipif(not FREE or sys.version_info < (3, 14), reason="threads do not count by themselves")
 def test_what_threads_count_on_their_own() -> None:
-    """From 3.14 on each thread counts its references to classes, code and namespaces by itself: the sum is right, and C's are seen."""
+    """From 3.14 on each thread counts references to classes, code and namespaces by itself: the sum is right, C's are seen."""
     run("""
     import ctypes, threading, memprobe
     kept, gate, end = [], threading.Barrier(5), threading.Event()
