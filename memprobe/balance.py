@@ -231,9 +231,22 @@ OWNERS = {
 
 
 def _in_heaps(known: Mapping[str, int]) -> dict[str, int]:
-    """A free-threaded interpreter has all objects in heaps of mimalloc: these are its allocator, where a snapshot knows them."""
+    """A free-threaded interpreter has all objects in heaps of mimalloc: these are its allocator, where a snapshot knows them.
+
+    Its segments lie side by side with stacks of threads, and the account, which does not know them, takes parts of them for stacks:
+    what is counted twice is the heaps'."""
     others = {name: value for name, value in known.items() if not name.startswith("pools")}
-    return {**others, "pools": known["heaps"], "pools_used": known["heaps_used"]} if "heaps" in known else others
+    if "heaps" not in known:
+        return others
+    others |= {"pools": known["heaps"], "pools_used": known["heaps_used"]}
+    if "stacks" in known:
+        twice = sum(others.get(part, 0) for part in RESIDENT) - known["resident"]
+        others["stacks"] -= min(max(0, twice), known["stacks"])
+    return others
+
+
+# Parts of what is resident, as an account has them.
+RESIDENT = ("images", "stacks", "files", "shared_memory", "pools", "malloc", "mimalloc", "jemalloc", "self")
 
 
 def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
@@ -242,8 +255,7 @@ def _with_other_malloc(known: Mapping[str, int]) -> dict[str, int]:
     found = dict(known)
     if "other" in found and "malloc" in found:
         extents, found["jemalloc"] = found.get("jemalloc", 0), 0  # it is this one
-        parts = ("images", "stacks", "files", "shared_memory", "pools", "malloc", "mimalloc", "self")
-        left = max(0, found["resident"] - sum(found.get(part, 0) for part in parts))
+        left = max(0, found["resident"] - sum(found.get(part, 0) for part in RESIDENT if part != "jemalloc"))
         other = min(extents or found["other"], left)
         found["malloc"] += other
         found["malloc_used"] = found.get("malloc_used", 0) + min(found["other_used"], other)

@@ -230,14 +230,14 @@ def test_the_balance_of_the_heaps(tmp_path: Path) -> None:
     import sys, threading, memprobe
     kept = []
     def make(): kept.append([[number, str(number), {"number": number}] for number in range(100_000)])
-    def balance():
+    def balance(most=0.03):
         memprobe.snapshot(sys.argv[1])
         found = memprobe.load(sys.argv[1]).memory()
         assert sum(part.bytes for part in found.parts) + found.unexplained_bytes == found.rss_bytes
-        assert abs(found.unexplained_bytes) < 0.03 * found.rss_bytes, found
+        assert -0.01 < found.unexplained_bytes / found.rss_bytes < most, found
         assert not any("free-threaded" in note for note in found.notes)
         live = memprobe.capture().memory()
-        assert abs(live.unexplained_bytes) < 0.03 * live.rss_bytes, live
+        assert -0.01 < live.unexplained_bytes / live.rss_bytes < most, live
         return {part.name: part.bytes for part in found.parts}
     before = balance()
     make()
@@ -251,6 +251,13 @@ def test_the_balance_of_the_heaps(tmp_path: Path) -> None:
     free = "Python's allocator, free"
     assert empty["Python objects"] - before["Python objects"] < grown / 20
     assert empty[free] - full[free] + sum(full.values()) - sum(empty.values()) > 0.9 * grown
+    gate, end = threading.Barrier(201), threading.Event()
+    def wait(deep): wait(deep - 1) if deep else (gate.wait(), end.wait())
+    for _ in range(200): threading.Thread(target=wait, args=(50,), daemon=True).start()
+    gate.wait()
+    # since 3.15 PyMem_RawMalloc() has heaps of mimalloc, too, of which nobody knows
+    stacks = balance(0.03 if sys.version_info < (3, 15) else 0.6)["thread stacks"] - empty["thread stacks"]
+    assert 200 * 8192 < stacks < 200 * 65536, stacks  # segments lie beside them
     """,
         str(tmp_path / "a.snap"),
     )
