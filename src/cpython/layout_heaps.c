@@ -8,6 +8,9 @@
  *   thread ──▶ heap ──▶ queue of pages for each size ──▶ page: blocks of one size, some of them on its lists of free blocks
  *   pool of what threads left that have ended ──▶ segment ──▶ its pages, each with the number of the heap that it was of
  *
+ * Besides: each block in use, for objects that the collector does not follow; what the heaps have in memory; and what threads count by
+ * themselves.
+ *
  * Nothing is written. The world must be stopped (pause.h). */
 #ifndef Py_BUILD_CORE
 #define Py_BUILD_CORE 1
