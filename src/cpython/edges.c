@@ -6,6 +6,8 @@
  * body: the word where it stands has the label that the type's record gives it. */
 #include "cpython/edges.h"
 
+#include <frameobject.h>
+
 #include <string.h>
 
 /* The object whose references are being emitted. */
