@@ -223,6 +223,35 @@ def test_most_counts_are_explained() -> None:
 
 
 @only_free
+def test_what_only_c_code_holds_is_found(tmp_path: Path) -> None:
+    """Objects that the collector does not track, in the heaps of this thread and of one that has ended."""
+    run(
+        """
+    import ctypes, gc, sys, threading, memprobe
+    incref = ctypes.pythonapi.Py_IncRef
+    incref.argtypes, incref.restype = [ctypes.py_object], None
+    def forget():
+        for number in range(1000):
+            incref(f"value {number:09}")
+            incref(b"%05000d" % number)
+    def found():
+        gc.collect()
+        memprobe.snapshot(sys.argv[1])
+        return memprobe.load(sys.argv[1])
+    before = found()
+    forget()
+    thread = threading.Thread(target=forget)
+    thread.start(), thread.join()
+    after = found()
+    more = after.accounting().unseen_objects - before.accounting().unseen_objects
+    assert 3960 <= more <= 4040, more
+    assert {row.type for row in after.diff(before)} >= {"str", "bytes"}
+    """,
+        str(tmp_path / "a.snap"),
+    )
+
+
+@only_free
 def test_the_balance_of_the_heaps(tmp_path: Path) -> None:
     """All that is resident has an owner: objects, and what is free in the heaps that they were in, of ended threads, too."""
     run(
