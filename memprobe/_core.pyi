@@ -41,7 +41,8 @@ class Graph:
     def survivors(self, begins: Any, size: int, limit: int, /) -> tuple[int, list[tuple[int, str, int, int, int, int, int]]]: ...
     # begins: likewise, or None for all; how many of the pieces a collection writes to
     def noted(self, begins: Any, size: int, /) -> int: ...
-    # {"program", "c", "unreachable", "self", "image": (objects, bytes, bytes in pools, bytes in chunks)}; pools: pymalloc is in use
+    # {"program", "c", "unreachable", "self", "image": (objects, bytes, bytes in pools, bytes in chunks)}; 0: malloc,
+    # 1: pymalloc, 2: mimalloc
     def footprint(self, allocator: int, /) -> dict[str, tuple[int, int, int, int]]: ...
     def retained_types(self) -> list[tuple[int, int]]: ...  # type index, bytes retained together
     def kept(self, id: int, native: bool = False) -> int: ...  # likewise, in the rank tree

@@ -7,7 +7,6 @@
 #include "cpython/edges.h"
 
 #include <frameobject.h>
-
 #include <string.h>
 
 /* The object whose references are being emitted. */
